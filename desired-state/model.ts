@@ -1,0 +1,129 @@
+/**
+ * The contract between the operator's machine and the server.
+ *
+ * Constructs make a `DesiredState`; `mirror-host activate` makes the server match it. It is generic on purpose: what runs as root
+ * knows files, links and units, not what an RPM is.
+ */
+import { z } from 'zod';
+
+/** Raised whenever the meaning of a field changes; programs refuse another one. */
+export const SCHEMA_VERSION = 1;
+
+/** Where things are on a server. The storage root is declared; these are not. */
+export const ServerPaths = {
+  /** `generations/<n>/` and the symlink `current`. Owned by root. */
+  configuration: '/etc/mirror',
+  /** Journals, per-repository state, status, signing key ring. Owned by `mirror`, but for `host/`. */
+  state: '/var/lib/mirror',
+  /** `<digest>/mirror-host.cjs` and `<digest>/mirrorctl.cjs`. Owned by root. */
+  programs: '/usr/local/lib/mirror',
+} as const;
+
+/** The sentinel in the storage root: without it nothing syncs (the disk is not mounted). */
+export const SENTINEL = '.mirror-data';
+
+/** The user that owns all content. */
+export const CONTENT_USER = 'mirror';
+
+const segment = /^(?!\.{1,2}$)[^/\0]+$/;
+/** A relative path without `.`, `..`, empty segments or control characters. */
+const relativePath = z
+  .string()
+  .max(1024)
+  .refine((p) => p.split('/').every((s) => segment.test(s)) && !/[\u0000-\u001f\u007f]/.test(p), {
+    message: 'must be a relative path without ".", "..", empty segments or control characters',
+  });
+
+/**
+ * A file of the generation, by path below `/etc/mirror/generations/<n>/`.
+ * Only these places exist; what each means:
+ *
+ * - `nginx/vhost.conf`: linked from `/etc/nginx/sites-enabled/mirror.conf`
+ * - `nginx/locations/*.conf`: included by the vhost
+ * - `nginx/serving.conf`: included by the vhost and by locations
+ * - `systemd/*.service`, `systemd/*.timer`: installed in `/etc/systemd/system`; timers are enabled and started
+ * - `definitions/**.yaml`: read by `mirrorctl`
+ * - `keys/*`: public keys, served at `/keys/` and used by `mirrorctl`
+ * - `repo-files/*.repo`: yum configuration, served at `/repo-files/`
+ */
+const generationFile = relativePath.refine(
+  (p) =>
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-[^/]+\.(service|timer)|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo)$/.test(p),
+  { message: 'is not a place that a generation has' },
+);
+
+/** One declared thing: what one construct adds. */
+export const ElementSchema = z.strictObject({
+  /** `<kind>/<id>`, for instance `repository/epel-7`, `timer/epel-7`, `customer/acme`, `codename/acme/mos7.0-centos6`. */
+  id: relativePath,
+  /** Path in the generation → text. Two elements may share a file only with the same text (a public key). */
+  files: z.record(generationFile, z.string()),
+  /** Public path (decoded, relative to the document root) → target relative to the storage root. */
+  links: z.record(relativePath, relativePath),
+});
+export type Element = z.infer<typeof ElementSchema>;
+
+export const DesiredStateSchema = z.strictObject({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  /** Who deploys: `<app>/<stack>`. A server that another owner deployed to is refused. */
+  owner: z.string().min(1).max(200),
+  storage: z.strictObject({
+    /** Absolute path of the storage root, for instance `/srv/mirror`. */
+    root: z.string().regex(/^(\/[A-Za-z0-9._-]+)+$/),
+    /** True: the root must be a mount point, and nothing is activated while it is not. */
+    ownMount: z.boolean(),
+  }),
+  /** Where the probe asks after a switch: `http://127.0.0.1:<port>/.mirror/generation` with `Host: <serverName>`. */
+  probe: z.strictObject({ serverName: z.string().min(1), port: z.number().int().min(1).max(65535) }),
+  /** Debian packages that must be installed. */
+  packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)),
+  /** Names of the secrets that travel beside the desired state, for instance `signing-key`. */
+  secrets: z.array(z.string().regex(/^[a-z][a-z0-9-]*$/)),
+  elements: z.array(ElementSchema),
+});
+export type DesiredState = z.infer<typeof DesiredStateSchema>;
+
+/** What travels to `mirror-host activate` on standard input, as one JSON document. */
+export const ActivationRequestSchema = z.strictObject({
+  desiredState: DesiredStateSchema,
+  /** SHA-256 (hex) of the programs this request comes with: the directory below `ServerPaths.programs`. */
+  programs: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Secret name → content. */
+  secrets: z.record(z.string(), z.string()),
+  /** The value of the trigger `last_drift`, recorded so that an intact server returns it. */
+  lastDrift: z.string(),
+});
+export type ActivationRequest = z.infer<typeof ActivationRequestSchema>;
+
+/** What travels to `mirror-host observe` on standard input: what is declared, by digest only. */
+export const ObservationRequestSchema = z.strictObject({
+  owner: z.string(),
+  /** Element id → SHA-256 of its canonical JSON. */
+  elements: z.record(z.string(), z.string()),
+});
+export type ObservationRequest = z.infer<typeof ObservationRequestSchema>;
+
+/** A line that `mirror-host` prints on standard output: JSON, one a line. */
+export type HostEvent =
+  | { readonly event: 'progress'; readonly text: string }
+  | { readonly event: 'warning'; readonly text: string }
+  | { readonly event: 'error'; readonly code: string; readonly message: string; readonly remedy: string; readonly exitCode: number }
+  | { readonly event: 'result'; readonly result: ActivationResult | ObservationResult };
+
+export interface ActivationResult {
+  readonly kind: 'activation';
+  /** `unchanged`: the server was intact and matched; no new generation, no reload. */
+  readonly outcome: 'activated' | 'unchanged';
+  readonly generation: number;
+  readonly added: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  readonly seconds: number;
+}
+
+export interface ObservationResult {
+  readonly kind: 'observation';
+  /** The value of the trigger `last_drift`. */
+  readonly text: string;
+  readonly intact: boolean;
+}
