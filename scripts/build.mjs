@@ -1,0 +1,53 @@
+// Bundles every program to one file each, for Node 18 or later. Deterministic: the digest of a bundle is part of a plan.
+//
+//   node scripts/build.mjs [--only main|programs|tools]
+import { existsSync, chmodSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+const groups = {
+  // The app that cdktf runs. Its packages stay outside, since cdktf finds its own files by path.
+  main: { 'main.js': 'main.ts' },
+  // What runs on servers (mirror-host, mirrorctl) and what Terraform runs on the operator's machine (apply, observe).
+  programs: {
+    'programs/mirror-host.cjs': 'host-agent/main.ts',
+    'programs/mirrorctl.cjs': 'content/main.ts',
+    'programs/apply.cjs': 'scripts/apply.ts',
+    'programs/observe.cjs': 'scripts/observe.ts',
+  },
+  // What people run in a checkout.
+  tools: {
+    'lab.cjs': 'lab/main.ts',
+    'plan.cjs': 'scripts/plan.ts',
+  },
+};
+
+const only = process.argv[2] === '--only' ? process.argv[3].split(',') : Object.keys(groups);
+await Promise.all(
+  only.flatMap((group) =>
+    Object.entries(groups[group]).map(async ([output, entry]) => {
+      if (!existsSync(join(root, entry))) throw new Error(`${entry} is missing: the checkout is incomplete`);
+      const outfile = join(root, 'dist', output);
+      await build({
+        absWorkingDir: root,
+        entryPoints: [entry],
+        outfile,
+        bundle: true,
+        platform: 'node',
+        target: 'node18',
+        format: 'cjs',
+        legalComments: 'none',
+        logLevel: 'warning',
+        minifySyntax: true,
+        minifyWhitespace: group === 'programs',
+        sourcemap: group === 'main' ? 'linked' : false,
+        banner: group === 'main' ? {} : { js: '#!/usr/bin/env node' },
+        ...(group === 'main' ? { packages: 'external' } : { external: ['cpu-features', '*.node'] }),
+      });
+      if (group !== 'main') chmodSync(outfile, 0o755);
+    }),
+  ),
+);
