@@ -4,8 +4,8 @@
 import { z } from 'zod';
 
 const key = z.strictObject({
-  /** File in the generation: `keys/<name>`. */
-  file: z.string().regex(/^keys\/[^/]+$/),
+  /** File in the generation: `keys/<name>` for upstreams, `owners/<owner>/<name>` for owners of hosted repositories. */
+  file: z.string().regex(/^(keys|owners\/[^/]+)\/[^/]+$/),
   /** OpenPGP fingerprint of the primary key, upper-case hex. */
   fingerprint: z.string().regex(/^[0-9A-F]{40,64}$/),
 });

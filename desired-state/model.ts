@@ -43,12 +43,13 @@ const relativePath = z
  * - `nginx/serving.conf`: included by the vhost and by locations
  * - `systemd/*.service`, `systemd/*.timer`: installed in `/etc/systemd/system`; timers are enabled and started
  * - `definitions/**.yaml`: read by `mirrorctl`
- * - `keys/*`: public keys, served at `/keys/` and used by `mirrorctl`
+ * - `keys/*`: public keys of upstreams, served at `/keys/` and used by `mirrorctl`
  * - `repo-files/*.repo`: yum configuration, served at `/repo-files/`
+ * - `owners/<owner>/*`: keys and yum configuration of one owner, served only where that owner's location says so
  */
 const generationFile = relativePath.refine(
   (p) =>
-    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-[^/]+\.(service|timer)|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo)$/.test(p),
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-[^/]+\.(service|timer)|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(p),
   { message: 'is not a place that a generation has' },
 );
 
