@@ -25,6 +25,11 @@ export const SENTINEL = '.mirror-data';
 /** The user that owns all content. */
 export const CONTENT_USER = 'mirror';
 
+/**
+ * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; the rest unpacks what upstreams compress.
+ */
+export const MIRROR_PACKAGES = ['bzip2', 'ca-certificates', 'gnupg', 'gpgv', 'nginx-light', 'nodejs', 'rpm', 'util-linux', 'xz-utils', 'zstd'] as const;
+
 const segment = /^(?!\.{1,2}$)[^/\0]+$/;
 /** A relative path without `.`, `..`, empty segments or control characters. */
 const relativePath = z

@@ -1,0 +1,222 @@
+import { DataLocalCommand } from '@cdktf/provider-local/lib/data-local-command';
+import { Resource } from '@cdktf/provider-null/lib/resource';
+import { Lazy, type TerraformResource } from 'cdktf';
+import { Construct, type IConstruct } from 'constructs';
+import { MIRROR_PACKAGES, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
+import type { ServerDefinition } from '../desired-state/definitions';
+import { syncNewService, syncService } from '../desired-state/render/systemd';
+import { definitionYaml } from '../desired-state/render/yaml';
+import { host, hostKey, pathsOverlap, port, storageRoot, user } from '../desired-state/validate';
+import { check, invalid } from './private/check';
+import { declare } from './private/declare';
+import { deploymentFiles } from './private/deployment';
+import { MirrorStack } from './mirror-stack';
+import type { Secret } from './secret';
+
+/** A host that the operator's machine connects through. */
+export interface JumpHost {
+  readonly address: string;
+  /** @default 22 */
+  readonly port?: number;
+  readonly user: string;
+  /** Pinned like the server's own. */
+  readonly hostKey: string;
+}
+
+export interface MirrorServerProps {
+  /** DNS name or IP address that SSH connects to. */
+  readonly address: string;
+  /** @default 22 */
+  readonly port?: number;
+  /** root, or an account that may run everything by sudo without a password. @default "root" */
+  readonly user?: string;
+  /** SHA-256 fingerprint of the server's SSH host key, as `ssh-keygen -lf` prints it. */
+  readonly hostKey: string;
+  /** @default the server is reached directly */
+  readonly jumpHost?: JumpHost;
+  /** Directory for all content. @default "/srv/mirror" */
+  readonly storageRoot?: string;
+  /**
+   * Whether the storage root is a mount point of its own; if so, nothing is activated or synced while it is not mounted.
+   * @default true
+   */
+  readonly storageOnOwnMount?: boolean;
+  /** Armoured OpenPGP secret key, without passphrase, that signs the metadata of hosted repositories. */
+  readonly signingKey: Secret;
+}
+
+/** What the vhost tells the server about itself. */
+interface Site {
+  readonly serverName: string;
+  readonly port: number;
+}
+
+/**
+ * A bare-metal server. Everything declared below it (vhost, repositories, customers) becomes part of one activation: one SSH session that
+ * makes the server match, or leaves it as it was.
+ */
+export class MirrorServer extends Construct {
+  /** The server that a construct was declared on. */
+  static of(scope: IConstruct): MirrorServer {
+    const found = scope.node.scopes.find((s): s is MirrorServer => s instanceof MirrorServer);
+    if (!found) {
+      throw invalid(scope, 'scope', scope.node.path, { allowed: 'this construct belongs to a MirrorServer', fix: 'Pass the MirrorServer, or a construct below it, as the first argument.' });
+    }
+    return found;
+  }
+
+  readonly storageRoot: string;
+  private readonly ownMount: boolean;
+  private readonly target: object;
+  private readonly elements = new Map<string, { element: Element; declaredAt: string }>();
+  private readonly publicPaths = new Map<string, string>();
+  private readonly activation: Resource;
+  private site: Site | undefined;
+
+  constructor(scope: Construct, id: string, props: MirrorServerProps) {
+    super(scope, id);
+    const stack = MirrorStack.of(this);
+    if (!(stack instanceof MirrorStack)) {
+      throw invalid(this, 'scope', stack.node.path, { allowed: 'a MirrorServer belongs to a MirrorStack', fix: 'Declare it in a MirrorStack.' });
+    }
+    if (stack.node.findAll().some((c) => c instanceof MirrorServer && c !== this)) {
+      throw invalid(this, 'scope', stack.node.path, { allowed: 'a stack has one MirrorServer', fix: 'Declare the second server in a MirrorStack of its own.' });
+    }
+    check(this, 'address', props.address, host);
+    check(this, 'port', props.port ?? 22, port);
+    check(this, 'user', props.user ?? 'root', user);
+    check(this, 'hostKey', props.hostKey, hostKey);
+    if (props.jumpHost) {
+      check(this, 'jumpHost.address', props.jumpHost.address, host);
+      check(this, 'jumpHost.port', props.jumpHost.port ?? 22, port);
+      check(this, 'jumpHost.user', props.jumpHost.user, user);
+      check(this, 'jumpHost.hostKey', props.jumpHost.hostKey, hostKey);
+    }
+    check(this, 'storageRoot', props.storageRoot ?? '/srv/mirror', storageRoot);
+    this.storageRoot = props.storageRoot ?? '/srv/mirror';
+    this.ownMount = props.storageOnOwnMount ?? true;
+    this.target = {
+      address: props.address,
+      port: props.port ?? 22,
+      user: props.user ?? 'root',
+      hostKey: props.hostKey,
+      ...(props.jumpHost ? { jumpHost: { port: 22, ...props.jumpHost } } : {}),
+      secrets: { 'signing-key': props.signingKey.environmentVariable },
+    };
+    const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
+    this.activation = this.activate(stack, files);
+    this.declareServices();
+    this.node.addValidation({
+      validate: () => (this.site ? [] : [`${this.node.path}: no NginxVhost was declared, so nothing would be served. Add: new NginxVhost(server, "vhost", { serverName: … })`]),
+    });
+  }
+
+  /** The base URL that clients use, for instance `http://mirror.example.org`. */
+  get siteUrl(): string {
+    if (!this.site) {
+      throw invalid(this, 'vhost', 'undefined', { allowed: 'the NginxVhost is declared before what it serves', fix: 'Move new NginxVhost(…) up, directly below the server.' });
+    }
+    return `http://${this.site.serverName}${this.site.port === 80 ? '' : `:${this.site.port}`}`;
+  }
+
+  /** @internal */
+  setSite(scope: IConstruct, site: Site): void {
+    if (this.site) throw invalid(scope, 'scope', this.node.path, { allowed: 'a server has one NginxVhost', fix: 'Remove the second one.' });
+    this.site = site;
+  }
+
+  /**
+   * Claims a public path for one construct; refuses one that is taken, or lies under or above another.
+   *
+   * @param path decoded, without slashes at its ends
+   * @internal
+   */
+  claimPath(scope: IConstruct, path: string): void {
+    for (const [other, owner] of this.publicPaths) {
+      if (pathsOverlap(path, other)) {
+        const relation = path === other ? 'is the same as' : path.startsWith(`${other}/`) ? 'lies under' : 'lies above';
+        throw invalid(scope, 'public path', JSON.stringify(`/${path}`), { allowed: `it ${relation} "/${other}" of ${owner}`, fix: 'Give every repository and customer a path of its own.' });
+      }
+    }
+    this.publicPaths.set(path, scope.node.path);
+  }
+
+  /** @internal */
+  register(scope: IConstruct, element: Element, resource: TerraformResource): void {
+    const taken = this.elements.get(element.id);
+    if (taken) {
+      throw invalid(scope, 'id', JSON.stringify(element.id), { allowed: `this id was declared at ${taken.declaredAt} already`, fix: 'Ids are unique on a server: pass another id.' });
+    }
+    for (const [file, text] of Object.entries(element.files)) {
+      for (const other of this.elements.values()) {
+        const existing = other.element.files[file];
+        if (existing !== undefined && existing !== text) {
+          throw invalid(scope, 'key', JSON.stringify(file), { allowed: `${other.declaredAt} declares another content for this file`, fix: 'Rename one of the two key files.' });
+        }
+      }
+    }
+    this.elements.set(element.id, { element, declaredAt: scope.node.path });
+    (this.activation.dependsOn ??= []).push(resource.fqn);
+  }
+
+  /** Everything declared below this server, in a fixed order. */
+  private desiredState(): DesiredState {
+    const site = this.site ?? { serverName: 'undeclared', port: 80 };
+    return {
+      schemaVersion: SCHEMA_VERSION,
+      owner: this.node.path,
+      storage: { root: this.storageRoot, ownMount: this.ownMount },
+      probe: site,
+      packages: [...MIRROR_PACKAGES],
+      secrets: ['signing-key'],
+      elements: [...this.elements.values()].map((e) => e.element).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    };
+  }
+
+  private declareServices(): void {
+    const definition: ServerDefinition = { kind: 'server', storageRoot: this.storageRoot, ownMount: this.ownMount };
+    const yaml = definitionYaml(definition);
+    const sync = syncService({ root: this.storageRoot });
+    const syncNew = syncNewService({ root: this.storageRoot });
+    declare(
+      new Construct(this, 'Services'),
+      {
+        id: 'server/services',
+        files: { 'definitions/server.yaml': yaml, 'systemd/mirror-sync@.service': sync, 'systemd/mirror-sync-new.service': syncNew },
+        links: {},
+      },
+      { definition: yaml, packages: MIRROR_PACKAGES.join('\n'), sync_service: sync, sync_new_service: syncNew },
+    );
+  }
+
+  /** The activation depends on everything declared, carries its digest, and alone talks to the server. */
+  private activate(stack: MirrorStack, files: { desiredStateDigest(): string; programsDigest: string }): Resource {
+    const scope = new Construct(this, 'Activation');
+    // Planning without access to the server: the last observation stays in state, and its trigger is ignored.
+    const observe = process.env['MIRROR_OBSERVE'] !== '0';
+    const lastDrift = observe ? new DataLocalCommand(scope, 'Observation', { command: 'node', arguments: ['mirror/observe.cjs'] }).stdout : '';
+    const target = this.target as { address: string; port: number; user: string; hostKey: string };
+    return new Resource(scope, 'Resource', {
+      dependsOn: [],
+      triggers: {
+        element: 'activation',
+        server: `${target.user}@${target.address}:${target.port} ${target.hostKey}`,
+        desired_state: Lazy.stringValue({ produce: () => files.desiredStateDigest() }),
+        programs: files.programsDigest,
+        last_drift: lastDrift,
+      },
+      ...(observe ? {} : { lifecycle: { ignoreChanges: ['triggers["last_drift"]'] } }),
+      provisioners: [
+        {
+          type: 'local-exec',
+          command: 'node mirror/apply.cjs',
+          environment: {
+            MIRROR_DESIRED_STATE_SHA256: '${self.triggers.desired_state}',
+            MIRROR_PROGRAMS_SHA256: '${self.triggers.programs}',
+            MIRROR_LAST_DRIFT: '${self.triggers.last_drift}',
+          },
+        },
+      ],
+    });
+  }
+}

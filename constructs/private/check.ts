@@ -1,0 +1,36 @@
+import { Token } from 'cdktf';
+import type { IConstruct } from 'constructs';
+import type { Problem } from '../../desired-state/validate';
+
+/** What a construct throws for a prop that cannot be: where, the value, what is allowed, and the fix. */
+export class InvalidPropError extends Error {
+  override readonly name = 'InvalidPropError';
+}
+
+/**
+ * Validates one prop at once, so that the stack trace points at the caller's line.
+ *
+ * @param where the construct, or the name of a value object such as `SyncSchedule.daily`
+ */
+export function check(where: IConstruct | string, prop: string, value: unknown, validator: (value: unknown) => Problem | undefined): void {
+  if (Token.isUnresolved(value)) {
+    throw invalid(where, prop, '(an unresolved cdktf token)', {
+      allowed: 'the value must be known at synthesis, since it is rendered into files that a reviewer reads',
+      fix: 'Use a literal, or an environment variable read in main.ts.',
+    });
+  }
+  const problem = validator(value);
+  if (problem) throw invalid(where, prop, show(value), problem);
+}
+
+export function invalid(where: IConstruct | string, prop: string, value: string, problem: Problem): InvalidPropError {
+  const path = typeof where === 'string' ? where : where.node.path;
+  return new InvalidPropError(`${path}: ${prop} ${value}: ${problem.allowed}. ${problem.fix}`);
+}
+
+/** A value as an operator can recognise it: escaped, and cut when it is long. */
+export function show(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  const visible = text.replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return visible.length > 120 ? `${visible.slice(0, 117)}…` : visible;
+}

@@ -1,0 +1,48 @@
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { ISynthesisSession } from 'cdktf';
+import { TerraformStack } from 'cdktf';
+import { addCustomSynthesis } from 'cdktf/lib/synthesize/synthesizer';
+import type { Construct } from 'constructs';
+import { canonicalJson, sha256 } from '../../desired-state/canonical';
+import type { DesiredState } from '../../desired-state/model';
+import { programsDigest } from '../../desired-state/programs';
+
+const PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'apply.cjs', 'observe.cjs'] as const;
+
+/**
+ * Writes what the activation needs beside the synthesized JSON, in `stacks/<stack>/mirror/`: the desired state, the connection and the
+ * programs. A synthesized directory is complete: it can be planned here and applied elsewhere.
+ *
+ * The desired state goes through a file, since an environment string ends at 128 KiB.
+ */
+export function deploymentFiles(
+  scope: Construct,
+  content: () => { target: object; desiredState: DesiredState },
+): { desiredStateDigest(): string; programsDigest: string } {
+  const directory = join(process.cwd(), 'dist', 'programs');
+  const bytes = Object.fromEntries(PROGRAMS.map((name) => [name, readProgram(directory, name)]));
+  const text = () => canonicalJson(content().desiredState);
+  addCustomSynthesis(scope, {
+    onSynthesize: (session: ISynthesisSession) => {
+      const stack = session.manifest.forStack(TerraformStack.of(scope));
+      const target = join(session.outdir, dirname(stack.synthesizedStackPath), 'mirror');
+      mkdirSync(target, { recursive: true });
+      writeFileSync(join(target, 'desired-state.json'), text());
+      writeFileSync(join(target, 'target.json'), `${JSON.stringify(content().target, null, 2)}\n`);
+      for (const name of PROGRAMS) copyFileSync(join(directory, name), join(target, name));
+    },
+  });
+  return {
+    desiredStateDigest: () => sha256(text()),
+    programsDigest: programsDigest({ 'mirror-host.cjs': bytes['mirror-host.cjs'] as Buffer, 'mirrorctl.cjs': bytes['mirrorctl.cjs'] as Buffer }),
+  };
+}
+
+function readProgram(directory: string, name: string): Buffer {
+  try {
+    return readFileSync(join(directory, name));
+  } catch (error) {
+    throw new Error(`${join(directory, name)} is missing: synthesis puts the server programs into the deployment. Run: npm run build`, { cause: error });
+  }
+}

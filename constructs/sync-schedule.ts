@@ -1,0 +1,28 @@
+import { dailyCalendar, hour, hourlyCalendar, minute, weekday, weeklyCalendar, type Weekday } from '../desired-state/schedule';
+import { check } from './private/check';
+
+/** When a repository is synced; all times are UTC, so that summer time moves nothing. A run that was missed is made up for at boot. */
+export class SyncSchedule {
+  static daily(at: { readonly hour: number; readonly minute?: number }): SyncSchedule {
+    check('SyncSchedule.daily', 'hour', at.hour, hour);
+    check('SyncSchedule.daily', 'minute', at.minute ?? 0, minute);
+    return new SyncSchedule(dailyCalendar(at.hour, at.minute ?? 0));
+  }
+
+  static hourly(at: { readonly minute: number }): SyncSchedule {
+    check('SyncSchedule.hourly', 'minute', at.minute, minute);
+    return new SyncSchedule(hourlyCalendar(at.minute));
+  }
+
+  static weekly(at: { readonly day: Weekday; readonly hour: number; readonly minute?: number }): SyncSchedule {
+    check('SyncSchedule.weekly', 'day', at.day, weekday);
+    check('SyncSchedule.weekly', 'hour', at.hour, hour);
+    check('SyncSchedule.weekly', 'minute', at.minute ?? 0, minute);
+    return new SyncSchedule(weeklyCalendar(at.day, at.hour, at.minute ?? 0));
+  }
+
+  private constructor(
+    /** systemd calendar expression. */
+    readonly onCalendar: string,
+  ) {}
+}

@@ -1,0 +1,63 @@
+import type { TrustDefinition } from '../definitions';
+
+/** yum: lower wins. Holdback stands above everything, since it replaces a regressed package for a time. */
+export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 1, security: 2, updates: 5, os: 10, cr: 20 };
+const BASE_PRIORITY = 99;
+
+/** Components that a client must switch on by itself: proposed packages are not for everyone. */
+const OPT_IN = new Set(['cr']);
+
+export interface CopiedRepoFile {
+  readonly id: string;
+  readonly name: string;
+  /** For instance `http://mirror.example.org`. */
+  readonly siteUrl: string;
+  /** Encoded, relative to the site. */
+  readonly publicUrlPath: string;
+  readonly trust: TrustDefinition;
+}
+
+/** `<id>.repo` for a copied repository. Packages are checked unless the declaration says that nothing is signed. */
+export function copiedRepoFile(file: CopiedRepoFile): string {
+  const keys = file.trust.mode === 'digestsOnly' ? [] : file.trust.keys.map((k) => `${file.siteUrl}/${k.file}`);
+  return section(file.id, [
+    ['name', file.name],
+    ['baseurl', `${file.siteUrl}/${file.publicUrlPath}/`],
+    ['enabled', '1'],
+    ['gpgcheck', keys.length > 0 ? '1' : '0'],
+    ['repo_gpgcheck', file.trust.mode === 'signedMetadata' ? '1' : '0'],
+    ...(keys.length > 0 ? [['gpgkey', keys.join(' ')] as const] : []),
+    ['priority', String(BASE_PRIORITY)],
+  ]);
+}
+
+export interface CodenameRepoFile {
+  readonly owner: string;
+  readonly codename: string;
+  readonly siteUrl: string;
+  readonly publicPath: string;
+  readonly components: readonly string[];
+  readonly keyFile: string;
+}
+
+/** `<codename>.repo`: one section per component, with the priorities that make holdback win. */
+export function codenameRepoFile(file: CodenameRepoFile): string {
+  return file.components
+    .map((component) => {
+      const url = `${file.siteUrl}/${file.publicPath}/${component}`;
+      return section(`${file.owner}-${file.codename}-${component}`, [
+        ['name', `${file.codename} ${component} (${file.owner})`],
+        ['baseurl', `${url}/$basearch/`],
+        ['enabled', OPT_IN.has(component) ? '0' : '1'],
+        ['gpgcheck', '1'],
+        ['repo_gpgcheck', '1'],
+        ['gpgkey', `${url}/${file.keyFile}`],
+        ['priority', String(COMPONENT_PRIORITY[component] ?? BASE_PRIORITY)],
+      ]);
+    })
+    .join('\n');
+}
+
+function section(id: string, lines: readonly (readonly [string, string])[]): string {
+  return `[${id}]\n${lines.map(([key, value]) => `${key}=${value}\n`).join('')}`;
+}

@@ -1,0 +1,74 @@
+import { CONTENT_USER, ServerPaths } from '../model';
+
+interface Storage {
+  readonly root: string;
+}
+
+/** `mirror-sync@.service`: one run of one repository. The instance is the repository's id. */
+export function syncService(storage: Storage): string {
+  return service(storage, 'Sync of %i', '/usr/local/bin/mirrorctl sync %i');
+}
+
+/** `mirror-sync-new.service`: the first run of repositories that a deploy added, one after the other in the background. */
+export function syncNewService(storage: Storage): string {
+  return service(storage, 'First sync of new repositories', '/usr/local/bin/mirrorctl sync --new');
+}
+
+/**
+ * `mirror-sync@<id>.timer`.
+ *
+ * @param onCalendar systemd calendar expression, in UTC
+ */
+export function syncTimer(id: string, onCalendar: string): string {
+  return `[Unit]
+Description=Schedule of ${id}
+
+[Timer]
+OnCalendar=${onCalendar}
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`;
+}
+
+/** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
+function service(storage: Storage, description: string, command: string): string {
+  return `[Unit]
+Description=${description}
+Wants=network-online.target
+After=network-online.target
+RequiresMountsFor=${storage.root}
+
+[Service]
+Type=oneshot
+User=${CONTENT_USER}
+ExecStart=${command}
+TimeoutStartSec=12h
+Nice=10
+IOSchedulingPriority=7
+UMask=0022
+NoNewPrivileges=true
+CapabilityBoundingSet=
+ProtectSystem=strict
+ProtectHome=true
+ReadWritePaths=${storage.root} ${ServerPaths.state}
+PrivateTmp=true
+PrivateDevices=true
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectClock=true
+ProtectHostname=true
+LockPersonality=true
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+MemoryMax=2G
+`;
+}

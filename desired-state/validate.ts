@@ -1,0 +1,187 @@
+/**
+ * What props may hold. Each validator returns undefined for a good value, else a `Problem`: what is allowed and how to repair it.
+ * They are pure; the construct adds its path, the prop's name and the value.
+ */
+export interface Problem {
+  /** What is allowed, as a phrase: "a port is a whole number from 1 to 65535". */
+  readonly allowed: string;
+  /** What to do. */
+  readonly fix: string;
+}
+
+const problem = (allowed: string, fix: string): Problem => ({ allowed, fix });
+
+/** Distributions whose repositories a codename can be for. */
+export const DISTRIBUTIONS = ['centos', 'fedora', 'oraclelinux', 'rhel'] as const;
+
+/** First segments of the public URL tree that are not free for customers. */
+export const RESERVED_PREFIXES = ['.mirror', '.well-known', 'keys', 'mirror', 'mos', 'mos-repos', 'repo-files', 'status'] as const;
+
+/** Names that mean something in a repository's directory or to tools. */
+const RESERVED_IDS = ['all', 'current', 'definitions', 'keys', 'new', 'releases', 'repodata', 'snapshots'];
+
+const idPattern = /^[a-z0-9]+(?:[.-][a-z0-9]+)*$/;
+
+/**
+ * Ids of repositories, customers and components: they become directory names, unit names and URL segments.
+ * One case and no underscore, so that no two ids differ only in what a file system or a unit name folds.
+ */
+export function id(value: unknown): Problem | undefined {
+  const allowed = 'an id is 1 to 63 of a-z, 0-9, "." and "-", starting and ending with a letter or digit, without two separators in a row';
+  if (typeof value !== 'string' || value.length > 63 || !idPattern.test(value)) return problem(allowed, 'Use lower-case ASCII words joined by single dashes, for instance "centos-7-os".');
+  if (RESERVED_IDS.includes(value)) return problem(`${allowed}; ${RESERVED_IDS.join(', ')} are reserved`, `Use a longer name, for instance "${value}-packages".`);
+  return undefined;
+}
+
+/** A product release such as `7.0` or `9.2`. */
+export function release(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^\d{1,4}(\.\d{1,4}){1,2}$/.test(value)) return undefined;
+  return problem('a release is two or three numbers with dots', 'Write it as in the codename, for instance "7.0".');
+}
+
+/** A distribution's major version such as `7`. */
+export function distributionVersion(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^[1-9]\d{0,2}$/.test(value)) return undefined;
+  return problem('a distribution version is a major version number without leading zeros', 'Write for instance version: "7".');
+}
+
+export function distribution(value: unknown): Problem | undefined {
+  if ((DISTRIBUTIONS as readonly unknown[]).includes(value)) return undefined;
+  return problem(`known distributions: ${DISTRIBUTIONS.join(', ')}`, 'Use one of the enum Distribution.');
+}
+
+export function architecture(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && ['aarch64', 'i386', 'ppc64le', 's390x', 'x86_64'].includes(value)) return undefined;
+  return problem('known architectures: aarch64, i386, ppc64le, s390x, x86_64', 'Sources need no architecture: each component has a Source directory.');
+}
+
+/** The first part of a customer's public path: `acme`, `teams/acme` or the seed's literal `customer`. */
+export function prefix(value: unknown): Problem | undefined {
+  const allowed = 'a prefix is 1 to 3 segments of a-z, 0-9, "." and "-" joined by "/", without a leading or trailing "/"';
+  if (typeof value !== 'string' || value.length > 120) return problem(allowed, 'For instance "acme" or "customer".');
+  const segments = value.split('/');
+  if (segments.length > 3 || !segments.every((s) => idPattern.test(s) && s.length <= 63)) return problem(allowed, 'For instance "acme" or "customer".');
+  if ((RESERVED_PREFIXES as readonly string[]).includes(segments[0] as string)) {
+    return problem(`${allowed}; ${RESERVED_PREFIXES.join(', ')} belong to the mirror`, `Use another first segment, for instance "customer/${value}".`);
+  }
+  return undefined;
+}
+
+/** A DNS name (RFC 1123) or an IP address. IPv6 without brackets and without a zone. */
+export function host(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && (isDnsName(value) || isIPv4(value) || isIPv6(value))) return undefined;
+  return problem('a host is a DNS name, an IPv4 address, or an IPv6 address without brackets and zone', 'For instance "mirror.example.org" or "2001:db8::7".');
+}
+
+/** A name for `server_name`: a DNS name only. */
+export function dnsName(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && isDnsName(value)) return undefined;
+  return problem('a DNS name has labels of a-z, 0-9 and "-" joined by dots, at most 253 characters', 'For instance "mirror.example.org".');
+}
+
+export function port(value: unknown): Problem | undefined {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65535) return undefined;
+  return problem('a port is a whole number from 1 to 65535', 'Leave it out for the default.');
+}
+
+export function user(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^[a-z_][a-z0-9_-]{0,31}$/.test(value)) return undefined;
+  return problem('a user is 1 to 32 of a-z, 0-9, "_" and "-", starting with a letter or "_"', 'Use root, or an account with sudo without a password.');
+}
+
+export function hostKey(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^SHA256:[A-Za-z0-9+/]{43}$/.test(value)) return undefined;
+  return problem('a host key is pinned by its SHA-256 fingerprint: "SHA256:" and 43 characters', 'On the server: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub');
+}
+
+const systemRoots = ['bin', 'boot', 'dev', 'etc', 'lib', 'lib64', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr'];
+
+/** The storage root: an absolute path outside the system's own directories. */
+export function storageRoot(value: unknown): Problem | undefined {
+  const allowed = 'a storage root is an absolute path of letters, digits, ".", "_" and "-", outside the system\'s directories';
+  const fix = 'For instance "/srv/mirror".';
+  if (typeof value !== 'string' || value.length > 200 || !/^(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/.test(value)) return problem(allowed, fix);
+  const [, first, second] = value.split('/');
+  if (systemRoots.includes(first as string) || second === undefined || value === '/var/lib' || value.startsWith('/var/lib/mirror') || value === '/var/log') return problem(allowed, fix);
+  return undefined;
+}
+
+/** A URL that a repository is fetched from or known by: http or https, no user, no query, no way out of its own path. */
+export function upstreamUrl(value: unknown): Problem | undefined {
+  const allowed = 'an upstream URL is http:// or https://, with a host and a path, without user, query, fragment, ".." or an unexpanded variable';
+  const fix = 'For instance "https://vault.centos.org/7.9.2009/os/x86_64/".';
+  if (typeof value !== 'string' || value.length > 2000 || !/^[\x21-\x7e]+$/.test(value)) return problem(allowed, fix);
+  if (/[\\"'<>^`{|}$#?]/.test(value)) return problem(allowed, fix);
+  const match = /^https?:\/\/([^/]+)(\/.*)$/.exec(value);
+  if (!match) return problem(allowed, fix);
+  const [, authority, path] = match as unknown as [string, string, string];
+  const hostPort = /^(\[[0-9a-fA-F:.]+\]|[^:[\]@%]+)(?::(\d{1,5}))?$/.exec(authority);
+  if (!hostPort) return problem(allowed, fix);
+  const name = (hostPort[1] as string).replace(/^\[|\]$/g, '');
+  if (host(name) || (hostPort[2] !== undefined && port(Number(hostPort[2])))) return problem(allowed, fix);
+  let decoded: string;
+  try {
+    decoded = decodeURIComponent(path);
+  } catch {
+    return problem(allowed, 'Write a percent sign as %25.');
+  }
+  if (/%2f|%5c/i.test(path) || decoded.split('/').some((s) => s === '.' || s === '..') || /[\u0000-\u001f\u007f]/.test(decoded)) return problem(allowed, fix);
+  return undefined;
+}
+
+/** A network in CIDR notation, or one address. */
+export function network(value: unknown): Problem | undefined {
+  const bad = problem('a network is an IPv4 or IPv6 address, with an optional prefix length, and no bits set below it', 'For instance "203.0.113.0/24" or "2001:db8::/32".');
+  if (typeof value !== 'string') return bad;
+  const [address, length, ...rest] = value.split('/');
+  if (rest.length > 0 || address === undefined) return bad;
+  const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0;
+  if (bits === 0) return bad;
+  if (length === undefined) return undefined;
+  if (!/^(0|[1-9]\d{0,2})$/.test(length) || Number(length) > bits) return bad;
+  if (bits === 32) {
+    const number = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
+    if (number % 2 ** (32 - Number(length)) !== 0) return bad;
+  }
+  return undefined;
+}
+
+export function environmentVariable(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^[A-Z][A-Z0-9_]{0,99}$/.test(value)) return undefined;
+  return problem('an environment variable is upper-case letters, digits and "_"', 'For instance "MIRROR_SIGNING_KEY".');
+}
+
+/** A file name for a public key: served at `/keys/<name>`. */
+export function keyFileName(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/.test(value)) return undefined;
+  return problem('a key file name is letters, digits, ".", "_", "+" and "-"', 'For instance "RPM-GPG-KEY-EPEL-7".');
+}
+
+/** A reason that a reviewer reads: one line of printable text. */
+export function reason(value: unknown): Problem | undefined {
+  // eslint-disable-next-line no-control-regex -- the control characters are the point
+  if (typeof value === 'string' && value.trim().length >= 10 && value.length <= 300 && !/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/.test(value)) return undefined;
+  return problem('a reason is one line of 10 to 300 printable characters', 'Say why nothing can be verified, for instance "upstream signs neither metadata nor packages".');
+}
+
+export function isDnsName(value: string): boolean {
+  return value.length <= 253 && /^(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*$/.test(value) && !/^[\d.]+$/.test(value);
+}
+
+export function isIPv4(value: string): boolean {
+  return /^(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/.test(value);
+}
+
+export function isIPv6(value: string): boolean {
+  if (!/^[0-9a-fA-F:.]{2,45}$/.test(value) || !value.includes(':')) return false;
+  try {
+    return new URL(`http://[${value}]/`).hostname.length > 2;
+  } catch {
+    return false;
+  }
+}
+
+/** True when the two public paths are the same, or one lies under the other, by whole segments. */
+export function pathsOverlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`);
+}
