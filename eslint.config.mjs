@@ -59,9 +59,23 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        { patterns: [{ group: ['cdktf', '@cdktf/*', 'constructs', 'ssh2', 'node:fs', 'node:fs/*', 'node:child_process', 'node:net', 'undici'], message: 'desired-state is pure' }] },
+        {
+          patterns: [
+            {
+              group: ['cdktf', '@cdktf/*', 'constructs', 'ssh2', 'node:fs', 'node:fs/*', 'node:child_process', 'node:net', 'undici'],
+              message: 'desired-state is pure',
+            },
+          ],
+        },
       ],
     },
   },
-  { files: ['__tests__/**/*.ts'], rules: { 'boundaries/element-types': 'off', '@typescript-eslint/no-unsafe-assignment': 'off', '@typescript-eslint/no-unsafe-member-access': 'off' } },
+  {
+    files: ['__tests__/**/*.ts'],
+    rules: {
+      'boundaries/element-types': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+    },
+  },
 );

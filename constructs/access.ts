@@ -15,7 +15,10 @@ export class Access {
    */
   static networks(networks: readonly string[]): Access {
     if (!Array.isArray(networks) || networks.length === 0) {
-      throw invalid('Access.networks', 'networks', '[]', { allowed: 'at least one network', fix: 'Nobody could read; declare a network, or Access.public().' });
+      throw invalid('Access.networks', 'networks', '[]', {
+        allowed: 'at least one network',
+        fix: 'Nobody could read; declare a network, or Access.public().',
+      });
     }
     networks.forEach((value, index) => {
       check('Access.networks', `networks[${index}]`, value, network);

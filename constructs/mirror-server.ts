@@ -4,6 +4,7 @@ import { Lazy, type TerraformResource } from 'cdktf';
 import { Construct, type IConstruct } from 'constructs';
 import { MIRROR_PACKAGES, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
+import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { host, hostKey, pathsOverlap, port, storageRoot, user } from '../desired-state/validate';
@@ -60,14 +61,17 @@ export class MirrorServer extends Construct {
   static of(scope: IConstruct): MirrorServer {
     const found = scope.node.scopes.find((s): s is MirrorServer => s instanceof MirrorServer);
     if (!found) {
-      throw invalid(scope, 'scope', scope.node.path, { allowed: 'this construct belongs to a MirrorServer', fix: 'Pass the MirrorServer, or a construct below it, as the first argument.' });
+      throw invalid(scope, 'scope', scope.node.path, {
+        allowed: 'this construct belongs to a MirrorServer',
+        fix: 'Pass the MirrorServer, or a construct below it, as the first argument.',
+      });
     }
     return found;
   }
 
   readonly storageRoot: string;
   private readonly ownMount: boolean;
-  private readonly target: object;
+  private readonly target: Target;
   private readonly elements = new Map<string, { element: Element; declaredAt: string }>();
   private readonly publicPaths = new Map<string, string>();
   private readonly activation: Resource;
@@ -77,10 +81,16 @@ export class MirrorServer extends Construct {
     super(scope, id);
     const stack = MirrorStack.of(this);
     if (!(stack instanceof MirrorStack)) {
-      throw invalid(this, 'scope', stack.node.path, { allowed: 'a MirrorServer belongs to a MirrorStack', fix: 'Declare it in a MirrorStack.' });
+      throw invalid(this, 'scope', stack.node.path, {
+        allowed: 'a MirrorServer belongs to a MirrorStack',
+        fix: 'Declare it in a MirrorStack.',
+      });
     }
     if (stack.node.findAll().some((c) => c instanceof MirrorServer && c !== this)) {
-      throw invalid(this, 'scope', stack.node.path, { allowed: 'a stack has one MirrorServer', fix: 'Declare the second server in a MirrorStack of its own.' });
+      throw invalid(this, 'scope', stack.node.path, {
+        allowed: 'a stack has one MirrorServer',
+        fix: 'Declare the second server in a MirrorStack of its own.',
+      });
     }
     check(this, 'address', props.address, host);
     check(this, 'port', props.port ?? 22, port);
@@ -104,17 +114,25 @@ export class MirrorServer extends Construct {
       secrets: { 'signing-key': props.signingKey.environmentVariable },
     };
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
-    this.activation = this.activate(stack, files);
+    this.activation = this.activate(files);
     this.declareServices();
     this.node.addValidation({
-      validate: () => (this.site ? [] : [`${this.node.path}: no NginxVhost was declared, so nothing would be served. Add: new NginxVhost(server, "vhost", { serverName: … })`]),
+      validate: () =>
+        this.site
+          ? []
+          : [
+              `${this.node.path}: no NginxVhost was declared, so nothing would be served. Add: new NginxVhost(server, "vhost", { serverName: … })`,
+            ],
     });
   }
 
   /** The base URL that clients use, for instance `http://mirror.example.org`. */
   get siteUrl(): string {
     if (!this.site) {
-      throw invalid(this, 'vhost', 'undefined', { allowed: 'the NginxVhost is declared before what it serves', fix: 'Move new NginxVhost(…) up, directly below the server.' });
+      throw invalid(this, 'vhost', 'undefined', {
+        allowed: 'the NginxVhost is declared before what it serves',
+        fix: 'Move new NginxVhost(…) up, directly below the server.',
+      });
     }
     return `http://${this.site.serverName}${this.site.port === 80 ? '' : `:${this.site.port}`}`;
   }
@@ -135,7 +153,10 @@ export class MirrorServer extends Construct {
     for (const [other, owner] of this.publicPaths) {
       if (pathsOverlap(path, other)) {
         const relation = path === other ? 'is the same as' : path.startsWith(`${other}/`) ? 'lies under' : 'lies above';
-        throw invalid(scope, 'public path', JSON.stringify(`/${path}`), { allowed: `it ${relation} "/${other}" of ${owner}`, fix: 'Give every repository and customer a path of its own.' });
+        throw invalid(scope, 'public path', JSON.stringify(`/${path}`), {
+          allowed: `it ${relation} "/${other}" of ${owner}`,
+          fix: 'Give every repository and customer a path of its own.',
+        });
       }
     }
     this.publicPaths.set(path, scope.node.path);
@@ -145,13 +166,19 @@ export class MirrorServer extends Construct {
   register(scope: IConstruct, element: Element, resource: TerraformResource): void {
     const taken = this.elements.get(element.id);
     if (taken) {
-      throw invalid(scope, 'id', JSON.stringify(element.id), { allowed: `this id was declared at ${taken.declaredAt} already`, fix: 'Ids are unique on a server: pass another id.' });
+      throw invalid(scope, 'id', JSON.stringify(element.id), {
+        allowed: `this id was declared at ${taken.declaredAt} already`,
+        fix: 'Ids are unique on a server: pass another id.',
+      });
     }
     for (const [file, text] of Object.entries(element.files)) {
       for (const other of this.elements.values()) {
         const existing = other.element.files[file];
         if (existing !== undefined && existing !== text) {
-          throw invalid(scope, 'key', JSON.stringify(file), { allowed: `${other.declaredAt} declares another content for this file`, fix: 'Rename one of the two key files.' });
+          throw invalid(scope, 'key', JSON.stringify(file), {
+            allowed: `${other.declaredAt} declares another content for this file`,
+            fix: 'Rename one of the two key files.',
+          });
         }
       }
     }
@@ -190,12 +217,14 @@ export class MirrorServer extends Construct {
   }
 
   /** The activation depends on everything declared, carries its digest, and alone talks to the server. */
-  private activate(stack: MirrorStack, files: { desiredStateDigest(): string; programsDigest: string }): Resource {
+  private activate(files: { desiredStateDigest(): string; programsDigest: string }): Resource {
     const scope = new Construct(this, 'Activation');
     // Planning without access to the server: the last observation stays in state, and its trigger is ignored.
     const observe = process.env['MIRROR_OBSERVE'] !== '0';
-    const lastDrift = observe ? new DataLocalCommand(scope, 'Observation', { command: 'node', arguments: ['mirror/observe.cjs'] }).stdout : '';
-    const target = this.target as { address: string; port: number; user: string; hostKey: string };
+    const lastDrift = observe
+      ? new DataLocalCommand(scope, 'Observation', { command: 'node', arguments: ['mirror/observe.cjs'] }).stdout
+      : '';
+    const target = this.target;
     return new Resource(scope, 'Resource', {
       dependsOn: [],
       triggers: {

@@ -37,7 +37,10 @@ export class Trust {
 
 function atLeastOne(where: string, keys: readonly PublicKey[]): readonly PublicKey[] {
   if (!Array.isArray(keys) || keys.length === 0) {
-    throw invalid(where, 'keys', '[]', { allowed: 'at least one key', fix: 'Put the upstream\'s public key into keys/ and pass key("<file>").' });
+    throw invalid(where, 'keys', '[]', {
+      allowed: 'at least one key',
+      fix: 'Put the upstream\'s public key into keys/ and pass key("<file>").',
+    });
   }
   return [...keys];
 }

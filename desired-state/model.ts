@@ -28,7 +28,18 @@ export const CONTENT_USER = 'mirror';
 /**
  * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; the rest unpacks what upstreams compress.
  */
-export const MIRROR_PACKAGES = ['bzip2', 'ca-certificates', 'gnupg', 'gpgv', 'nginx-light', 'nodejs', 'rpm', 'util-linux', 'xz-utils', 'zstd'] as const;
+export const MIRROR_PACKAGES = [
+  'bzip2',
+  'ca-certificates',
+  'gnupg',
+  'gpgv',
+  'nginx-light',
+  'nodejs',
+  'rpm',
+  'util-linux',
+  'xz-utils',
+  'zstd',
+] as const;
 
 const segment = /^(?!\.{1,2}$)[^/\0]+$/;
 /** A relative path without `.`, `..`, empty segments or control characters. */
@@ -54,7 +65,9 @@ const relativePath = z
  */
 const generationFile = relativePath.refine(
   (p) =>
-    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-[^/]+\.(service|timer)|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(p),
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-[^/]+\.(service|timer)|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
+      p,
+    ),
   { message: 'is not a place that a generation has' },
 );
 

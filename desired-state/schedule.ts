@@ -39,7 +39,9 @@ export function minute(value: unknown): Problem | undefined {
 }
 
 export function weekday(value: unknown): Problem | undefined {
-  return (DAYS as readonly unknown[]).includes(value) ? undefined : { allowed: `a day is one of ${DAYS.join(', ')}`, fix: 'For instance day: "Sat".' };
+  return (DAYS as readonly unknown[]).includes(value)
+    ? undefined
+    : { allowed: `a day is one of ${DAYS.join(', ')}`, fix: 'For instance day: "Sat".' };
 }
 
 function whole(value: unknown, low: number, high: number): boolean {

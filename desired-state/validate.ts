@@ -28,8 +28,10 @@ const idPattern = /^[a-z0-9]+(?:[.-][a-z0-9]+)*$/;
  */
 export function id(value: unknown): Problem | undefined {
   const allowed = 'an id is 1 to 63 of a-z, 0-9, "." and "-", starting and ending with a letter or digit, without two separators in a row';
-  if (typeof value !== 'string' || value.length > 63 || !idPattern.test(value)) return problem(allowed, 'Use lower-case ASCII words joined by single dashes, for instance "centos-7-os".');
-  if (RESERVED_IDS.includes(value)) return problem(`${allowed}; ${RESERVED_IDS.join(', ')} are reserved`, `Use a longer name, for instance "${value}-packages".`);
+  if (typeof value !== 'string' || value.length > 63 || !idPattern.test(value))
+    return problem(allowed, 'Use lower-case ASCII words joined by single dashes, for instance "centos-7-os".');
+  if (RESERVED_IDS.includes(value))
+    return problem(`${allowed}; ${RESERVED_IDS.join(', ')} are reserved`, `Use a longer name, for instance "${value}-packages".`);
   return undefined;
 }
 
@@ -52,7 +54,10 @@ export function distribution(value: unknown): Problem | undefined {
 
 export function architecture(value: unknown): Problem | undefined {
   if (typeof value === 'string' && ['aarch64', 'i386', 'ppc64le', 's390x', 'x86_64'].includes(value)) return undefined;
-  return problem('known architectures: aarch64, i386, ppc64le, s390x, x86_64', 'Sources need no architecture: each component has a Source directory.');
+  return problem(
+    'known architectures: aarch64, i386, ppc64le, s390x, x86_64',
+    'Sources need no architecture: each component has a Source directory.',
+  );
 }
 
 /** The first part of a customer's public path: `acme`, `teams/acme` or the seed's literal `customer`. */
@@ -60,9 +65,13 @@ export function prefix(value: unknown): Problem | undefined {
   const allowed = 'a prefix is 1 to 3 segments of a-z, 0-9, "." and "-" joined by "/", without a leading or trailing "/"';
   if (typeof value !== 'string' || value.length > 120) return problem(allowed, 'For instance "acme" or "customer".');
   const segments = value.split('/');
-  if (segments.length > 3 || !segments.every((s) => idPattern.test(s) && s.length <= 63)) return problem(allowed, 'For instance "acme" or "customer".');
+  if (segments.length > 3 || !segments.every((s) => idPattern.test(s) && s.length <= 63))
+    return problem(allowed, 'For instance "acme" or "customer".');
   if ((RESERVED_PREFIXES as readonly string[]).includes(segments[0] as string)) {
-    return problem(`${allowed}; ${RESERVED_PREFIXES.join(', ')} belong to the mirror`, `Use another first segment, for instance "customer/${value}".`);
+    return problem(
+      `${allowed}; ${RESERVED_PREFIXES.join(', ')} belong to the mirror`,
+      `Use another first segment, for instance "customer/${value}".`,
+    );
   }
   return undefined;
 }
@@ -70,7 +79,10 @@ export function prefix(value: unknown): Problem | undefined {
 /** A DNS name (RFC 1123) or an IP address. IPv6 without brackets and without a zone. */
 export function host(value: unknown): Problem | undefined {
   if (typeof value === 'string' && (isDnsName(value) || isIPv4(value) || isIPv6(value))) return undefined;
-  return problem('a host is a DNS name, an IPv4 address, or an IPv6 address without brackets and zone', 'For instance "mirror.example.org" or "2001:db8::7".');
+  return problem(
+    'a host is a DNS name, an IPv4 address, or an IPv6 address without brackets and zone',
+    'For instance "mirror.example.org" or "2001:db8::7".',
+  );
 }
 
 /** A name for `server_name`: a DNS name only. */
@@ -86,12 +98,18 @@ export function port(value: unknown): Problem | undefined {
 
 export function user(value: unknown): Problem | undefined {
   if (typeof value === 'string' && /^[a-z_][a-z0-9_-]{0,31}$/.test(value)) return undefined;
-  return problem('a user is 1 to 32 of a-z, 0-9, "_" and "-", starting with a letter or "_"', 'Use root, or an account with sudo without a password.');
+  return problem(
+    'a user is 1 to 32 of a-z, 0-9, "_" and "-", starting with a letter or "_"',
+    'Use root, or an account with sudo without a password.',
+  );
 }
 
 export function hostKey(value: unknown): Problem | undefined {
   if (typeof value === 'string' && /^SHA256:[A-Za-z0-9+/]{43}$/.test(value)) return undefined;
-  return problem('a host key is pinned by its SHA-256 fingerprint: "SHA256:" and 43 characters', 'On the server: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub');
+  return problem(
+    'a host key is pinned by its SHA-256 fingerprint: "SHA256:" and 43 characters',
+    'On the server: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub',
+  );
 }
 
 const systemRoots = ['bin', 'boot', 'dev', 'etc', 'lib', 'lib64', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr'];
@@ -102,13 +120,21 @@ export function storageRoot(value: unknown): Problem | undefined {
   const fix = 'For instance "/srv/mirror".';
   if (typeof value !== 'string' || value.length > 200 || !/^(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/.test(value)) return problem(allowed, fix);
   const [, first, second] = value.split('/');
-  if (systemRoots.includes(first as string) || second === undefined || value === '/var/lib' || value.startsWith('/var/lib/mirror') || value === '/var/log') return problem(allowed, fix);
+  if (
+    systemRoots.includes(first as string) ||
+    second === undefined ||
+    value === '/var/lib' ||
+    value.startsWith('/var/lib/mirror') ||
+    value === '/var/log'
+  )
+    return problem(allowed, fix);
   return undefined;
 }
 
 /** A URL that a repository is fetched from or known by: http or https, no user, no query, no way out of its own path. */
 export function upstreamUrl(value: unknown): Problem | undefined {
-  const allowed = 'an upstream URL is http:// or https://, with a host and a path, without user, query, fragment, ".." or an unexpanded variable';
+  const allowed =
+    'an upstream URL is http:// or https://, with a host and a path, without user, query, fragment, ".." or an unexpanded variable';
   const fix = 'For instance "https://vault.centos.org/7.9.2009/os/x86_64/".';
   if (typeof value !== 'string' || value.length > 2000 || !/^[\x21-\x7e]+$/.test(value)) return problem(allowed, fix);
   if (/[\\"'<>^`{|}$#?]/.test(value)) return problem(allowed, fix);
@@ -125,13 +151,17 @@ export function upstreamUrl(value: unknown): Problem | undefined {
   } catch {
     return problem(allowed, 'Write a percent sign as %25.');
   }
-  if (/%2f|%5c/i.test(path) || decoded.split('/').some((s) => s === '.' || s === '..') || /[\u0000-\u001f\u007f]/.test(decoded)) return problem(allowed, fix);
+  if (/%2f|%5c/i.test(path) || decoded.split('/').some((s) => s === '.' || s === '..') || /[\u0000-\u001f\u007f]/.test(decoded))
+    return problem(allowed, fix);
   return undefined;
 }
 
 /** A network in CIDR notation, or one address. */
 export function network(value: unknown): Problem | undefined {
-  const bad = problem('a network is an IPv4 or IPv6 address, with an optional prefix length, and no bits set below it', 'For instance "203.0.113.0/24" or "2001:db8::/32".');
+  const bad = problem(
+    'a network is an IPv4 or IPv6 address, with an optional prefix length, and no bits set below it',
+    'For instance "203.0.113.0/24" or "2001:db8::/32".',
+  );
   if (typeof value !== 'string') return bad;
   const [address, length, ...rest] = value.split('/');
   if (rest.length > 0 || address === undefined) return bad;
@@ -160,8 +190,17 @@ export function keyFileName(value: unknown): Problem | undefined {
 /** A reason that a reviewer reads: one line of printable text. */
 export function reason(value: unknown): Problem | undefined {
   // eslint-disable-next-line no-control-regex -- the control characters are the point
-  if (typeof value === 'string' && value.trim().length >= 10 && value.length <= 300 && !/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/.test(value)) return undefined;
-  return problem('a reason is one line of 10 to 300 printable characters', 'Say why nothing can be verified, for instance "upstream signs neither metadata nor packages".');
+  if (
+    typeof value === 'string' &&
+    value.trim().length >= 10 &&
+    value.length <= 300 &&
+    !/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/.test(value)
+  )
+    return undefined;
+  return problem(
+    'a reason is one line of 10 to 300 printable characters',
+    'Say why nothing can be verified, for instance "upstream signs neither metadata nor packages".',
+  );
 }
 
 export function isDnsName(value: string): boolean {

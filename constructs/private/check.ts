@@ -30,7 +30,12 @@ export function invalid(where: IConstruct | string, prop: string, value: string,
 
 /** A value as an operator can recognise it: escaped, and cut when it is long. */
 export function show(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  const text =
+    typeof value === 'string'
+      ? JSON.stringify(value)
+      : typeof value === 'number'
+        ? String(value)
+        : (JSON.stringify(value) ?? String(value));
   const visible = text.replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
   return visible.length > 120 ? `${visible.slice(0, 117)}…` : visible;
 }

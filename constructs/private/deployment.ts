@@ -7,6 +7,7 @@ import type { Construct } from 'constructs';
 import { canonicalJson, sha256 } from '../../desired-state/canonical';
 import type { DesiredState } from '../../desired-state/model';
 import { programsDigest } from '../../desired-state/programs';
+import type { Target } from '../../desired-state/target';
 
 const PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'apply.cjs', 'observe.cjs'] as const;
 
@@ -18,10 +19,10 @@ const PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'apply.cjs', 'observe.cjs'
  */
 export function deploymentFiles(
   scope: Construct,
-  content: () => { target: object; desiredState: DesiredState },
+  content: () => { target: Target; desiredState: DesiredState },
 ): { desiredStateDigest(): string; programsDigest: string } {
   const directory = join(process.cwd(), 'dist', 'programs');
-  const bytes = Object.fromEntries(PROGRAMS.map((name) => [name, readProgram(directory, name)]));
+  const digestOfProgram = (name: string): string => sha256(readProgram(directory, name));
   const text = () => canonicalJson(content().desiredState);
   addCustomSynthesis(scope, {
     onSynthesize: (session: ISynthesisSession) => {
@@ -35,7 +36,10 @@ export function deploymentFiles(
   });
   return {
     desiredStateDigest: () => sha256(text()),
-    programsDigest: programsDigest({ 'mirror-host.cjs': bytes['mirror-host.cjs'] as Buffer, 'mirrorctl.cjs': bytes['mirrorctl.cjs'] as Buffer }),
+    programsDigest: programsDigest({
+      'mirror-host.cjs': digestOfProgram('mirror-host.cjs'),
+      'mirrorctl.cjs': digestOfProgram('mirrorctl.cjs'),
+    }),
   };
 }
 
@@ -43,6 +47,8 @@ function readProgram(directory: string, name: string): Buffer {
   try {
     return readFileSync(join(directory, name));
   } catch (error) {
-    throw new Error(`${join(directory, name)} is missing: synthesis puts the server programs into the deployment. Run: npm run build`, { cause: error });
+    throw new Error(`${join(directory, name)} is missing: synthesis puts the server programs into the deployment. Run: npm run build`, {
+      cause: error,
+    });
   }
 }

@@ -1,0 +1,70 @@
+import { Construct } from 'constructs';
+import { ownerLocation } from '../desired-state/render/nginx';
+import { definitionYaml } from '../desired-state/render/yaml';
+import { id as validId, prefix } from '../desired-state/validate';
+import { Access } from './access';
+import { check, invalid } from './private/check';
+import { declare } from './private/declare';
+import { MirrorServer } from './mirror-server';
+import type { PublicKey } from './public-key';
+
+export interface CustomerProps {
+  /** Name on the server and in commands. @default the construct's id */
+  readonly id?: string;
+  /** First part of the customer's public path: `acme` gives `/acme/<distribution>/<codename>/…`. @default the customer's id */
+  readonly prefix?: string;
+  /** Who may read. One list for everything below the prefix. */
+  readonly access: Access;
+  /** Keys that sign the customer's packages; handed out beside each component, after the mirror's own. @default none */
+  readonly keys?: readonly PublicKey[];
+}
+
+/** A customer or team with codenames of its own: same structure as the product's, isolated on disk, in the URL space and in access. */
+export class Customer extends Construct {
+  /** Id of the customer, and of the owner of its repositories. */
+  readonly ownerId: string;
+  readonly prefix: string;
+  readonly keys: readonly PublicKey[];
+
+  constructor(server: MirrorServer, id: string, props: CustomerProps) {
+    super(server, id);
+    this.ownerId = props.id ?? id;
+    check(this, 'id', this.ownerId, validId);
+    if (this.ownerId === 'mos')
+      throw invalid(this, 'id', '"mos"', {
+        allowed: '"mos" is the product itself',
+        fix: 'Use another id; codenames of the product are declared on the server.',
+      });
+    this.prefix = props.prefix ?? this.ownerId;
+    check(this, 'prefix', this.prefix, prefix);
+    if (!((props.access as unknown) instanceof Access)) {
+      throw invalid(this, 'access', String(props.access), {
+        allowed: 'every customer declares who may read',
+        fix: 'Access.public() or Access.networks([…]).',
+      });
+    }
+    server.claimPath(this, this.prefix);
+    this.keys = props.keys ?? [];
+
+    const location = ownerLocation({ owner: this.ownerId, prefix: this.prefix, networks: props.access.allowedNetworks });
+    const definition = definitionYaml({
+      kind: 'customer',
+      id: this.ownerId,
+      prefix: this.prefix,
+      access: props.access.allowedNetworks ?? 'public',
+      keys: this.keys.map((k) => ({ file: k.name, fingerprint: k.fingerprint })),
+    });
+    declare(
+      this,
+      {
+        id: `customer/${this.ownerId}`,
+        files: {
+          [`nginx/locations/${this.ownerId}.conf`]: location,
+          ...Object.fromEntries(this.keys.map((k) => [`owners/${this.ownerId}/${k.name}`, k.armoured])),
+        },
+        links: {},
+      },
+      { definition, nginx: location },
+    );
+  }
+}

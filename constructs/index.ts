@@ -1,0 +1,14 @@
+/** What main.ts declares a mirror with. */
+export { Access } from './access';
+export { Customer, type CustomerProps } from './customer';
+export { Distribution } from './distribution';
+export { MirrorServer, type JumpHost, type MirrorServerProps } from './mirror-server';
+export { MirrorStack } from './mirror-stack';
+export { MosCodename, Variant, type MosCodenameProps } from './mos-codename';
+export { NginxVhost, type NginxVhostProps } from './nginx-vhost';
+export { PublicKey } from './public-key';
+export { RpmRepository, View, type RpmRepositoryProps } from './rpm-repository';
+export { Secret } from './secret';
+export { SyncSchedule } from './sync-schedule';
+export { SyncTimer, type SyncTimerProps } from './sync-timer';
+export { Trust } from './trust';

@@ -1,0 +1,107 @@
+import { Construct } from 'constructs';
+import type { CodenameDefinition } from '../desired-state/definitions';
+import { codenameRepoFile } from '../desired-state/render/repo-file';
+import { definitionYaml } from '../desired-state/render/yaml';
+import { architecture, distribution, distributionVersion, release } from '../desired-state/validate';
+import { check, invalid, show } from './private/check';
+import { declare } from './private/declare';
+import { Customer } from './customer';
+import type { Distribution } from './distribution';
+import { MirrorServer } from './mirror-server';
+
+/** Who a set of repositories is for, where it is not the OpenStack nodes. */
+export enum Variant {
+  /** Fuel master nodes. */
+  FUEL = 'fuel',
+}
+
+export interface MosCodenameProps {
+  /** Product release, for instance `7.0`. */
+  readonly release: string;
+  readonly distribution: Distribution;
+  /** The distribution's major version, for instance `6`. */
+  readonly version: string;
+  /** @default OpenStack nodes */
+  readonly variant?: Variant;
+  /** @default ["x86_64"] */
+  readonly architectures?: readonly string[];
+}
+
+/** Owner id and public prefix of the product's own codenames. */
+const PRODUCT = { ownerId: 'mos', prefix: 'mos-repos', keys: [] } as const;
+
+const COMPONENTS = ['os', 'updates', 'security', 'holdback', 'cr'] as const;
+
+/**
+ * A codename such as `mos7.0-centos6-fuel`: five hosted repositories of one owner, created empty, valid and signed by the deploy.
+ *
+ * Declared on the server it belongs to the product, at `/mos-repos/<distribution>/<codename>/<component>/<arch>/`; declared on a customer it
+ * belongs to the customer, below the customer's prefix.
+ */
+export class MosCodename extends Construct {
+  /** For instance `mos7.0-centos6-fuel`. */
+  readonly codename: string;
+
+  constructor(scope: MirrorServer | Customer, id: string, props: MosCodenameProps) {
+    super(scope, id);
+    const server = MirrorServer.of(this);
+    const owner = scope instanceof Customer ? scope : PRODUCT;
+    check(this, 'release', props.release, release);
+    check(this, 'distribution', props.distribution, distribution);
+    check(this, 'version', props.version, distributionVersion);
+    if (props.variant !== undefined && !Object.values(Variant).includes(props.variant)) {
+      throw invalid(this, 'variant', show(props.variant), {
+        allowed: `a variant is one of ${Object.values(Variant).join(', ')}`,
+        fix: 'Leave it out for OpenStack nodes.',
+      });
+    }
+    const architectures = props.architectures ?? ['x86_64'];
+    if (!Array.isArray(architectures) || architectures.length === 0 || new Set(architectures).size !== architectures.length) {
+      throw invalid(this, 'architectures', show(architectures), {
+        allowed: 'at least one architecture, each once',
+        fix: 'Leave it out for x86_64.',
+      });
+    }
+    architectures.forEach((value, index) => {
+      check(this, `architectures[${index}]`, value, architecture);
+    });
+
+    this.codename = `mos${props.release}-${props.distribution}${props.version}${props.variant ? `-${props.variant}` : ''}`;
+    const codenameId = `${owner.ownerId}/${this.codename}`;
+    const publicPath = `${owner.prefix}/${props.distribution}/${this.codename}`;
+    if (owner === PRODUCT) server.claimPath(this, publicPath);
+    const definition: CodenameDefinition = {
+      kind: 'codename',
+      id: codenameId,
+      owner: owner.ownerId,
+      release: props.release,
+      distribution: props.distribution,
+      version: props.version,
+      ...(props.variant ? { variant: props.variant } : {}),
+      publicPath,
+      components: [...COMPONENTS],
+      architectures: [...architectures],
+      keyFile: `RPM-GPG-KEY-mos${props.release}`,
+      keys: owner.keys.map((k) => ({ file: `owners/${owner.ownerId}/${k.name}`, fingerprint: k.fingerprint })),
+    };
+    const yaml = definitionYaml(definition);
+    const repoFile = codenameRepoFile({
+      owner: owner.ownerId,
+      codename: this.codename,
+      siteUrl: server.siteUrl,
+      publicPath,
+      components: COMPONENTS,
+      keyFile: definition.keyFile,
+    });
+    const repoFilePath = owner === PRODUCT ? `repo-files/${this.codename}.repo` : `owners/${owner.ownerId}/${this.codename}.repo`;
+    declare(
+      this,
+      {
+        id: `codename/${codenameId}`,
+        files: { [`definitions/codenames/${codenameId}.yaml`]: yaml, [repoFilePath]: repoFile },
+        links: Object.fromEntries(COMPONENTS.map((c) => [`${publicPath}/${c}`, `repositories/${codenameId}/${c}/current`])),
+      },
+      { definition: yaml, repo_file: repoFile },
+    );
+  }
+}

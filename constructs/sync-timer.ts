@@ -1,0 +1,24 @@
+import { Construct } from 'constructs';
+import { spreadCalendar } from '../desired-state/schedule';
+import { syncTimer } from '../desired-state/render/systemd';
+import { declare } from './private/declare';
+import type { SyncSchedule } from './sync-schedule';
+
+export interface SyncTimerProps {
+  readonly repositoryId: string;
+  /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the repository's id */
+  readonly schedule?: SyncSchedule;
+}
+
+/** The systemd timer of one repository. A resource of its own: a new schedule changes nothing else in a plan. */
+export class SyncTimer extends Construct {
+  constructor(scope: Construct, id: string, props: SyncTimerProps) {
+    super(scope, id);
+    const timer = syncTimer(props.repositoryId, props.schedule?.onCalendar ?? spreadCalendar(props.repositoryId));
+    declare(
+      this,
+      { id: `timer/${props.repositoryId}`, files: { [`systemd/mirror-sync@${props.repositoryId}.timer`]: timer }, links: {} },
+      { timer },
+    );
+  }
+}
