@@ -1,5 +1,5 @@
 import { network } from '../desired-state/validate';
-import { check, invalid } from './private/check';
+import { checkList } from './private/check';
 
 /** Who may read a customer's content. One list per customer: every codename, alias and snapshot below its prefix obeys it. */
 export class Access {
@@ -14,15 +14,14 @@ export class Access {
    * @param networks IPv4 or IPv6 addresses, or networks in CIDR notation
    */
   static networks(networks: readonly string[]): Access {
-    if (!Array.isArray(networks) || networks.length === 0) {
-      throw invalid('Access.networks', 'networks', '[]', {
-        allowed: 'at least one network',
-        fix: 'Nobody could read; declare a network, or Access.public().',
-      });
-    }
-    networks.forEach((value, index) => {
-      check('Access.networks', `networks[${index}]`, value, network);
-    });
+    checkList(
+      'Access.networks',
+      'networks',
+      networks,
+      'network',
+      network,
+      'Without a network nobody could read; declare one, or Access.public().',
+    );
     return new Access([...networks]);
   }
 

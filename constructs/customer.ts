@@ -3,7 +3,7 @@ import { ownerLocation } from '../desired-state/render/nginx';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { id as validId, prefix } from '../desired-state/validate';
 import { Access } from './access';
-import { check, invalid } from './private/check';
+import { check, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { MirrorServer } from './mirror-server';
 import type { PublicKey } from './public-key';
@@ -38,7 +38,7 @@ export class Customer extends Construct {
     this.prefix = props.prefix ?? this.ownerId;
     check(this, 'prefix', this.prefix, prefix);
     if (!((props.access as unknown) instanceof Access)) {
-      throw invalid(this, 'access', String(props.access), {
+      throw invalid(this, 'access', show(props.access), {
         allowed: 'every customer declares who may read',
         fix: 'Access.public() or Access.networks([…]).',
       });

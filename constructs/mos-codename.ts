@@ -3,7 +3,7 @@ import type { CodenameDefinition } from '../desired-state/definitions';
 import { codenameRepoFile } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { architecture, distribution, distributionVersion, release } from '../desired-state/validate';
-import { check, invalid, show } from './private/check';
+import { check, checkList, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { Customer } from './customer';
 import type { Distribution } from './distribution';
@@ -56,15 +56,7 @@ export class MosCodename extends Construct {
       });
     }
     const architectures = props.architectures ?? ['x86_64'];
-    if (!Array.isArray(architectures) || architectures.length === 0 || new Set(architectures).size !== architectures.length) {
-      throw invalid(this, 'architectures', show(architectures), {
-        allowed: 'at least one architecture, each once',
-        fix: 'Leave it out for x86_64.',
-      });
-    }
-    architectures.forEach((value, index) => {
-      check(this, `architectures[${index}]`, value, architecture);
-    });
+    checkList(this, 'architectures', architectures, 'architecture', architecture, 'Leave it out for x86_64.');
 
     this.codename = `mos${props.release}-${props.distribution}${props.version}${props.variant ? `-${props.variant}` : ''}`;
     const codenameId = `${owner.ownerId}/${this.codename}`;

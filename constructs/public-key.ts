@@ -1,8 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { readPublicKeys } from '../desired-state/openpgp-key';
 import { keyFileName } from '../desired-state/validate';
 import { check, invalid } from './private/check';
+
+/** Bytes. The largest key that an upstream is known to publish has a few thousand. */
+const MAX_KEY_FILE = 256 * 1024;
 
 /** An OpenPGP public key in a file of the project: pinned by its content, reviewed by its fingerprint. */
 export class PublicKey {
@@ -11,15 +14,14 @@ export class PublicKey {
    */
   static fromFile(path: string): PublicKey {
     check('PublicKey.fromFile', 'path', basename(path), keyFileName);
-    let armoured: string;
-    try {
-      armoured = readFileSync(path, 'utf8');
-    } catch (error) {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (!stats?.isFile() || stats.size > MAX_KEY_FILE) {
       throw invalid('PublicKey.fromFile', 'path', JSON.stringify(path), {
-        allowed: `the key must be a readable file (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
+        allowed: `a key is a regular file of at most ${MAX_KEY_FILE} bytes`,
         fix: 'Put the armoured public key into keys/, and check its fingerprint against what its owner publishes.',
       });
     }
+    const armoured = normalized(readFileSync(path, 'utf8'));
     const [first, ...rest] = readPublicKeys(armoured, path);
     if (first === undefined || rest.length > 0) {
       throw invalid('PublicKey.fromFile', 'path', JSON.stringify(path), {
@@ -40,4 +42,12 @@ export class PublicKey {
     readonly armoured: string,
     readonly fingerprint: string,
   ) {}
+}
+
+/** The same bytes from any editor: no byte order mark, LF line ends, one final newline. */
+function normalized(text: string): string {
+  return `${text
+    .replace(/^\ufeff/, '')
+    .replaceAll('\r\n', '\n')
+    .trimEnd()}\n`;
 }

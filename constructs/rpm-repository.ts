@@ -5,7 +5,7 @@ import { definitionYaml } from '../desired-state/render/yaml';
 import { distribution, id as validId, upstreamUrl } from '../desired-state/validate';
 import { MirrorError } from '../desired-state/errors';
 import { mirrorPath } from '../starlingx/url-mapping';
-import { check, invalid } from './private/check';
+import { check, checkList, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
@@ -46,20 +46,16 @@ export class RpmRepository extends Construct {
     check(this, 'id', repositoryId, validId);
     check(this, 'publishedAs', props.publishedAs, upstreamUrl);
     const fetchFrom = props.fetchFrom ?? [props.publishedAs];
-    if (!Array.isArray(fetchFrom) || fetchFrom.length === 0)
-      throw invalid(this, 'fetchFrom', '[]', { allowed: 'at least one URL', fix: 'Leave fetchFrom out to fetch from publishedAs.' });
-    fetchFrom.forEach((url, index) => {
-      check(this, `fetchFrom[${index}]`, url, upstreamUrl);
-    });
+    checkList(this, 'fetchFrom', fetchFrom, 'URL', upstreamUrl, 'Leave fetchFrom out to fetch from publishedAs.');
     check(this, 'distribution', props.distribution ?? Distribution.CENTOS, distribution);
     if (!((props.trust as unknown) instanceof Trust)) {
-      throw invalid(this, 'trust', String(props.trust), {
+      throw invalid(this, 'trust', show(props.trust), {
         allowed: 'every repository declares its trust',
         fix: 'Trust.signedMetadata(keys), Trust.signedPackages(keys) or Trust.digestsOnly(reason).',
       });
     }
     if (!Object.values(View).includes(props.view))
-      throw invalid(this, 'view', String(props.view), {
+      throw invalid(this, 'view', show(props.view), {
         allowed: `a view is one of ${Object.values(View).join(', ')}`,
         fix: 'View.VERBATIM.',
       });

@@ -1,6 +1,6 @@
 import type { KeyReference, TrustDefinition } from '../desired-state/definitions';
 import { reason } from '../desired-state/validate';
-import { check, invalid } from './private/check';
+import { check, checkList } from './private/check';
 import type { PublicKey } from './public-key';
 
 /** What makes a repository's content trustworthy. Keys are pinned in the project, never taken from the host that is mirrored. */
@@ -36,11 +36,6 @@ export class Trust {
 }
 
 function atLeastOne(where: string, keys: readonly PublicKey[]): readonly PublicKey[] {
-  if (!Array.isArray(keys) || keys.length === 0) {
-    throw invalid(where, 'keys', '[]', {
-      allowed: 'at least one key',
-      fix: 'Put the upstream\'s public key into keys/ and pass key("<file>").',
-    });
-  }
+  checkList(where, 'keys', keys, 'key', () => undefined, 'Put the upstream\'s public key into keys/ and pass key("<file>").');
   return [...keys];
 }

@@ -189,7 +189,6 @@ export function keyFileName(value: unknown): Problem | undefined {
 
 /** A reason that a reviewer reads: one line of printable text. */
 export function reason(value: unknown): Problem | undefined {
-  // eslint-disable-next-line no-control-regex -- the control characters are the point
   if (
     typeof value === 'string' &&
     value.trim().length >= 10 &&

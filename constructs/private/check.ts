@@ -23,6 +23,24 @@ export function check(where: IConstruct | string, prop: string, value: unknown, 
   if (problem) throw invalid(where, prop, show(value), problem);
 }
 
+/** Validates a list: at least one value, each once, each good. */
+export function checkList<T>(
+  where: IConstruct | string,
+  prop: string,
+  values: readonly T[],
+  one: string,
+  validator: (value: unknown) => Problem | undefined,
+  fix: string,
+): void {
+  if (!Array.isArray(values) || values.length === 0) throw invalid(where, prop, show(values), { allowed: `at least one ${one}`, fix });
+  values.forEach((value: unknown, index) => {
+    check(where, `${prop}[${index}]`, value, validator);
+  });
+  const twice = values.findIndex((value, index) => values.indexOf(value) !== index);
+  if (twice >= 0)
+    throw invalid(where, `${prop}[${twice}]`, show(values[twice]), { allowed: `each ${one} once`, fix: 'Remove the second one.' });
+}
+
 export function invalid(where: IConstruct | string, prop: string, value: string, problem: Problem): InvalidPropError {
   const path = typeof where === 'string' ? where : where.node.path;
   return new InvalidPropError(`${path}: ${prop} ${value}: ${problem.allowed}. ${problem.fix}`);

@@ -1,0 +1,312 @@
+/**
+ * Bad props, by the catalogue of hostile inputs: each is refused at synthesis, by an error that names the construct, the prop, the value and
+ * what is allowed.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Lazy } from 'cdktf';
+import {
+  Access,
+  Customer,
+  Distribution,
+  MirrorServer,
+  MirrorStack,
+  MosCodename,
+  NginxVhost,
+  PublicKey,
+  RpmRepository,
+  Secret,
+  SyncSchedule,
+  Trust,
+  type View,
+} from '../../constructs';
+import { HOST_KEY, bareServer, mirror, repository, repositoryProps, serverProps, synth } from './support';
+
+/** What must never become an id, a prefix, a host or a user. */
+const HOSTILE = [
+  '', ' ', '.', '..', '../x', '/abs', 'a//b', 'trailing.', 'trailing ', '-leading', '-oProxyCommand=x', '%2e%2e', '%n', '%i', '$(id)', '`id`', ';id', 'a|b', 'a&b', '"q"',
+  "'q'", 'back\\slash', '{}', '${x}', '%{x}', '$host', 'a#b', '*', '~', 'a\nb', 'a\r\n[Service]\nExecStart=/bin/sh', 'nul\0', 'esc\u001b[31m', 'del\u007f', '\u202egpj.exe',
+  'zero\u200dwidth', 'no\u00a0break', 'cyrilliс', 'é', 'e\u0301', 'x'.repeat(256), 'x'.repeat(4096), 'UPPER', 'a_b',
+]; // prettier-ignore
+
+const refuses = (act: () => unknown, ...parts: string[]): void => {
+  let message = 'nothing was refused';
+  try {
+    act();
+  } catch (error) {
+    expect(error).toBeInstanceOf(Error);
+    message = (error as Error).message;
+    expect((error as Error).name).toMatch(/InvalidPropError|MirrorError/);
+  }
+  for (const part of parts) expect(message).toContain(part);
+};
+
+describe('ids', () => {
+  test.each([...HOSTILE, 'a/b', 'repodata', 'current', '.git', 'a--b', 'a.-b', 'x'.repeat(64)])('repository id %j', (id) => {
+    refuses(() => repository(mirror().server, 'r', { id }), 'mirror/server/r: id');
+  });
+  test.each([...HOSTILE, 'a/b', 'mos', 'repodata', 'current', '.git'])('customer id %j', (id) => {
+    refuses(() => new Customer(mirror().server, 'c', { id, access: Access.public() }), 'mirror/server/c: id');
+  });
+  test.each([...HOSTILE, 'mirror', 'keys', 'status', 'mos', 'mos-repos', '.well-known', 'repo-files', 'a/b/c/d', 'acme/', '/acme'])(
+    'customer prefix %j',
+    (prefix) => {
+      refuses(() => new Customer(mirror().server, 'c', { prefix, access: Access.public() }), 'mirror/server/c: prefix');
+    },
+  );
+});
+
+describe('the server', () => {
+  test.each([
+    ...HOSTILE.filter((h) => h !== 'x'.repeat(256)),
+    'UPPER.example.org',
+    'a..b',
+    'fe80::1%eth0',
+    '[::1]',
+    '1.2.3',
+    '1.2.3.256',
+    'host:22',
+    'user@host',
+  ])('address %j', (address) => {
+    refuses(() => bareServer({ address }), 'mirror/server: address');
+  });
+  test.each([...HOSTILE.filter((h) => h !== 'a_b'), '0user', 'a b', 'user:group'])('user %j', (user) => {
+    refuses(() => bareServer({ user }), 'mirror/server: user');
+  });
+  test.each([0, -1, 65536, Number.NaN, Infinity, 22.5, '22' as unknown as number])('port %p', (port) => {
+    refuses(() => bareServer({ port }), 'mirror/server: port', 'whole number from 1 to 65535');
+    refuses(() => new NginxVhost(bareServer().server, 'v', { serverName: 'a.example.org', port }), 'mirror/server/v: port');
+  });
+  test.each([
+    '',
+    'SHA256:short',
+    `MD5:${'a'.repeat(47)}`,
+    `SHA256:${'A'.repeat(44)}`,
+    `SHA256:${'A'.repeat(42)}=`,
+    undefined as unknown as string,
+  ])('host key %j', (hostKey) => {
+    refuses(() => bareServer({ hostKey }), 'mirror/server: hostKey', 'ssh-keygen -lf');
+  });
+  test.each([
+    '',
+    '/',
+    'srv',
+    '/etc',
+    '/etc/mirror',
+    '/usr/share/mirror',
+    '/tmp/x',
+    '/srv',
+    '/srv/../etc',
+    '/srv/mirror/',
+    '/srv/a b',
+    '/srv/$x',
+    '/var/lib/mirror',
+    '/srv/.hidden',
+    '/proc/x',
+  ])('storage root %j', (storageRoot) => {
+    refuses(() => bareServer({ storageRoot }), 'mirror/server: storageRoot');
+  });
+  test('a jump host is checked like the server', () => {
+    refuses(() => bareServer({ jumpHost: { address: 'jump', user: 'root', hostKey: 'none' } }), 'jumpHost.hostKey');
+    refuses(() => bareServer({ jumpHost: { address: '-oProxyCommand=x', user: 'root', hostKey: HOST_KEY } }), 'jumpHost.address');
+  });
+  test.each(['', 'lower', 'A B', '1X', 'X=Y', '$X'])('secret variable %j', (name) => {
+    refuses(() => Secret.fromEnvironment(name), 'Secret.fromEnvironment: name');
+  });
+  test('an unresolved token', () => {
+    refuses(() => bareServer({ address: Lazy.stringValue({ produce: () => 'late.example.org' }) }), 'unresolved cdktf token');
+  });
+  test('a second server in a stack, and one outside a MirrorStack', () => {
+    const { server } = mirror();
+    refuses(() => new MirrorServer(MirrorStack.of(server), 'second', serverProps), 'a stack has one MirrorServer');
+  });
+  test('no vhost', () => {
+    const { app } = bareServer();
+    expect(() => synth(app)).toThrow(/mirror\/server: no NginxVhost was declared/);
+  });
+  test('a repository before the vhost, and two vhosts', () => {
+    refuses(() => repository(bareServer().server, 'r'), 'declared before what it serves');
+    refuses(() => new NginxVhost(mirror().server, 'again', { serverName: 'b.example.org' }), 'one NginxVhost');
+  });
+  test.each(['', 'a b', 'a;b', '1.2.3.4', '*.example.org', 'a{}', 'under_score.example.org'])('server name %j', (serverName) => {
+    refuses(() => new NginxVhost(bareServer().server, 'v', { serverName }), 'mirror/server/v: serverName');
+  });
+});
+
+describe('upstreams', () => {
+  test.each([
+    '', 'vault.centos.org/7', 'ftp://host/x/', 'file:///etc/passwd', 'gopher://host/x/', 'rsync://host/module/', 'http://user:secret@host/x/', 'http://host', 'http:///x', 'http://host/a/../b/',
+    'http://host/%2e%2e/b/', 'http://host/a%2Fb/', 'http://host/$basearch/', 'http://host/${x}/', 'http://host/x?y=z', 'http://host/x#y', 'http://host:0/x/', 'http://host:65536/x/', 'http://[fe80::1%25eth0]/x/',
+    'http://host/a b/', 'http://host/a\nb/', 'http://ho st/x/', 'http://host/\u202e/', 'http://host/%zz/', 'javascript:alert(1)', 'http://host/"/', "http://host/'/", 'http://host/%00/', `http://host/${'x'.repeat(2000)}/`,
+  ])('%j', (url) => {
+    refuses(() => repository(mirror().server, 'r', { fetchFrom: [url] }), 'mirror/server/r: fetchFrom[0]');
+    refuses(() => repository(mirror().server, 'r', { publishedAs: url }), 'mirror/server/r: publishedAs');
+  }); // prettier-ignore
+  test('none, and the same one twice', () => {
+    refuses(() => repository(mirror().server, 'r', { fetchFrom: [] }), 'fetchFrom', 'at least one URL');
+    refuses(() => repository(mirror().server, 'r', { fetchFrom: ['http://a.example/x/', 'http://a.example/x/'] }), 'fetchFrom[1]', 'once');
+  });
+  test('no trust, an unknown view, an unknown distribution', () => {
+    refuses(
+      () => new RpmRepository(mirror().server, 'r', { ...repositoryProps, trust: undefined as unknown as Trust }),
+      'every repository declares its trust',
+      'Trust.digestsOnly(reason)',
+    );
+    refuses(() => repository(mirror().server, 'r', { view: 'filtered' as View }), 'a view is one of verbatim');
+    refuses(() => repository(mirror().server, 'r', { distribution: 'windows' as Distribution }), 'known distributions: centos');
+  });
+  test.each(['', 'short', 'x'.repeat(301), 'two\nlines of reason', 'hidden \u202e reason here'])('reason %j', (why) => {
+    refuses(() => Trust.digestsOnly(why), 'Trust.digestsOnly: why');
+  });
+  test('trust without a key', () => {
+    refuses(() => Trust.signedMetadata([]), 'Trust.signedMetadata: keys', 'at least one key');
+    refuses(() => Trust.signedPackages([]), 'Trust.signedPackages: keys');
+  });
+});
+
+describe('paths and ids that collide', () => {
+  test('two repositories on one path, and one under another', () => {
+    const { server } = mirror();
+    repository(server, 'one', { publishedAs: 'https://up.example.org/a/' });
+    refuses(() => repository(server, 'two', { publishedAs: 'http://up.example.org/a' }), 'is the same as', 'mirror/server/one');
+    refuses(() => repository(server, 'three', { publishedAs: 'https://up.example.org/a/b/' }), 'lies under');
+    refuses(() => repository(server, 'four', { publishedAs: 'https://up.example.org/' }), 'it has no path');
+    repository(server, 'deep', { publishedAs: 'https://up.example.org/x/y/z/' });
+    refuses(() => repository(server, 'above', { publishedAs: 'https://up.example.org/x/' }), 'lies above', 'mirror/server/deep');
+    repository(server, 'five', { publishedAs: 'https://up.example.org/ab/' });
+  });
+  test('one id twice', () => {
+    const { server } = mirror();
+    repository(server, 'a', { id: 'same' });
+    refuses(
+      () => repository(server, 'b', { id: 'same', publishedAs: 'https://other.example.org/x/' }),
+      'mirror/server/b',
+      'declared at mirror/server/a already',
+    );
+  });
+  test('/cust and /cust2 are apart, /cust and /cust/x are not', () => {
+    const { server } = mirror();
+    new Customer(server, 'cust', { access: Access.public() });
+    new Customer(server, 'cust2', { access: Access.public() });
+    refuses(() => new Customer(server, 'x', { prefix: 'cust/x', access: Access.public() }), 'lies under', 'mirror/server/cust');
+  });
+  test('the same codename twice', () => {
+    const { server } = mirror();
+    const props = { release: '7.0', distribution: Distribution.CENTOS, version: '6' };
+    new MosCodename(server, 'a', props);
+    refuses(() => new MosCodename(server, 'b', props), 'mirror/server/b');
+  });
+});
+
+describe('codenames', () => {
+  const codename = (props: object): MosCodename =>
+    new MosCodename(mirror().server, 'c', { release: '7.0', distribution: Distribution.CENTOS, version: '6', ...props });
+  test.each(['', '7', '7.x', 'v7.0', '7.0-beta', '7.0/..', '7.0.0.0', 7 as unknown as string])('release %j', (release) => {
+    refuses(() => codename({ release }), 'mirror/server/c: release');
+  });
+  test.each(['', '06', '6.5', 'six', '-6', '1000'])('version %j', (version) => {
+    refuses(() => codename({ version }), 'mirror/server/c: version');
+  });
+  test.each(['', 'debian', 'CentOS', '../centos'])('distribution %j', (distribution) => {
+    refuses(() => codename({ distribution }), 'mirror/server/c: distribution', 'centos');
+  });
+  test('variant and architectures', () => {
+    refuses(() => codename({ variant: 'gold' }), 'a variant is one of fuel');
+    refuses(() => codename({ architectures: [] }), 'at least one architecture');
+    refuses(() => codename({ architectures: ['x86_64', 'x86_64'] }), 'each once');
+    refuses(() => codename({ architectures: ['src'] }), 'known architectures');
+  });
+});
+
+describe('access', () => {
+  test.each([
+    '',
+    '10.0.0.0/33',
+    '10.0.0.1/8',
+    '300.1.1.1',
+    'example.org',
+    '2001:db8::/129',
+    '10.0.0.0/',
+    '10.0.0.0/8/8',
+    'all',
+    '10.0.0.0/08',
+    'fe80::1%eth0',
+    '10.0.0.0; allow all',
+  ])('network %j', (network) => {
+    refuses(() => Access.networks([network]), 'Access.networks: networks[0]');
+  });
+  test('no network, one twice, and no access at all', () => {
+    refuses(() => Access.networks([]), 'at least one network');
+    refuses(() => Access.networks(['10.0.0.0/8', '10.0.0.0/8']), 'once');
+    refuses(() => new Customer(mirror().server, 'c', { access: undefined as unknown as Access }), 'every customer declares who may read');
+  });
+});
+
+describe('schedules', () => {
+  test.each([24, -1, 25, Number.NaN, 3.5, '03' as unknown as number])('hour %p', (hour) => {
+    refuses(() => SyncSchedule.daily({ hour }), 'SyncSchedule.daily: hour', '0 to 23');
+  });
+  test.each([60, -1, Number.NaN, 0.5])('minute %p', (minute) => {
+    refuses(() => SyncSchedule.hourly({ minute }), 'SyncSchedule.hourly: minute', '0 to 59');
+  });
+  test.each(['Monday', 'mon', '', 1])('day %p', (day) => {
+    refuses(() => SyncSchedule.weekly({ day: day as 'Mon', hour: 1 }), 'SyncSchedule.weekly: day');
+  });
+});
+
+describe('key files', () => {
+  const good = readFileSync('keys/RPM-GPG-KEY-EPEL-7', 'utf8');
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'mirror-keys-'));
+  });
+  afterAll(() => {
+    rmSync(directory, { recursive: true });
+  });
+  const file = (name: string, content: string | Buffer): string => {
+    writeFileSync(join(directory, name), content);
+    return join(directory, name);
+  };
+
+  test.each([
+    ['empty', ''],
+    ['utf16', Buffer.from(`\ufeff${good}`, 'utf16le')],
+    ['nul', good.replace('\n\n', '\n\0\n')],
+    ['truncated', good.slice(0, good.length / 2)],
+    ['html', '<html>404 Not Found</html>'],
+    ['bit-flip', good.replace(/\n([A-Za-z])(\w{20})/, (_m, a: string, b: string) => `\n${a === 'B' ? 'C' : 'B'}${b}`)],
+    ['long-line', 'A'.repeat(10_000_000)],
+    ['two-keys', `${good}\n${readFileSync('keys/RPM-GPG-KEY-Ceph', 'utf8')}`],
+  ])('%s', (name, content) => {
+    refuses(() => PublicKey.fromFile(file(name, content)), name);
+  });
+  test('a directory, a FIFO, a missing file, a dangling link', () => {
+    mkdirSync(join(directory, 'dir'));
+    execFileSync('mkfifo', [join(directory, 'fifo')]);
+    symlinkSync('nowhere', join(directory, 'dangling'));
+    for (const name of ['dir', 'fifo', 'missing', 'dangling'])
+      refuses(() => PublicKey.fromFile(join(directory, name)), name, 'regular file');
+  });
+  test('a byte order mark, CRLF and a missing final newline do no harm', () => {
+    const fingerprint = PublicKey.fromFile('keys/RPM-GPG-KEY-EPEL-7').fingerprint;
+    expect(PublicKey.fromFile(file('bom', `\ufeff${good}`)).fingerprint).toBe(fingerprint);
+    expect(PublicKey.fromFile(file('crlf', good.replaceAll('\n', '\r\n'))).fingerprint).toBe(fingerprint);
+    expect(PublicKey.fromFile(file('no-newline', good.trimEnd())).fingerprint).toBe(fingerprint);
+  });
+  test.each(['-rf', 'a b', '.hidden', 'ünï'])('name %j', (name) => {
+    refuses(() => PublicKey.fromFile(join(directory, name)), 'PublicKey.fromFile');
+  });
+  test('two files of one name with different content', () => {
+    const other = mkdtempSync(join(tmpdir(), 'mirror-keys-'));
+    writeFileSync(join(other, 'RPM-GPG-KEY-EPEL-7'), readFileSync('keys/RPM-GPG-KEY-Ceph'));
+    const { server } = mirror();
+    repository(server, 'a');
+    refuses(
+      () => repository(server, 'b', { trust: Trust.signedPackages([PublicKey.fromFile(join(other, 'RPM-GPG-KEY-EPEL-7'))]) }),
+      'another content',
+    );
+    rmSync(other, { recursive: true });
+  });
+});

@@ -1,0 +1,275 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { App, HttpBackend } from 'cdktf';
+import {
+  Access,
+  Customer,
+  Distribution,
+  MirrorServer,
+  MirrorStack,
+  MosCodename,
+  NginxVhost,
+  Secret,
+  SyncSchedule,
+  Trust,
+  Variant,
+} from '../../constructs';
+import { sha256 } from '../../desired-state/canonical';
+import { DesiredStateSchema } from '../../desired-state/model';
+import { TargetSchema } from '../../desired-state/target';
+import { HOST_KEY, bareServer, key, mirror, repository, serverProps, synth } from './support';
+
+test('one repository: its definition, its timer, and the activation that depends on both', () => {
+  const { app, server } = mirror();
+  repository(server, 'epel-7', {
+    publishedAs: 'https://dl.fedoraproject.org/pub/epel/7/x86_64/',
+    fetchFrom: ['https://archives.example.org/epel/'],
+    schedule: SyncSchedule.daily({ hour: 3 }),
+  });
+  const result = synth(app);
+  expect(
+    Object.values(result.json.resource.null_resource)
+      .map((r) => r.triggers['element'])
+      .sort(),
+  ).toEqual(['activation', 'repository/epel-7', 'server/services', 'timer/epel-7', 'vhost/mirror.example.org']);
+  expect(result.element('repository/epel-7').triggers['definition']).toBe(`kind: repository
+id: epel-7
+publishedAs: https://dl.fedoraproject.org/pub/epel/7/x86_64/
+publicPath: mirror/centos/epel/dl.fedoraproject.org/pub/epel/7/x86_64
+fetchFrom:
+  - https://archives.example.org/epel/
+trust:
+  mode: signedPackages
+  keys:
+    - file: keys/RPM-GPG-KEY-EPEL-7
+      fingerprint: 91E97D7C4A5E96F17F3E888F6A2FAEA2352C64E5
+view: verbatim
+`);
+  expect(result.element('timer/epel-7').triggers['timer']).toContain('OnCalendar=*-*-* 03:00:00 UTC');
+  const activation = result.element('activation');
+  expect(activation.depends_on).toHaveLength(4);
+  expect(activation.triggers['desired_state']).toBe(sha256(result.file('desired-state.json')));
+  expect(DesiredStateSchema.parse(result.desiredState).elements.map((e) => e.id)).toEqual([
+    'repository/epel-7',
+    'server/services',
+    'timer/epel-7',
+    'vhost/mirror.example.org',
+  ]);
+  const element = result.desiredState.elements[0];
+  expect(element?.links).toEqual({ 'mirror/centos/epel/dl.fedoraproject.org/pub/epel/7/x86_64': 'repositories/epel-7/current' });
+  expect(element?.files['definitions/repositories/epel-7.yaml']).toBe(result.element('repository/epel-7').triggers['definition']);
+});
+
+test.each([
+  [
+    'signedMetadata',
+    Trust.signedMetadata([key('RPM-GPG-KEY-CentOS-7')]),
+    { gpgcheck: '1', repo_gpgcheck: '1', gpgkey: 'http://mirror.example.org/keys/RPM-GPG-KEY-CentOS-7' },
+  ],
+  [
+    'signedPackages',
+    Trust.signedPackages([key('RPM-GPG-KEY-Ceph')]),
+    { gpgcheck: '1', repo_gpgcheck: '0', gpgkey: 'http://mirror.example.org/keys/RPM-GPG-KEY-Ceph' },
+  ],
+  ['digestsOnly', Trust.digestsOnly('upstream signs nothing at all'), { gpgcheck: '0', repo_gpgcheck: '0', gpgkey: undefined }],
+])('trust %s decides what clients check', (mode, trust, expected) => {
+  const { app, server } = mirror();
+  repository(server, 'r', { trust });
+  const triggers = synth(app).element('repository/r').triggers;
+  expect(triggers['definition']).toContain(`mode: ${mode}`);
+  const settings = new Map((triggers['repo_file'] ?? '').split('\n').map((line) => line.split('=', 2) as [string, string]));
+  for (const [name, value] of Object.entries(expected)) expect(settings.get(name)).toBe(value);
+});
+
+test('each prop of the server is where it acts', () => {
+  const jumpHost = { address: '2001:db8::1', port: 2200, user: 'ops', hostKey: HOST_KEY };
+  const { app, server } = mirror(
+    {
+      address: '198.51.100.7',
+      port: 2222,
+      user: 'deploy',
+      jumpHost,
+      storageRoot: '/data/mirror',
+      storageOnOwnMount: false,
+      signingKey: Secret.fromEnvironment('ELSEWHERE'),
+    },
+    { port: 8080, ipv6: false },
+  );
+  repository(server, 'r');
+  const result = synth(app);
+  expect(TargetSchema.parse(JSON.parse(result.file('target.json')))).toEqual({
+    address: '198.51.100.7',
+    port: 2222,
+    user: 'deploy',
+    hostKey: HOST_KEY,
+    jumpHost,
+    secrets: { 'signing-key': 'ELSEWHERE' },
+  });
+  expect(result.desiredState.storage).toEqual({ root: '/data/mirror', ownMount: false });
+  expect(result.desiredState.probe).toEqual({ serverName: 'mirror.example.org', port: 8080 });
+  const vhost = result.element('vhost/mirror.example.org').triggers['nginx'] ?? '';
+  expect(vhost).toContain('root /data/mirror/www;');
+  expect(vhost).toContain('listen 8080;');
+  expect(vhost).not.toContain('[::]');
+  expect(result.element('server/services').triggers['sync_service']).toContain('RequiresMountsFor=/data/mirror');
+  expect(result.element('repository/r').triggers['repo_file']).toContain('baseurl=http://mirror.example.org:8080/');
+  expect(result.element('activation').triggers['server']).toBe(`deploy@198.51.100.7:2222 ${HOST_KEY}`);
+});
+
+test('a customer: five components per codename, one access list, its keys apart from the public ones', () => {
+  const { app, server } = mirror();
+  const acme = new Customer(server, 'acme', {
+    prefix: 'teams/acme',
+    access: Access.networks(['203.0.113.0/24', '2001:db8::/32']),
+    keys: [key('RPM-GPG-KEY-Docker')],
+  });
+  new MosCodename(acme, 'one', { release: '7.0', distribution: Distribution.CENTOS, version: '6' });
+  new MosCodename(acme, 'two', {
+    release: '9.0',
+    distribution: Distribution.CENTOS,
+    version: '7',
+    variant: Variant.FUEL,
+    architectures: ['x86_64', 'aarch64'],
+  });
+  const result = synth(app);
+  expect(result.element('customer/acme').triggers['nginx']).toMatch(
+    /location \^~ \/teams\/acme\/ \{\n {4}allow 203\.0\.113\.0\/24;\n {4}allow 2001:db8::\/32;\n {4}deny all;/,
+  );
+  const two = result.desiredState.elements.find((e) => e.id === 'codename/acme/mos9.0-centos7-fuel');
+  expect(Object.keys(two?.links ?? {})).toEqual(
+    ['cr', 'holdback', 'os', 'security', 'updates'].map((c) => `teams/acme/centos/mos9.0-centos7-fuel/${c}`),
+  );
+  expect(two?.files['definitions/codenames/acme/mos9.0-centos7-fuel.yaml']).toContain('architectures:\n  - x86_64\n  - aarch64\n');
+  expect(two?.files['definitions/codenames/acme/mos9.0-centos7-fuel.yaml']).toContain('file: owners/acme/RPM-GPG-KEY-Docker');
+  expect(two?.files['owners/acme/mos9.0-centos7-fuel.repo']).toContain(
+    'gpgkey=http://mirror.example.org/teams/acme/centos/mos9.0-centos7-fuel/os/RPM-GPG-KEY-mos9.0',
+  );
+  for (const element of result.desiredState.elements)
+    expect(Object.keys(element.files).filter((f) => /^(keys|repo-files)\//.test(f))).toEqual([]);
+});
+
+test('the product: priorities let holdback win, proposed packages are opt-in', () => {
+  const { app, server } = mirror();
+  new MosCodename(server, 'c', { release: '7.0', distribution: Distribution.CENTOS, version: '6', variant: Variant.FUEL });
+  const repoFile = synth(app).element('codename/mos/mos7.0-centos6-fuel').triggers['repo_file'] ?? '';
+  const sections = repoFile
+    .split(/\n(?=\[)/)
+    .map((s) => [/^\[(.*)\]/.exec(s)?.[1], /^enabled=(.)/m.exec(s)?.[1], Number(/^priority=(.*)/m.exec(s)?.[1])]);
+  expect(sections).toEqual([
+    ['mos-mos7.0-centos6-fuel-os', '1', 10],
+    ['mos-mos7.0-centos6-fuel-updates', '1', 5],
+    ['mos-mos7.0-centos6-fuel-security', '1', 2],
+    ['mos-mos7.0-centos6-fuel-holdback', '1', 1],
+    ['mos-mos7.0-centos6-fuel-cr', '0', 20],
+  ]);
+});
+
+test('schedules: declared, and spread over the early morning by default', () => {
+  const { app, server } = mirror();
+  repository(server, 'hourly', { schedule: SyncSchedule.hourly({ minute: 5 }) });
+  repository(server, 'weekly', { schedule: SyncSchedule.weekly({ day: 'Sat', hour: 23, minute: 59 }) });
+  for (let i = 0; i < 40; i++) repository(server, `r${i}`);
+  const result = synth(app);
+  const calendar = (id: string): string => /OnCalendar=(.*)/.exec(result.element(`timer/${id}`).triggers['timer'] ?? '')?.[1] ?? '';
+  expect(calendar('hourly')).toBe('*-*-* *:05:00 UTC');
+  expect(calendar('weekly')).toBe('Sat *-*-* 23:59:00 UTC');
+  const spread = Array.from({ length: 40 }, (_, i) => calendar(`r${i}`));
+  expect(new Set(spread).size).toBeGreaterThan(30);
+  for (const c of spread) expect(c).toMatch(/^\*-\*-\* 0[2-5]:\d\d:00 UTC$/);
+});
+
+test('synthesis is deterministic, and holds no path of this machine', () => {
+  const declare = (): ReturnType<typeof synth> => {
+    const { app, server } = mirror();
+    repository(server, 'a');
+    new Customer(server, 'acme', { access: Access.public() });
+    return synth(app);
+  };
+  const [one, two] = [declare(), declare()];
+  expect(one.text).toBe(two.text);
+  expect(one.file('desired-state.json')).toBe(two.file('desired-state.json'));
+  expect(one.text).not.toContain(process.cwd());
+});
+
+test('Terraform templates in texts are escaped: nginx variables stay as they are', () => {
+  const { app, server } = mirror();
+  new Customer(server, 'acme', { access: Access.public() });
+  const { text, desiredState } = synth(app);
+  expect(text).not.toMatch(/(?<!\$)\$\{(?!self\.triggers\.|data\.local_command|null_resource\.)/);
+  expect(desiredState.elements.find((e) => e.id === 'customer/acme')?.files['nginx/locations/acme.conf']).toContain('$repo_file');
+});
+
+test('planning without access to the server ignores the observation', () => {
+  process.env['MIRROR_OBSERVE'] = '0';
+  try {
+    const { app } = mirror();
+    const result = synth(app);
+    expect(result.json.data?.local_command).toBeUndefined();
+    expect(result.element('activation').lifecycle).toEqual({ ignore_changes: ['triggers["last_drift"]'] });
+  } finally {
+    delete process.env['MIRROR_OBSERVE'];
+  }
+  const { app } = mirror();
+  expect(Object.values(synth(app).json.data?.local_command ?? {})).toMatchObject([{ command: 'node', arguments: ['mirror/observe.cjs'] }]);
+});
+
+test('providers are pinned exactly; only the lab widens them', () => {
+  const versions = (context: Record<string, unknown>): string[] => {
+    const { app, server } = bareServer({}, context);
+    new NginxVhost(server, 'vhost', { serverName: 'mirror.example.org' });
+    return Object.values(synth(app).json.terraform.required_providers)
+      .map((p) => p.version)
+      .sort();
+  };
+  expect(versions({})).toEqual(['2.6.1', '3.2.4']);
+  expect(versions({ 'mirror:anyProviderVersion': true })).toEqual(['>= 2.1.2', '>= 2.6']);
+});
+
+test('state: a relative path by default, a declared backend instead', () => {
+  delete process.env['MIRROR_STATE'];
+  expect(synth(mirror().app).json.terraform.backend).toEqual({ local: { path: '../../../terraform.mirror.tfstate' } });
+  const app = new App({ outdir: mkdtempSync(join(tmpdir(), 'mirror-synth-')) });
+  const stack = new MirrorStack(app, 'mirror');
+  new HttpBackend(stack, { address: 'https://state.example.org/mirror' });
+  new NginxVhost(new MirrorServer(stack, 'server', serverProps), 'vhost', { serverName: 'mirror.example.org' });
+  expect(synth(app).json.terraform.backend).toEqual({ http: { address: 'https://state.example.org/mirror' } });
+});
+
+test('the real main.ts declares what the seeds name, and adding a customer takes at most six lines', () => {
+  const main = readFileSync('main.ts', 'utf8');
+  const outdir = mkdtempSync(join(tmpdir(), 'mirror-synth-'));
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MIRROR_')));
+  execFileSync(process.execPath, ['dist/main.js'], { env: { ...env, CDKTF_OUTDIR: outdir } });
+  const state = DesiredStateSchema.parse(JSON.parse(readFileSync(join(outdir, 'stacks/mirror/mirror/desired-state.json'), 'utf8')));
+  rmSync(outdir, { recursive: true });
+  const ids = state.elements.map((e) => e.id);
+  for (const id of [
+    'centos-7-os',
+    'centos-7-os-source',
+    'centos-7-updates',
+    'centos-7-extras',
+    'centos-7-sclo-rh',
+    'centos-7-openstack-stein',
+    'centos-7-ceph-nautilus',
+    'epel-7',
+    'ceph-nautilus',
+    'docker-ce-7',
+  ]) {
+    expect(ids).toContain(`repository/${id}`);
+    expect(ids).toContain(`timer/${id}`);
+  }
+  const paths = state.elements.flatMap((e) => Object.keys(e.links));
+  for (const codename of ['mos-repos/centos/mos7.0-centos6', 'mos-repos/centos/mos7.0-centos6-fuel', 'customer/centos/mos7.0-centos6']) {
+    for (const component of ['os', 'updates', 'security', 'holdback', 'cr']) expect(paths).toContain(`${codename}/${component}`);
+  }
+  const customer = /\nconst customer = [^]*?\n(?=\napp\.synth)/.exec(main)?.[0] ?? '';
+  expect(customer.trim().split('\n').length).toBeLessThanOrEqual(6);
+});
+
+test('every construct is one file, and exported', () => {
+  const files = readdirSync('constructs').filter((f) => f.endsWith('.ts') && f !== 'index.ts');
+  const index = readFileSync('constructs/index.ts', 'utf8');
+  for (const file of files) expect(index).toContain(`'./${file.replace(/\.ts$/, '')}'`);
+});
