@@ -183,7 +183,7 @@ export class MirrorServer extends Construct {
       }
     }
     this.elements.set(element.id, { element, declaredAt: scope.node.path });
-    (this.activation.dependsOn ??= []).push(resource.fqn);
+    (this.activation.dependsOn ??= []).push(`${resource.terraformResourceType}.${resource.friendlyUniqueId}`);
   }
 
   /** Everything declared below this server, in a fixed order. */
