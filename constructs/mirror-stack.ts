@@ -5,7 +5,7 @@ import type { Construct } from 'constructs';
 
 /**
  * Exact versions for users. `null` only holds triggers; `local` asks the server while planning (`data.local_command`, since 2.6).
- * The context key `mirror:anyProviderVersion` widens both, for an air-gapped lab that builds older ones itself.
+ * MIRROR_PROVIDERS=any widens both, for an air-gapped lab that builds others itself.
  */
 const PINNED = { null: '3.2.4', local: '2.6.1' } as const;
 const WIDENED = { null: '>= 2.1.2', local: '>= 2.6' } as const;
@@ -16,7 +16,7 @@ export class MirrorStack extends TerraformStack {
     super(scope, id);
     new NullProvider(this, 'Null');
     new LocalProvider(this, 'Local');
-    const versions = this.node.tryGetContext('mirror:anyProviderVersion') === true ? WIDENED : PINNED;
+    const versions = process.env['MIRROR_PROVIDERS'] === 'any' ? WIDENED : PINNED;
     for (const [name, version] of Object.entries(versions)) {
       this.addOverride(`terraform.required_providers.${name}.version`, version);
     }

@@ -215,7 +215,7 @@ describe('codenames', () => {
   test('variant and architectures', () => {
     refuses(() => codename({ variant: 'gold' }), 'a variant is one of fuel');
     refuses(() => codename({ architectures: [] }), 'at least one architecture');
-    refuses(() => codename({ architectures: ['x86_64', 'x86_64'] }), 'each once');
+    refuses(() => codename({ architectures: ['x86_64', 'x86_64'] }), 'each architecture once');
     refuses(() => codename({ architectures: ['src'] }), 'known architectures');
   });
 });

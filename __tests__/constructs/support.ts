@@ -37,7 +37,7 @@ export function bareServer(
   props: Partial<MirrorServerProps> = {},
   context: Record<string, unknown> = {},
 ): { app: App; server: MirrorServer } {
-  const app = new App({ outdir: mkdtempSync(join(tmpdir(), 'mirror-synth-')), context });
+  const app = new App({ outdir: mkdtempSync(join(tmpdir(), 'mirror-synth-')) });
   return { app, server: new MirrorServer(new MirrorStack(app, 'mirror'), 'server', { ...serverProps, ...props }) };
 }
 
