@@ -1,0 +1,152 @@
+import { chownSync, closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { CONTENT_USER, SENTINEL, type DesiredState } from '../desired-state/model';
+import type { Reporter } from './events';
+import { ensureDirectory, kindOf, linkTarget, readIfPresent, replaceSymlink, writeDurably, writePlain } from './files';
+import { EMPTY_MANIFEST } from './manifest';
+import { asContentUser } from './links';
+import { DOCUMENT_ROOT, type HostPaths } from './paths';
+import { linkPrograms } from './programs';
+import { lastWords, run } from './run';
+import { judgeStorage, storageFacts } from './storage';
+import { systemctl } from './units';
+
+/** User and group id of the content user. */
+export interface ContentUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Makes a bare server ready for generations: packages, user, directories, sentinel, an empty valid generation 0. Idempotent, and cheap
+ * when there is nothing to do. Throws MirrorError before it changes anything when the data mount is missing.
+ */
+export async function bootstrap(paths: HostPaths, desired: DesiredState, programs: string, report: Reporter): Promise<ContentUser> {
+  const storage = judgeStorage(desired.storage, storageFacts(paths, desired.storage.root));
+  await installPackages(desired.packages, report);
+  const user = await ensureContentUser(paths, report);
+
+  ensureDirectory(paths.configuration, 0o755);
+  ensureDirectory(paths.generations, 0o755);
+  // The content user may add to the state directory but not move root's part of it away (sticky).
+  ensureDirectory(paths.state, 0o1775, 0, user.gid);
+  ensureDirectory(paths.hostState, 0o700);
+  ensureDirectory(desired.storage.root, 0o755, user.uid, user.gid);
+  asContentUser(user, () => mkdirSync(join(desired.storage.root, DOCUMENT_ROOT), { recursive: true, mode: 0o755 }));
+  if (storage === 'create') {
+    const sentinel = join(desired.storage.root, SENTINEL);
+    closeSync(openSync(sentinel, 'wx', 0o644));
+    chownSync(sentinel, user.uid, user.gid);
+    report.progress(`storage root ${desired.storage.root} is set up`);
+  }
+  if (readIfPresent(paths.storageRecord) === undefined || storage === 'create') {
+    writeDurably(paths.storageRecord, `${JSON.stringify({ root: desired.storage.root, since: new Date().toISOString() })}\n`);
+  }
+
+  ensureGenerationZero(paths);
+  if (linkTarget(paths.current) === undefined) replaceSymlink(paths.current, 'generations/0');
+  if (linkTarget(paths.secrets) !== 'current/secrets') replaceSymlink(paths.secrets, 'current/secrets');
+  linkPrograms(paths, programs, 'ifMissing');
+  await ensureNginxSite(paths, report);
+  return user;
+}
+
+/** The content user as /etc/passwd has it. */
+export function findContentUser(paths: HostPaths): ContentUser | undefined {
+  const line = (readIfPresent(paths.passwd) ?? '').split('\n').find((l) => l.startsWith(`${CONTENT_USER}:`));
+  const fields = line?.split(':');
+  return fields === undefined ? undefined : { uid: Number(fields[2]), gid: Number(fields[3]) };
+}
+
+/** Which of the packages are not installed, by the output of dpkg-query. Pure. */
+export function missingPackages(wanted: readonly string[], dpkgQuery: string): string[] {
+  const installed = new Set(
+    dpkgQuery
+      .split('\n')
+      .map((line) => line.split(' '))
+      .filter(([, status]) => status?.startsWith('ii'))
+      .map(([name]) => name),
+  );
+  return wanted.filter((name) => !installed.has(name)).sort();
+}
+
+async function installPackages(wanted: readonly string[], report: Reporter): Promise<void> {
+  if (wanted.length === 0) return;
+  // Unknown packages make dpkg-query exit 1; what it prints about the others is what counts.
+  const query = await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}\\n', ...wanted]);
+  const missing = missingPackages(wanted, query.stdout);
+  if (missing.length === 0) return;
+  report.progress(`installing ${missing.join(', ')}`);
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  const wait = ['-o', 'DPkg::Lock::Timeout=120'];
+  const update = await run('apt-get', ['-q', ...wait, 'update'], { env });
+  if (update.exitCode !== 0) throw aptFailed('update', lastWords(update));
+  let count = 0;
+  const onLine = (line: string): void => {
+    const name = /^Setting up ([^\s:]+)/.exec(line)?.[1];
+    if (name === undefined) return;
+    count += 1;
+    if (missing.includes(name)) report.progress(`installed ${name} (package ${count})`);
+  };
+  const install = ['-q', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...wait, 'install', ...missing];
+  const installed = await run('apt-get', install, { env, onLine });
+  if (installed.exitCode !== 0) throw aptFailed(`install ${missing.join(' ')}`, lastWords(installed));
+}
+
+async function ensureContentUser(paths: HostPaths, report: Reporter): Promise<ContentUser> {
+  const present = findContentUser(paths);
+  if (present !== undefined) return present;
+  const args = ['--system', '--user-group', '--no-create-home', '--home-dir', paths.state, '--shell', '/usr/sbin/nologin', CONTENT_USER];
+  const added = await run('useradd', args);
+  const made = findContentUser(paths);
+  if (added.exitCode !== 0 || made === undefined) {
+    throw new MirrorError({
+      code: 'USER_NOT_CREATED',
+      message: `the user ${CONTENT_USER} cannot be created: ${lastWords(added)}`,
+      remedy: `Create a system user and group ${CONTENT_USER} by hand, then deploy again.`,
+      exitCode: ExitCode.environment,
+    });
+  }
+  report.progress(`created the user ${CONTENT_USER}`);
+  return made;
+}
+
+function ensureGenerationZero(paths: HostPaths): void {
+  const directory = join(paths.generations, '0');
+  if (readIfPresent(join(directory, 'manifest.json')) !== undefined) return;
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(join(directory, 'nginx', 'locations'), { recursive: true, mode: 0o755 });
+  mkdirSync(join(directory, 'secrets'), { mode: 0o700 });
+  writePlain(join(directory, 'nginx', 'vhost.conf'), '# Generation 0: nothing is served yet.\n', 0o644);
+  writeDurably(join(directory, 'manifest.json'), `${JSON.stringify(EMPTY_MANIFEST, null, 1)}\n`);
+}
+
+async function ensureNginxSite(paths: HostPaths, report: Reporter): Promise<void> {
+  if (kindOf(join(paths.nginxLink, '..')) !== 'directory') {
+    throw new MirrorError({
+      code: 'NGINX_MISSING',
+      message: `nginx is not installed: ${join(paths.nginxLink, '..')} does not exist`,
+      remedy: 'Declare the package nginx-light (or nginx) for the server.',
+      exitCode: ExitCode.environment,
+    });
+  }
+  const wanted = join(paths.current, 'nginx', 'vhost.conf');
+  if (linkTarget(paths.nginxLink) !== wanted) replaceSymlink(paths.nginxLink, wanted);
+  if (kindOf(paths.nginxDefaultLink) === 'symlink') {
+    rmSync(paths.nginxDefaultLink);
+    report.progress("removed nginx's default site");
+  }
+  if (kindOf(join(paths.units, 'multi-user.target.wants', 'nginx.service')) === 'missing') {
+    await systemctl(['enable', '--quiet', 'nginx.service'], 'enable nginx');
+  }
+}
+
+function aptFailed(step: string, words: string): MirrorError {
+  return new MirrorError({
+    code: 'APT_FAILED',
+    message: `apt-get ${step} failed: ${words}`,
+    remedy: 'Check the server\'s network, DNS and /etc/apt/sources.list (run "apt-get update" there), then deploy again.',
+    exitCode: ExitCode.environment,
+  });
+}

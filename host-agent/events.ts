@@ -1,0 +1,73 @@
+import { MirrorError, ExitCode } from '../desired-state/errors';
+import type { ActivationResult, HostEvent, ObservationResult } from '../desired-state/model';
+
+/** Where a command reports to. */
+export interface Reporter {
+  progress(text: string): void;
+  warning(text: string): void;
+  error(error: MirrorError): void;
+  result(result: ActivationResult | ObservationResult): void;
+}
+
+/** JSON lines for programs, sentences for people. `write` gets one line without its end. */
+export function reporter(json: boolean, write: (line: string) => void): Reporter {
+  const emit = (event: HostEvent): void => write(json ? JSON.stringify(event) : sentence(event));
+  return {
+    progress: (text) => emit({ event: 'progress', text }),
+    warning: (text) => emit({ event: 'warning', text }),
+    error: (e) => emit({ event: 'error', code: e.code, message: e.message, remedy: e.remedy, exitCode: e.exitCode }),
+    result: (result) => emit({ event: 'result', result }),
+  };
+}
+
+/** A HostEvent as a person reads it. */
+export function sentence(event: HostEvent): string {
+  switch (event.event) {
+    case 'progress':
+      return event.text;
+    case 'warning':
+      return `warning: ${event.text}`;
+    case 'error':
+      return `error: ${event.message}\n  ${event.remedy}`;
+    case 'result': {
+      const result = event.result;
+      if (result.kind === 'observation') return result.text;
+      return result.outcome === 'unchanged'
+        ? `unchanged: generation ${result.generation} serves`
+        : `generation ${result.generation} activated in ${result.seconds.toFixed(1)} s`;
+    }
+  }
+}
+
+const machineFaults: Readonly<Record<string, string>> = {
+  ENOSPC: 'Free space or inodes there (df -h, df -i), then deploy again.',
+  EDQUOT: 'Raise the quota, then deploy again.',
+  EROFS: 'The file system is read-only: see `dmesg` for the reason, repair and remount it, then deploy again.',
+  EIO: 'The disk reports errors: see `dmesg`.',
+  EACCES: 'Run mirror-host as root (sudo).',
+  EPERM: 'Run mirror-host as root (sudo).',
+};
+
+/** Any thrown value as a MirrorError: faults of the machine keep their name, the rest is a defect of ours. */
+export function asMirrorError(thrown: unknown): MirrorError {
+  if (thrown instanceof MirrorError) return thrown;
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const { code, path } = error as NodeJS.ErrnoException;
+  const remedy = code === undefined ? undefined : machineFaults[code];
+  if (code !== undefined && remedy !== undefined) {
+    return new MirrorError({
+      code: `MACHINE_${code}`,
+      message: code === 'ENOSPC' ? `no space left on the device${path === undefined ? '' : ` for ${path}`}` : error.message,
+      remedy,
+      exitCode: ExitCode.environment,
+      cause: error,
+    });
+  }
+  return new MirrorError({
+    code: 'INTERNAL',
+    message: `unexpected: ${error.message}`,
+    remedy: 'This is a defect: please report it with the output of `mirror-host status --json`.',
+    exitCode: ExitCode.internal,
+    cause: error,
+  });
+}

@@ -1,0 +1,91 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { readIfPresent } from './files';
+
+/** `manifest.json` of a generation: what it contains and what it was made from. */
+export const ManifestSchema = z.object({
+  generation: z.number().int().min(0),
+  /** Empty for generation 0, which nobody deployed. */
+  owner: z.string(),
+  created: z.string(),
+  /** Digest of the desired state, with its elements in the order of their ids. */
+  desiredState: z.string(),
+  /** Digest of the server programs: a directory of `ServerPaths.programs`. */
+  programs: z.string(),
+  storage: z.object({ root: z.string(), ownMount: z.boolean() }).optional(),
+  probe: z.object({ serverName: z.string(), port: z.number() }).optional(),
+  /** Element id → SHA-256 of its canonical JSON. */
+  elements: z.record(z.string(), z.string()),
+  /** Path in the generation → SHA-256. */
+  files: z.record(z.string(), z.string()),
+  /** Public path → target relative to the storage root. */
+  links: z.record(z.string(), z.string()),
+  /** Secret name → HMAC-SHA-256 by the host key. */
+  secrets: z.record(z.string(), z.string()),
+  /** False until the generation served and its probe passed. */
+  activated: z.boolean(),
+});
+export type Manifest = z.infer<typeof ManifestSchema>;
+
+/** What generation 0 is made from: nothing. It is the previous generation of the first one. */
+export const EMPTY_MANIFEST: Manifest = {
+  generation: 0,
+  owner: '',
+  created: '1970-01-01T00:00:00.000Z',
+  desiredState: '',
+  programs: '',
+  elements: {},
+  files: {},
+  links: {},
+  secrets: {},
+  activated: true,
+};
+
+/** Reads a generation's manifest; undefined when it has none. Throws MirrorError when it is damaged. */
+export function readManifest(generationDirectory: string): Manifest | undefined {
+  const path = join(generationDirectory, 'manifest.json');
+  const text = readIfPresent(path);
+  if (text === undefined) return undefined;
+  try {
+    return ManifestSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new MirrorError({
+      code: 'MANIFEST_DAMAGED',
+      message: `${path} is damaged`,
+      remedy: `Point /etc/mirror/current at an older generation (ls /etc/mirror/generations) and deploy again.`,
+      exitCode: ExitCode.environment,
+      cause: error,
+    });
+  }
+}
+
+/** Names of the unit files of a generation. */
+export function unitsOf(manifest: Manifest): string[] {
+  return Object.keys(manifest.files)
+    .filter((path) => path.startsWith('systemd/'))
+    .map((path) => path.slice('systemd/'.length));
+}
+
+/** True for a timer that can be started: not a template. */
+export function isStartableTimer(unit: string): boolean {
+  return unit.endsWith('.timer') && !unit.endsWith('@.timer');
+}
+
+/** What a new set of elements means for the old one, by id, each list sorted. Pure. */
+export function compareElements(
+  before: Readonly<Record<string, string>>,
+  after: Readonly<Record<string, string>>,
+): { added: string[]; changed: string[]; removed: string[] } {
+  return {
+    added: Object.keys(after)
+      .filter((id) => before[id] === undefined)
+      .sort(),
+    changed: Object.keys(after)
+      .filter((id) => before[id] !== undefined && before[id] !== after[id])
+      .sort(),
+    removed: Object.keys(before)
+      .filter((id) => after[id] === undefined)
+      .sort(),
+  };
+}

@@ -1,0 +1,131 @@
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import type { DesiredState } from '../desired-state/model';
+import { lastWords, run } from './run';
+
+const ERROR_LOG = '/var/log/nginx/error.log';
+const PROBE_SECONDS = 10;
+
+/**
+ * `nginx -t` of the server's whole configuration as it would be with `candidate` in place of `current`, in a mount namespace of its own:
+ * nothing that serves sees it. Throws MirrorError (invalid) with nginx's words.
+ */
+export async function testConfiguration(candidate: string, current: string): Promise<void> {
+  // Directories are arguments, not part of the script.
+  const script = 'mount --bind "$1" "$2" && exec nginx -t -q';
+  const result = await run('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', candidate, current]);
+  if (result.exitCode === 0) return;
+  const words = namesCurrent(lastWords(result), candidate, current);
+  const ours = words.includes('/etc/mirror/');
+  throw new MirrorError({
+    code: 'NGINX_INVALID',
+    message: `nginx does not accept the new configuration: ${words}`,
+    remedy: ours
+      ? 'Correct what the vhost or repository renders. Nothing was changed: the previous generation serves.'
+      : 'The fault is in a file of the server that is not ours: correct it there (nginx -t). Nothing was changed.',
+    exitCode: ExitCode.invalid,
+  });
+}
+
+/** nginx names files by the path they had in the namespace: say it as the path that operators know. Pure. */
+export function namesCurrent(words: string, candidate: string, current: string): string {
+  return words.split(`${current}/`).join(`${candidate}/`);
+}
+
+/** Lets nginx take over the configuration on disk, starting it when it does not run. */
+export async function reloadNginx(): Promise<void> {
+  const before = logSize();
+  const result = await run('systemctl', ['reload-or-restart', 'nginx.service']);
+  if (result.exitCode === 0) return;
+  throw new MirrorError({
+    code: 'NGINX_FAILED',
+    message: `nginx does not start: ${logSince(before) || (await journalOfNginx())}`,
+    remedy: 'If the port is taken, see who holds it (ss -ltnp) and stop that program, or declare another port.',
+    exitCode: ExitCode.environment,
+  });
+}
+
+/** Waits until this generation answers over new connections, and `/` without a server error. Throws MirrorError when it does not. */
+export async function probe(target: DesiredState['probe'], generation: number): Promise<void> {
+  const before = logSize();
+  const deadline = Date.now() + PROBE_SECONDS * 1000;
+  let last = '';
+  for (;;) {
+    const answer = await get(target, '/.mirror/generation');
+    if (answer.status === 200 && answer.body.trim() === String(generation)) break;
+    last = answer.status === 0 ? answer.body : `status ${answer.status}, ${JSON.stringify(answer.body.slice(0, 60))}`;
+    if (Date.now() > deadline) {
+      const log = logSince(before);
+      throw new MirrorError({
+        code: 'PROBE_FAILED',
+        message:
+          `generation ${generation} does not answer at http://127.0.0.1:${target.port}/.mirror/generation (Host: ${target.serverName}) ` +
+          `within ${PROBE_SECONDS} s; the last answer was ${last}${log === '' ? '' : `; nginx says: ${log}`}`,
+        remedy:
+          'Check that the vhost listens on this port for this name, includes nginx/generation.conf, and that nothing else holds the port.',
+        exitCode: ExitCode.environment,
+      });
+    }
+    await sleep(20);
+  }
+  const root = await get(target, '/');
+  if (root.status === 0 || root.status >= 500) {
+    throw new MirrorError({
+      code: 'PROBE_FAILED',
+      message: `generation ${generation} answers / with ${root.status === 0 ? root.body : `status ${root.status}`}`,
+      remedy: `See ${ERROR_LOG} on the server.`,
+      exitCode: ExitCode.environment,
+    });
+  }
+}
+
+function get(target: DesiredState['probe'], path: string): Promise<{ status: number; body: string }> {
+  return new Promise((resolve) => {
+    const options = { host: '127.0.0.1', port: target.port, path, headers: { host: target.serverName }, agent: false, timeout: 3000 };
+    const sent = request(options, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text: string) => {
+        if (body.length < 4096) body += text;
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+      response.on('error', (error) => resolve({ status: 0, body: error.message }));
+    });
+    sent.on('timeout', () => sent.destroy(new Error('no answer within 3 s')));
+    sent.on('error', (error) => resolve({ status: 0, body: error.message }));
+    sent.end();
+  });
+}
+
+function logSize(): number {
+  try {
+    return statSync(ERROR_LOG).size;
+  } catch {
+    return 0;
+  }
+}
+
+/** What nginx logged as an error after `offset`, at most a few lines. */
+function logSince(offset: number): string {
+  try {
+    const length = Math.min(statSync(ERROR_LOG).size - offset, 64 * 1024);
+    if (length <= 0) return '';
+    const fd = openSync(ERROR_LOG, 'r');
+    const buffer = Buffer.alloc(length);
+    readSync(fd, buffer, 0, length, offset);
+    closeSync(fd);
+    const lines = buffer
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => /\[(emerg|alert|crit|error)\]/.test(line));
+    return lines.slice(0, 3).join('; ');
+  } catch {
+    return '';
+  }
+}
+
+async function journalOfNginx(): Promise<string> {
+  return lastWords(await run('journalctl', ['-u', 'nginx.service', '-n', '6', '--no-pager', '-o', 'cat']));
+}

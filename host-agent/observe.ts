@@ -1,0 +1,121 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { sha256 } from '../desired-state/canonical';
+import { SENTINEL, type ObservationRequest, type ObservationResult } from '../desired-state/model';
+import { compareDigests, driftText } from './drift';
+import { isMissing, kindOf, linkTarget, readIfPresent } from './files';
+import { currentGeneration, secretDigest } from './generation';
+import { foundLinks, planLinks } from './links';
+import { isStartableTimer, unitsOf, type Manifest } from './manifest';
+import type { HostPaths } from './paths';
+import { digestOfPrograms, programLinks } from './programs';
+import { run } from './run';
+import { mountPoints } from './storage';
+import { unitFacts } from './units';
+
+/** What the trigger `last_drift` becomes: the recorded value when the server is intact and nothing is pending, else what deviates. */
+export async function observe(paths: HostPaths, request: ObservationRequest, now: Date): Promise<ObservationResult> {
+  const manifest = currentGeneration(paths, linkTarget(paths.current));
+  if (manifest.generation === 0) {
+    // The time makes it another value in every plan: a wiped server always shows.
+    return { kind: 'observation', text: `no generation on ${hostname()} (asked ${now.toISOString()})`, intact: false };
+  }
+  const text = driftText({
+    generation: manifest.generation,
+    owner: manifest.owner,
+    askedBy: request.owner,
+    deviations: await deviations(paths, manifest),
+    actual: manifest.elements,
+    declared: request.elements,
+  });
+  if (text !== undefined) return { kind: 'observation', text, intact: false };
+  const recorded = readIfPresent(paths.lastDrift);
+  if (recorded === undefined) {
+    return { kind: 'observation', text: `generation ${manifest.generation}: ${paths.lastDrift} missing`, intact: false };
+  }
+  return { kind: 'observation', text: recorded, intact: true };
+}
+
+/** Everything in which the server differs from a generation. Changes nothing. */
+export async function deviations(paths: HostPaths, manifest: Manifest): Promise<string[]> {
+  const nginxActive = run('systemctl', ['is-active', '--quiet', 'nginx.service']);
+  const units = await unitFacts(paths);
+  const directory = join(paths.generations, String(manifest.generation));
+  const found: string[] = [];
+
+  if (readIfPresent(paths.journal) !== undefined) found.push('an activation is running or was interrupted');
+  found.push(...compareDigests(manifest.files, filesOf(directory), (file) => join(paths.current, file), { unexpected: true }));
+  found.push(...secretDeviations(paths, manifest, directory));
+
+  const wantedUnits = Object.fromEntries(unitsOf(manifest).map((unit) => [unit, manifest.files[`systemd/${unit}`] ?? '']));
+  found.push(...compareDigests(wantedUnits, units.installed, (unit) => join(paths.units, unit), { unexpected: false }));
+  for (const timer of Object.keys(wantedUnits).filter(isStartableTimer)) {
+    if (units.installed[timer] === undefined) continue;
+    if (!units.enabled.has(timer)) found.push(`${timer} disabled`);
+    if (!units.active.has(timer)) found.push(`${timer} stopped`);
+  }
+
+  const nginxTarget = join(paths.current, 'nginx', 'vhost.conf');
+  if (linkTarget(paths.nginxLink) !== nginxTarget) {
+    found.push(`${paths.nginxLink} ${kindOf(paths.nginxLink) === 'missing' ? 'missing' : 'modified'}`);
+  }
+  if (kindOf(join(paths.units, 'multi-user.target.wants', 'nginx.service')) === 'missing') found.push('nginx.service disabled');
+  if ((await nginxActive).exitCode !== 0) found.push('nginx.service stopped');
+
+  if (digestOfPrograms(join(paths.programs, manifest.programs)) !== manifest.programs) {
+    found.push(`${join(paths.programs, manifest.programs)} modified`);
+  }
+  for (const [link, target] of Object.entries(programLinks(paths, manifest.programs))) {
+    if (linkTarget(link) !== target) found.push(`${link} ${kindOf(link) === 'missing' ? 'missing' : 'modified'}`);
+  }
+  found.push(...storageDeviations(paths, manifest));
+  return found;
+}
+
+function secretDeviations(paths: HostPaths, manifest: Manifest, directory: string): string[] {
+  const found: string[] = [];
+  if (linkTarget(paths.secrets) !== 'current/secrets') found.push(`${paths.secrets} modified`);
+  const key = readIfPresent(paths.hostKey);
+  if (key === undefined) return Object.keys(manifest.secrets).length === 0 ? found : [...found, `${paths.hostKey} missing`];
+  const present: Record<string, string> = {};
+  for (const name of Object.keys(manifest.secrets)) {
+    const content = readIfPresent(join(directory, 'secrets', name));
+    if (content !== undefined) present[name] = secretDigest(key, name, content);
+  }
+  return [...found, ...compareDigests(manifest.secrets, present, (name) => join(paths.secrets, name), { unexpected: false })];
+}
+
+function storageDeviations(paths: HostPaths, manifest: Manifest): string[] {
+  const { storage } = manifest;
+  if (storage === undefined) return [];
+  if (storage.ownMount && !mountPoints(readFileSync(paths.mountInfo, 'utf8')).has(storage.root)) return [`${storage.root} not mounted`];
+  // Without the sentinel the disk is not there: naming every link would say the same many times.
+  if (kindOf(join(storage.root, SENTINEL)) !== 'file') return [`${join(storage.root, SENTINEL)} missing`];
+  const links = foundLinks(storage.root);
+  return Object.keys(planLinks([], manifest.links, links).place).map(
+    (path) => `${join(storage.root, 'www', path)} ${links(path) === undefined ? 'missing' : 'modified'}`,
+  );
+}
+
+/** Relative path → SHA-256 of the files of a generation, without its manifest and secrets. */
+function filesOf(directory: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  const walk = (relative: string): void => {
+    let entries;
+    try {
+      entries = readdirSync(join(directory, relative), { withFileTypes: true });
+    } catch (error) {
+      if (isMissing(error)) return;
+      throw error;
+    }
+    for (const entry of entries) {
+      const path = relative === '' ? entry.name : `${relative}/${entry.name}`;
+      if (path === 'manifest.json' || path === 'secrets') continue;
+      if (entry.isDirectory()) walk(path);
+      else found[path] = entry.isFile() ? sha256(readFileSync(join(directory, path))) : 'not a regular file';
+    }
+  };
+  walk('');
+  return found;
+}

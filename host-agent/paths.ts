@@ -1,0 +1,37 @@
+import { join } from 'node:path';
+import { ServerPaths } from '../desired-state/model';
+
+/** Every place that mirror-host reads or writes. `prefix` is empty on a server; tests put a directory there. */
+export function hostPaths(prefix = '') {
+  const at = (path: string): string => (prefix === '' ? path : join(prefix, path));
+  return {
+    configuration: at(ServerPaths.configuration),
+    generations: at(`${ServerPaths.configuration}/generations`),
+    current: at(`${ServerPaths.configuration}/current`),
+    /** -> current/secrets */
+    secrets: at(`${ServerPaths.configuration}/secrets`),
+    /** Key of the HMACs by which secrets are compared; never leaves the server. */
+    hostKey: at(`${ServerPaths.configuration}/host-key`),
+    /** Remembers that the storage root once had its sentinel. */
+    storageRecord: at(`${ServerPaths.configuration}/storage.json`),
+    state: at(ServerPaths.state),
+    /** Root's part of the state directory. */
+    hostState: at(`${ServerPaths.state}/host`),
+    journal: at(`${ServerPaths.state}/host/journal.json`),
+    lastDrift: at(`${ServerPaths.state}/host/last-drift`),
+    programs: at(ServerPaths.programs),
+    hostProgramLink: at('/usr/local/sbin/mirror-host'),
+    contentProgramLink: at('/usr/local/bin/mirrorctl'),
+    units: at('/etc/systemd/system'),
+    timerWants: at('/etc/systemd/system/timers.target.wants'),
+    nginxLink: at('/etc/nginx/sites-enabled/mirror.conf'),
+    nginxDefaultLink: at('/etc/nginx/sites-enabled/default'),
+    lock: at('/run/lock/mirror-host.lock'),
+    mountInfo: '/proc/self/mountinfo',
+    passwd: at('/etc/passwd'),
+  } as const;
+}
+export type HostPaths = ReturnType<typeof hostPaths>;
+
+/** Directory of the document root below the storage root. */
+export const DOCUMENT_ROOT = 'www';

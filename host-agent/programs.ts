@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { sha256 } from '../desired-state/canonical';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { programsDigest } from '../desired-state/programs';
+import { isMissing, kindOf, linkTarget, replaceSymlink } from './files';
+import type { HostPaths } from './paths';
+
+/** Digest of the programs in a directory, or undefined when one is missing. */
+export function digestOfPrograms(directory: string): string | undefined {
+  try {
+    const digest = (name: string): string => sha256(readFileSync(join(directory, name)));
+    return programsDigest({ 'mirror-host.cjs': digest('mirror-host.cjs'), 'mirrorctl.cjs': digest('mirrorctl.cjs') });
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Throws MirrorError unless the programs of this digest are on the server, whole. */
+export function requirePrograms(paths: HostPaths, digest: string): void {
+  if (digestOfPrograms(join(paths.programs, digest)) === digest) return;
+  throw new MirrorError({
+    code: 'PROGRAMS_MISSING',
+    message: `the server programs ${digest.slice(0, 12)} are not in ${paths.programs}, or not whole`,
+    remedy: 'Deploy again: apply uploads them.',
+    exitCode: ExitCode.environment,
+  });
+}
+
+/** Link path → what it must point at, for a digest. */
+export function programLinks(paths: HostPaths, digest: string): Readonly<Record<string, string>> {
+  return {
+    [paths.hostProgramLink]: join(paths.programs, digest, 'mirror-host.cjs'),
+    [paths.contentProgramLink]: join(paths.programs, digest, 'mirrorctl.cjs'),
+  };
+}
+
+/** Points the commands at the programs of this digest. `ifMissing` leaves commands that are there. */
+export function linkPrograms(paths: HostPaths, digest: string, when: 'always' | 'ifMissing'): void {
+  for (const [link, target] of Object.entries(programLinks(paths, digest))) {
+    if (linkTarget(link) === target || (when === 'ifMissing' && kindOf(link) !== 'missing')) continue;
+    replaceSymlink(link, target);
+  }
+}

@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { rmSync } from 'node:fs';
+import type { ContentUser } from './bootstrap';
+import { linkTarget, readIfPresent, replaceSymlink, syncDirectory, writeDurably } from './files';
+import { asContentUser, foundLinks, placeLinks, planLinks, removeLinks } from './links';
+import { unitsOf, type Manifest } from './manifest';
+import { probe, reloadNginx } from './nginx';
+import type { HostPaths } from './paths';
+import { linkPrograms } from './programs';
+import { installUnits, planUnits, startTimers, unitFacts } from './units';
+
+/** What a server is switched with. */
+export interface SwitchContext {
+  readonly paths: HostPaths;
+  readonly user: ContentUser;
+  /** Storage root that is declared now. */
+  readonly storageRoot: string;
+  /** Every generation on disk: what they installed and the target does not have is removed. */
+  readonly known: readonly Manifest[];
+}
+
+/**
+ * Makes the server match a generation that is on disk, from whatever state it is in: forward, back, or after a crash. It computes from
+ * what it finds, so that doing it twice does nothing the second time.
+ *
+ * The order keeps clients safe: links that go away go before the locations that guarded them, new links come after theirs; timers
+ * start last, when the definitions that their services read are current.
+ */
+export async function switchTo(context: SwitchContext, target: Manifest): Promise<void> {
+  const { paths, user, storageRoot, known } = context;
+  const directory = join(paths.generations, String(target.generation));
+  const wanted = Object.fromEntries(unitsOf(target).map((unit) => [unit, target.files[`systemd/${unit}`] ?? '']));
+  const units = planUnits(new Set(known.flatMap(unitsOf)), wanted, await unitFacts(paths));
+  await installUnits(paths, directory, units);
+  if (target.programs !== '') linkPrograms(paths, target.programs, 'always');
+
+  const links = asContentUser(user, () => {
+    const found = foundLinks(storageRoot);
+    const plan = planLinks(
+      known.map((manifest) => manifest.links),
+      target.links,
+      found,
+    );
+    removeLinks(storageRoot, plan.remove);
+    return plan;
+  });
+
+  const text = `generations/${target.generation}`;
+  if (linkTarget(paths.current) !== text) {
+    replaceSymlink(paths.current, text);
+    syncDirectory(paths.configuration);
+  }
+  await reloadNginx();
+  if (target.probe !== undefined) await probe(target.probe, target.generation);
+  asContentUser(user, () => placeLinks(storageRoot, links.place));
+  await startTimers(units);
+}
+
+const JournalSchema = z.object({ from: z.number().int().min(0), to: z.number().int().min(0), since: z.string() });
+/** Says that a switch is under way: found at the start of a deploy, it means that the one before died. */
+export type Journal = z.infer<typeof JournalSchema>;
+
+/** Writes the journal, durably, before the first change. */
+export function openJournal(paths: HostPaths, from: number, to: number, now: Date): void {
+  writeDurably(paths.journal, JSON.stringify({ from, to, since: now.toISOString() } satisfies Journal));
+}
+
+/** Removes the journal after the last change. */
+export function closeJournal(paths: HostPaths): void {
+  rmSync(paths.journal, { force: true });
+  syncDirectory(paths.hostState);
+}
+
+/** The journal of a switch that did not end, or undefined. */
+export function readJournal(paths: HostPaths): Journal | undefined {
+  const text = readIfPresent(paths.journal);
+  return text === undefined ? undefined : JournalSchema.parse(JSON.parse(text));
+}

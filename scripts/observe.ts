@@ -1,0 +1,45 @@
+/**
+ * Run by `data.local_command` while planning, in the directory of a synthesized stack: prints what becomes the trigger `last_drift`, and
+ * nothing else.
+ */
+import { digestOf } from '../desired-state/canonical';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import type { ObservationRequest } from '../desired-state/model';
+import { connect } from '../transport/connection';
+import { credentialsFrom } from '../transport/credentials';
+import { runHostCommand } from './deploy/host-command';
+import { readDesiredState, readPrograms, readTarget } from './deploy/inputs';
+import { runProgram } from './deploy/main';
+import { NODE_MISSING, observeScript, PROGRAMS_MISSING } from './deploy/remote';
+
+async function observe(directory: string, environment: NodeJS.ProcessEnv): Promise<string> {
+  const target = readTarget(directory);
+  const { desiredState } = readDesiredState(directory);
+  const programs = readPrograms(__dirname);
+  const request: ObservationRequest = {
+    owner: desiredState.owner,
+    elements: Object.fromEntries(desiredState.elements.map((element) => [element.id, digestOf(element)])),
+  };
+  const connection = await connect(target, credentialsFrom(environment)).catch((error: unknown) => {
+    throw withoutServer(error);
+  });
+  try {
+    const quiet = (): void => undefined;
+    const outcome = await runHostCommand(connection, observeScript(programs), request, [NODE_MISSING, PROGRAMS_MISSING], quiet);
+    if ('result' in outcome && outcome.result.kind === 'observation') return outcome.result.text;
+    // The time makes it another value in every plan: a bare server always shows.
+    return `no generation on ${target.address} (asked ${new Date().toISOString()})`;
+  } finally {
+    connection.close();
+  }
+}
+
+/** Planning without the server is possible: say how. */
+function withoutServer(error: unknown): unknown {
+  if (!(error instanceof MirrorError) || error.exitCode !== ExitCode.unreachable) return error;
+  const { code, message, exitCode } = error;
+  const remedy = `${error.remedy} To plan without asking the server, set MIRROR_OBSERVE=0.`;
+  return new MirrorError({ code, message, remedy, exitCode, cause: error });
+}
+
+runProgram(async () => void process.stdout.write(await observe(process.cwd(), process.env)));
