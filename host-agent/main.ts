@@ -1,6 +1,5 @@
 /** mirror-host: what runs as root on a mirror's server. */
 import { Command, InvalidArgumentError } from 'commander';
-import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { ActivationRequestSchema, ObservationRequestSchema, SCHEMA_VERSION } from '../desired-state/model';
@@ -16,9 +15,11 @@ import { describeStatus, readStatus } from './status';
 
 const paths = hostPaths();
 
-/** Reads the JSON document on standard input. */
-function readRequest<T extends z.ZodTypeAny>(schema: T): z.output<T> {
-  return parseRequest(schema, readFileSync(0, 'utf8'));
+/** Reads the JSON document on standard input. Not by readFileSync, which fails on a pipe that has nothing to read yet. */
+async function readRequest<T extends z.ZodTypeAny>(schema: T): Promise<z.output<T>> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return parseRequest(schema, Buffer.concat(chunks).toString('utf8'));
 }
 
 async function locked<T>(owner: string, waitSeconds: number, report: Reporter, action: () => Promise<T>): Promise<T> {
@@ -78,7 +79,7 @@ program
   .option('--wait <seconds>', 'how long to wait for another deploy', seconds, 120)
   .action((options: EventOptions & { wait: number }) =>
     reporting(options, async (report) => {
-      const request = readRequest(ActivationRequestSchema);
+      const request = await readRequest(ActivationRequestSchema);
       requirePrograms(paths, request.programs);
       await locked(request.desiredState.owner, options.wait, report, () =>
         bootstrap(paths, request.desiredState, request.programs, report),
@@ -94,7 +95,7 @@ program
   .option('--wait <seconds>', 'how long to wait for another deploy', seconds, 120)
   .action((options: EventOptions & { wait: number }) =>
     reporting(options, async (report) => {
-      const request = readRequest(ActivationRequestSchema);
+      const request = await readRequest(ActivationRequestSchema);
       report.result(await locked(request.desiredState.owner, options.wait, report, () => activate(paths, request, report)));
     }),
   );
@@ -104,7 +105,7 @@ program
   .description('compare the server with its generation and with the request on standard input; changes nothing')
   .option('--json', 'print JSON also on a terminal')
   .action((options: EventOptions) =>
-    reporting(options, async (report) => report.result(await observe(paths, readRequest(ObservationRequestSchema), new Date()))),
+    reporting(options, async (report) => report.result(await observe(paths, await readRequest(ObservationRequestSchema), new Date()))),
   );
 
 program
