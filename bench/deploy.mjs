@@ -1,0 +1,128 @@
+// Deploys of 50 and 200 repositories: first, unchanged, one more; beside Ansible and the floor, on one host in one run.
+import { Ansible, installAnsible, resetPeers } from './ansible.mjs';
+import { Floor } from './floor.mjs';
+import { hostUp } from './host.mjs';
+import { measured, Results } from './measure.mjs';
+import { Cdktf } from './ours.mjs';
+
+const atLeast = (times) => ({ text: `at least ${times} times faster`, met: (row) => row.ratio >= times });
+const within = (times) => ({ text: `within ${times} times of the floor`, met: (row) => row.ours <= times * row.peer });
+const faster = { text: 'faster', met: (row) => row.ratio > 1 };
+const near = { text: 'within 2 s of the empty app', met: (row) => row.ours - row.peer <= 2 };
+
+export async function deploy({ sizes = [50, 200], keep = false } = {}) {
+  const results = new Results('deploy');
+  process.stderr.write('preparing: lab, Ansible, host\n');
+  await installAnsible();
+  const host = await hostUp();
+  try {
+    await host.prepare();
+    const empty = new Cdktf('empty', host);
+    const many = new Cdktf('many', host);
+
+    // ---- what a deploy costs before it does anything
+    empty.forget();
+    await empty.deploy(0);
+    const emptyDeploy = await measured('empty cdktf app: deploy, unchanged', { action: () => empty.deploy(0) });
+    const emptySynth = await measured('empty cdktf app: synthesis', { action: () => empty.synth(0) });
+    const synth = await measured('ours: synthesis of 1,000 repositories', { action: () => many.synth(1000) });
+    results.add('synthesis of 1,000 repositories (`cdktf synth`)', synth, emptySynth, 'empty cdktf app');
+
+    for (const size of sizes) {
+      process.stderr.write(`${size} repositories\n`);
+      const ours = await oursAt(many, size);
+      await many.host.ssh("systemctl stop 'mirror-*' 2>/dev/null; true");
+      const floor = await peerAt(`floor`, size, new Floor(host), 'unpack');
+      const floorReload = await peerAt(`floor with reload`, size, new Floor(host, { reload: true }), 'unpack');
+      const synchronize = await peerAt('ansible synchronize', size, new Ansible('synchronize', host));
+      const mitogen = await peerAt('ansible mitogen', size, new Ansible('mitogen', host));
+      const role = await peerAt('ansible role', size, new Ansible('role', host));
+
+      const aim = size >= 200 ? atLeast(40) : atLeast(15);
+      for (const what of ['first', 'unchanged', 'one more']) {
+        const name = `${what} deploy of ${size}`;
+        results.add(name, ours.whole[what], role[what], 'Ansible, idiomatic role, pipelining', aim);
+        results.add(name, ours.whole[what], mitogen[what], 'Ansible, the same role, mitogen', faster);
+        results.add(name, ours.whole[what], synchronize[what], 'Ansible, one synchronize');
+        if (what === 'unchanged') results.add(name, ours.whole[what], emptyDeploy, 'empty cdktf app', near);
+        results.add(`${name}, terraform apply alone`, ours.terraform[what], mitogen[what], 'Ansible, the same role, mitogen');
+        results.add(`${name}, the server's part alone`, ours.server[what], floor[what], 'ssh, tar', within(3));
+        results.add(`${name}, the server's part alone`, ours.server[what], floorReload[what], 'ssh, tar, reload of systemd and nginx');
+      }
+    }
+    await resetPeers(host);
+  } finally {
+    if (!keep) await host.down();
+  }
+}
+
+/** Ours three ways: the whole deploy, `terraform apply` on what is synthesized, and the apply program's SSH session. */
+async function oursAt(many, size) {
+  const ways = {
+    whole: { action: (count) => many.deploy(count), prepare: async () => {} },
+    terraform: { action: (count) => many.apply(count), prepare: (count) => many.synth(count) },
+    server: {
+      action: (count, drift) => many.activate(count, drift),
+      prepare: async (count) => {
+        await many.synth(count);
+        return many.observe(count);
+      },
+    },
+  };
+  const found = {};
+  for (const [way, { action, prepare }] of Object.entries(ways)) {
+    const label = `ours, ${way}`;
+    let count = size;
+    let drift = '';
+    const ready = async () => {
+      await many.settle();
+      drift = await prepare(count);
+    };
+    const once = { action: () => action(count, drift) };
+    found[way] = {};
+    found[way].first = await measured(`${label}: first deploy of ${size}`, {
+      ...once,
+      runs: 2,
+      before: async () => {
+        await many.reset();
+        await ready();
+      },
+    });
+    found[way].unchanged = await measured(`${label}: unchanged deploy of ${size}`, { ...once, runs: 5, before: ready });
+    found[way]['one more'] = await measured(`${label}: one more than ${size}`, {
+      ...once,
+      before: async () => {
+        count++;
+        await ready();
+      },
+    });
+  }
+  return found;
+}
+
+/** A peer: `deploy(count)` does it all, or prepares what `measuredPart` then does. */
+async function peerAt(label, size, peer, measuredPart) {
+  let count = size;
+  const prepare = async () => {
+    if (measuredPart) await peer.deploy(count);
+  };
+  const action = () => (measuredPart ? peer[measuredPart]() : peer.deploy(count));
+  const first = await measured(`${label}: first deploy of ${size}`, {
+    action,
+    runs: 2,
+    before: async () => {
+      await peer.reset();
+      await prepare();
+    },
+  });
+  const unchanged = await measured(`${label}: unchanged deploy of ${size}`, { action, before: prepare });
+  const more = await measured(`${label}: one more than ${size}`, {
+    action,
+    before: async () => {
+      count++;
+      await prepare();
+    },
+  });
+  await peer.reset();
+  return { first, unchanged, 'one more': more };
+}

@@ -1,0 +1,84 @@
+// Repeats, medians, results.
+import { spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Runs a program and returns its standard output; a failure shows the end of what it printed. */
+export function run(command, args, { input, env = {}, cwd = root, allowFailure = false } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+    let out = '';
+    let all = '';
+    child.stdout.on('data', (d) => ((out += d), (all += d)));
+    child.stderr.on('data', (d) => (all += d));
+    child.stdin.on('error', () => {});
+    child.stdin.end(input ?? '');
+    child.on('error', reject);
+    child.on('close', (code) => {
+      if (code === 0 || allowFailure) return resolve(out);
+      const shown = args.join(' ').slice(0, 300);
+      reject(new Error(`${command} ${shown} ended with ${code}:\n${all.slice(-4000)}`));
+    });
+  });
+}
+
+export async function seconds(action) {
+  const start = process.hrtime.bigint();
+  await action();
+  return Number(process.hrtime.bigint() - start) / 1e9;
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/**
+ * Measures an action several times: `runs`, but no further run begins once `budget` seconds were spent.
+ * `before` prepares each run and is not measured.
+ */
+export async function measured(name, { runs = 3, budget = 60, before = async () => {}, action }) {
+  const times = [];
+  while (times.length < runs && (times.length === 0 || times.reduce((a, b) => a + b) < budget)) {
+    await before(times.length);
+    times.push(await seconds(() => action(times.length)));
+  }
+  const value = median(times);
+  process.stderr.write(`  ${name.padEnd(70)} ${value.toFixed(2).padStart(8)} s  (${times.map((t) => t.toFixed(2)).join(', ')})\n`);
+  return { value, runs: times };
+}
+
+/** What a benchmark found: rows of { case, ours, peer, peerName, ratio, unit, runs }, and what may be aimed at. */
+export class Results {
+  rows = [];
+
+  constructor(name) {
+    this.name = name;
+  }
+
+  /** `aim`: what the issue asks for, and whether it is met, as `{ text, met(row) }`. */
+  add(what, ours, peer, peerName, aim) {
+    const row = {
+      case: what,
+      ours: round(ours.value),
+      peer: peer ? round(peer.value) : null,
+      peerName: peer ? peerName : null,
+      ratio: peer ? round(peer.value / ours.value) : null,
+      unit: 's',
+      runs: { ours: ours.runs.map(round), ...(peer ? { peer: peer.runs.map(round) } : {}) },
+      ...(aim ? { aim: aim.text } : {}),
+    };
+    if (aim) row.met = aim.met(row);
+    this.rows.push(row);
+    // After every row, so that a run that is cut off leaves what it found.
+    const file = join(root, 'bench', 'results', `${this.name}.json`);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, `${JSON.stringify(this.rows, null, 2)}\n`);
+  }
+}
+
+const round = (value) => Number(value.toPrecision(4));
