@@ -1,0 +1,95 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildSync } from 'esbuild';
+import { stringify } from 'yaml';
+import type { TrustDefinition } from '../../../desired-state/definitions';
+import type { TestKey } from './keys';
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A storage root, a configuration and a state in a temporary directory, and the bundled program to run on them. */
+export class TestMirror {
+  readonly directory = mkdtempSync(join(tmpdir(), 'mirrorctl-'));
+  readonly root: string;
+  readonly configuration = join(this.directory, 'configuration');
+  readonly state = join(this.directory, 'state');
+
+  constructor(options: { root?: string; ownMount?: boolean } = {}) {
+    this.root = options.root ?? join(this.directory, 'storage');
+    mkdirSync(this.root, { recursive: true });
+    mkdirSync(join(this.configuration, 'keys'), { recursive: true });
+    writeFileSync(join(this.root, '.mirror-data'), '');
+    this.write('definitions/server.yaml', { kind: 'server', storageRoot: this.root, ownMount: options.ownMount ?? false });
+  }
+
+  write(path: string, content: unknown): void {
+    const file = join(this.configuration, path);
+    mkdirSync(join(file, '..'), { recursive: true });
+    writeFileSync(file, typeof content === 'string' ? content : stringify(content));
+  }
+
+  repository(id: string, fetchFrom: readonly string[], trust: TrustDefinition = { mode: 'digestsOnly', reason: 'a test upstream signs nothing' }): void {
+    this.write(`definitions/repositories/${id}.yaml`, { kind: 'repository', id, publishedAs: 'https://example.org/repo/', publicPath: `mirror/centos/example.org/${id}`, fetchFrom, trust, view: 'verbatim' });
+  }
+
+  /** Puts the public key among the pinned ones and returns the trust that pins it. */
+  pin(mode: 'signedMetadata' | 'signedPackages', key: TestKey): TrustDefinition {
+    this.write(`keys/${key.name}`, key.publicKey);
+    return { mode, keys: [{ file: `keys/${key.name}`, fingerprint: key.fingerprint }] };
+  }
+
+  run(...argv: string[]): Promise<Ran> {
+    return this.start(...argv).done;
+  }
+
+  start(...argv: string[]): { readonly done: Promise<Ran>; kill(): void } {
+    const child = spawn(process.execPath, [bundle(), '--configuration', this.configuration, '--state', this.state, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+    const done = new Promise<Ran>((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+    return { done, kill: () => child.kill('SIGKILL') };
+  }
+
+  /** A path in what is published. */
+  published(id: string, ...path: string[]): string {
+    return join(this.root, 'repositories', id, 'current', ...path);
+  }
+
+  currentTarget(id: string): string | undefined {
+    const link = join(this.root, 'repositories', id, 'current');
+    return existsSync(link) ? readlinkSync(link) : undefined;
+  }
+
+  snapshots(id: string): readonly string[] {
+    const directory = join(this.root, 'repositories', id, 'snapshots');
+    return existsSync(directory) ? readdirSync(directory).sort() : [];
+  }
+
+  stateOf(id: string): Record<string, any> {
+    return JSON.parse(readFileSync(join(this.state, 'repositories', `${id}.json`), 'utf8')) as Record<string, any>;
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+let bundled: string | undefined;
+
+/** Bundles the program as `scripts/build.mjs` does, once for each test file. */
+export function bundle(): string {
+  if (bundled !== undefined) return bundled;
+  const outfile = join(mkdtempSync(join(tmpdir(), 'mirrorctl-bundle-')), 'mirrorctl.cjs');
+  buildSync({ entryPoints: [join(__dirname, '../../../content/main.ts')], outfile, bundle: true, platform: 'node', target: 'node18', format: 'cjs', logLevel: 'error' });
+  bundled = outfile;
+  process.on('exit', () => rmSync(join(outfile, '..'), { recursive: true, force: true }));
+  return outfile;
+}

@@ -1,0 +1,116 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sha256 } from '../desired-state/canonical';
+import type { CodenameDefinition } from '../desired-state/definitions';
+import { emptyMetadata } from '../rpm-metadata/empty';
+import type { Layout } from './layout';
+import { currentSnapshot, filesOf, TreeBuilder } from './snapshot';
+import type { Store } from './store';
+
+/** What a hosted component must look like, packages aside. */
+export interface ComponentShape {
+  readonly id: string;
+  /** `x86_64`, …, and `Source`: each a repository of its own. */
+  readonly trees: readonly string[];
+  readonly keyFile: string;
+  readonly keyText: string;
+}
+
+const SOURCE = 'Source';
+
+export function shapeOf(id: string, codename: CodenameDefinition, keyText: string): ComponentShape {
+  return { id, trees: [...codename.architectures, SOURCE], keyFile: codename.keyFile, keyText };
+}
+
+/** Where a tree's packages lie: `Packages`, or `SPackages` for sources. */
+export function packagesFolder(tree: string): string {
+  return tree === SOURCE ? 'SPackages' : 'Packages';
+}
+
+/** What was found of a published component. */
+export interface ComponentFound {
+  readonly trees: readonly string[];
+  /** Files in its root. */
+  readonly rootFiles: readonly string[];
+  readonly keyText: string | undefined;
+}
+
+/** Why a component is to be published anew, or undefined when it is as declared. */
+export function difference(shape: ComponentShape, found: ComponentFound | undefined): string | undefined {
+  if (found === undefined) return 'does not exist yet';
+  const wanted = [...shape.trees].sort();
+  if (wanted.join('\n') !== [...found.trees].sort().join('\n')) return `architectures were ${found.trees.join(', ')}`;
+  if (found.rootFiles.length !== 1 || found.rootFiles[0] !== shape.keyFile)
+    return `key file was ${found.rootFiles.join(', ') || 'missing'}`;
+  if (found.keyText !== shape.keyText) return 'keys changed';
+  return undefined;
+}
+
+export async function findComponent(
+  layout: Layout,
+  shape: ComponentShape,
+): Promise<{ readonly name: string; readonly found: ComponentFound } | undefined> {
+  const name = await currentSnapshot(layout, shape.id);
+  if (name === undefined) return undefined;
+  const tree = join(layout.snapshots(shape.id), name);
+  const entries = readdirSync(tree, { withFileTypes: true });
+  const rootFiles = entries.filter((e) => e.isFile()).map((e) => e.name);
+  const keyText = rootFiles.includes(shape.keyFile) ? readFileSync(join(tree, shape.keyFile), 'utf8') : undefined;
+  return { name, found: { trees: entries.filter((e) => e.isDirectory()).map((e) => e.name), rootFiles, keyText } };
+}
+
+/** Makes a signature of `repomd.xml`. */
+export type Sign = (bytes: Uint8Array) => Promise<string>;
+
+/** Puts texts into the store and remembers where: many components share the same few. */
+export type Keep = (bytes: Uint8Array) => Promise<string>;
+
+/**
+ * Builds the next tree of a component: what the published one has (by hard links) in the declared architectures, empty repositories for
+ * those that are new, the key file, and each index signed by today's key. Returns its path and the digest that names it.
+ */
+export async function buildComponent(
+  layout: Layout,
+  store: Store,
+  shape: ComponentShape,
+  published: string | undefined,
+  tools: { readonly sign: Sign; readonly keep: Keep },
+  at: Date,
+): Promise<{ readonly directory: string; readonly digest: string }> {
+  const builder = await TreeBuilder.start(store, layout, shape.id, at);
+  const digests: string[] = [];
+  const put = async (path: string, bytes: Uint8Array): Promise<void> =>
+    builder.add({ path, checksum: { algorithm: 'sha256', hex: await tools.keep(bytes) } });
+  for (const tree of shape.trees) {
+    const old = published === undefined ? undefined : join(layout.snapshots(shape.id), published, tree);
+    const files = old === undefined ? [] : await filesOf(old).catch(() => []);
+    builder.folder(`${tree}/${packagesFolder(tree)}`);
+    let repomd: Uint8Array;
+    if (old !== undefined && files.includes('repodata/repomd.xml')) {
+      for (const file of files.filter((f) => f !== 'repodata/repomd.xml.asc'))
+        builder.carry(join(layout.snapshots(shape.id), published as string), `${tree}/${file}`);
+      repomd = readFileSync(join(old, 'repodata/repomd.xml'));
+    } else {
+      const empty = emptyMetadata();
+      for (const file of [empty.repomd, ...empty.files]) await put(`${tree}/repodata/${file.name}`, file.bytes);
+      repomd = empty.repomd.bytes;
+    }
+    await put(`${tree}/repodata/repomd.xml.asc`, Buffer.from(await tools.sign(repomd)));
+    digests.push(`${tree} ${sha256(repomd)}`);
+  }
+  await put(shape.keyFile, Buffer.from(shape.keyText));
+  digests.push(`${shape.keyFile} ${sha256(shape.keyText)}`);
+  return { directory: builder.directory, digest: sha256(digests.join('\n')) };
+}
+
+/** How many packages a component has, and their bytes: by its files, since it is small and there is no other copy of the truth. */
+export async function countPackages(tree: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const architecture of await readdir(tree, { withFileTypes: true })) {
+    if (!architecture.isDirectory()) continue;
+    const files = await filesOf(join(tree, architecture.name, packagesFolder(architecture.name))).catch(() => []);
+    found.push(...files.filter((f) => f.endsWith('.rpm')).map((f) => join(architecture.name, packagesFolder(architecture.name), f)));
+  }
+  return found;
+}

@@ -1,0 +1,108 @@
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import {
+  type CodenameDefinition,
+  CodenameDefinitionSchema,
+  type RepositoryDefinition,
+  RepositoryDefinitionSchema,
+  type ServerDefinition,
+  ServerDefinitionSchema,
+} from '../desired-state/definitions';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+
+/** Everything that is declared for this server. */
+export interface Definitions {
+  /** The generation, with symlinks resolved: a deploy in between does not mix two. */
+  readonly directory: string;
+  readonly server: ServerDefinition;
+  /** Sorted by id. */
+  readonly repositories: readonly RepositoryDefinition[];
+  /** Sorted by id. */
+  readonly codenames: readonly CodenameDefinition[];
+}
+
+interface Schema<T> {
+  safeParse(
+    value: unknown,
+  ): { success: true; data: T } | { success: false; error: { issues: readonly { path: readonly (string | number)[]; message: string }[] } };
+}
+
+/** Reads `<configuration>/definitions/`. Throws a MirrorError that names the file and the field. */
+export async function readDefinitions(configuration: string): Promise<Definitions> {
+  const directory = await realpath(configuration).catch(() => {
+    throw configurationError(
+      `there is no configuration at ${configuration}`,
+      'Deploy first (cdktf deploy), or name the directory by --configuration.',
+    );
+  });
+  const base = join(directory, 'definitions');
+  const server = await readOne(join(base, 'server.yaml'), ServerDefinitionSchema);
+  const repositories: RepositoryDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'repositories'))) {
+    repositories.push(withId(await readOne(join(base, 'repositories', `${name}.yaml`), RepositoryDefinitionSchema), name, base));
+  }
+  const codenames: CodenameDefinition[] = [];
+  for (const owner of await entries(join(base, 'codenames'))) {
+    for (const name of await yamlFiles(join(base, 'codenames', owner))) {
+      codenames.push(
+        withId(await readOne(join(base, 'codenames', owner, `${name}.yaml`), CodenameDefinitionSchema), `${owner}/${name}`, base),
+      );
+    }
+  }
+  return { directory, server, repositories, codenames };
+}
+
+/** Ids of all hosted components, `<owner>/<codename>/<component>`. */
+export function hostedComponents(
+  definitions: Definitions,
+): readonly { readonly id: string; readonly codename: CodenameDefinition; readonly component: string }[] {
+  return definitions.codenames.flatMap((codename) =>
+    codename.components.map((component) => ({ id: `${codename.id}/${component}`, codename, component })),
+  );
+}
+
+/** Ids become directory names. Synthesis allows less; this keeps a defect there from leaving the storage root. */
+const SEGMENT = /^[a-z0-9][a-z0-9.-]*$/;
+
+function withId<T extends { readonly id: string }>(definition: T, expected: string, base: string): T {
+  if (definition.id === expected && expected.split('/').every((s) => SEGMENT.test(s))) return definition;
+  throw configurationError(
+    `a definition below ${base} has the id ${JSON.stringify(definition.id)}; its file name says ${JSON.stringify(expected)}`,
+    'The file name is the id. Deploy again; if it stays so, this is a defect.',
+  );
+}
+
+async function readOne<T>(path: string, schema: Schema<T>): Promise<T> {
+  let value: unknown;
+  try {
+    value = parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw configurationError(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`, 'Deploy again.');
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw configurationError(
+    `${path}: ${issue?.path.join('.') || 'the document'}: ${issue?.message ?? 'is not valid'}`,
+    'Deploy again with the programs of the same version.',
+  );
+}
+
+async function yamlFiles(directory: string): Promise<readonly string[]> {
+  return (await entries(directory)).filter((name) => name.endsWith('.yaml')).map((name) => name.slice(0, -'.yaml'.length));
+}
+
+/** Names, sorted by code unit; none when the directory is absent: zero repositories are valid. */
+async function entries(directory: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(directory)).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function configurationError(message: string, remedy: string): MirrorError {
+  return new MirrorError({ code: 'CONFIGURATION', message, remedy, exitCode: ExitCode.invalid });
+}

@@ -1,0 +1,58 @@
+import { join } from 'node:path';
+import { SENTINEL } from '../desired-state/model';
+
+/** Where everything is: the storage root, the state and the configuration, by what it holds. */
+export class Layout {
+  constructor(
+    /** The storage root, `/srv/mirror`. */
+    readonly root: string,
+    /** `/var/lib/mirror`. */
+    readonly state: string,
+    /** The generation that is read, `/etc/mirror/generations/<n>`. */
+    readonly configuration: string,
+  ) {}
+
+  get sentinel(): string {
+    return join(this.root, SENTINEL);
+  }
+
+  get store(): string {
+    return join(this.root, 'store');
+  }
+
+  /** Of a copied repository (`epel-7`) or of a hosted component (`acme/mos7.0-centos6/os`). */
+  repository(id: string): string {
+    return join(this.root, 'repositories', ...id.split('/'));
+  }
+
+  snapshots(id: string): string {
+    return join(this.repository(id), 'snapshots');
+  }
+
+  current(id: string): string {
+    return join(this.repository(id), 'current');
+  }
+
+  stateFile(id: string): string {
+    return join(this.state, 'repositories', `${id}.json`);
+  }
+
+  lockFile(id: string): string {
+    return join(this.state, 'locks', `${flat(id)}.lock`);
+  }
+
+  /** A directory for one run, cleared at its start and end. */
+  temporary(id: string): string {
+    return join(this.state, 'tmp', flat(id));
+  }
+
+  /** Packages of which a pinned key is known to have signed: one SHA-256 a line. */
+  provenSignatures(keySet: string): string {
+    return join(this.state, 'signatures', `${keySet}.txt`);
+  }
+}
+
+/** An id as one file name: `+` is in no id. */
+export function flat(id: string): string {
+  return id.replaceAll('/', '+');
+}

@@ -1,0 +1,66 @@
+import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { run } from '../signatures/run';
+
+/**
+ * A lock of the kernel on a file. `flock` takes it as a child that shares our open file description, so it stays with our descriptor until
+ * we close it or die: there are no stale locks, whatever the file says.
+ */
+export class Lock {
+  private constructor(private readonly file: FileHandle) {}
+
+  /** Takes the lock at once or throws a MirrorError that says who holds it. `what` names the thing, for instance `epel-7`. */
+  static async take(path: string, what: string): Promise<Lock> {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(path, 'a+', 0o644);
+    try {
+      if (!(await tryLock(file))) throw await held(path, what);
+      await file.truncate(0);
+      await file.appendFile(
+        `${JSON.stringify({ pid: process.pid, command: process.argv.slice(2).join(' '), since: new Date().toISOString() })}\n`,
+      );
+      return new Lock(file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.file.close();
+  }
+}
+
+/** True while another process holds the lock. */
+export async function isLocked(path: string): Promise<boolean> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (file === undefined) return false;
+  try {
+    return !(await tryLock(file));
+  } finally {
+    await file.close();
+  }
+}
+
+async function tryLock(file: FileHandle): Promise<boolean> {
+  const { code, stderr } = await run('flock', ['-n', '3'], { fds: [file.fd] });
+  if (code > 1) throw new Error(`flock ended with ${code}: ${stderr.trim()}`);
+  return code === 0;
+}
+
+async function held(path: string, what: string): Promise<MirrorError> {
+  let holder = 'another process';
+  try {
+    const info = JSON.parse(await readFile(path, 'utf8')) as { pid: number; command: string; since: string };
+    holder = `process ${info.pid} (mirrorctl ${info.command}) since ${info.since}`;
+  } catch {
+    // The holder has not written it yet: the lock counts, the text is for people.
+  }
+  return new MirrorError({
+    code: 'LOCKED',
+    message: `${what} is locked by ${holder}`,
+    remedy: 'Wait for it to end. The lock goes with the process; there is no file to delete.',
+    exitCode: ExitCode.locked,
+  });
+}

@@ -1,0 +1,166 @@
+/** `mirrorctl`: content of the mirror. Runs on the server as the user `mirror`. */
+import { Command, CommanderError, Option } from 'commander';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { ServerPaths } from '../desired-state/model';
+
+interface GlobalOptions {
+  readonly configuration: string;
+  readonly state: string;
+}
+
+const EXIT_CODES = `
+Exit codes:
+  0  done
+  1  a defect of mirrorctl
+  2  the command line is wrong
+  3  the configuration or a key given is not valid; nothing was changed
+  4  another process holds the lock
+  5  an upstream cannot be reached or does not have a file
+  6  something did not verify: a signature, a checksum, unsafe metadata
+  7  the machine lacks something: disk, mount, program, permission
+Whatever fails, the published snapshot stays as it was.
+
+Examples:
+  mirrorctl status                 what is here, and how it is
+  mirrorctl sync epel-7            bring one repository up to date
+  mirrorctl sync --all --json      all of them, with a result for programs`;
+
+const SYNC_EXAMPLES = `
+Examples:
+  mirrorctl sync centos-7-os epel-7    these two
+  mirrorctl sync --all                 every declared repository
+  mirrorctl sync --new                 those that were never published; a deploy starts this
+A run that was interrupted is continued by the next one.`;
+
+const STATUS_EXAMPLES = `
+Examples:
+  mirrorctl status                 everything that is declared
+  mirrorctl status epel-7 --json   one repository, for programs`;
+
+const PREPARE_EXAMPLES = `
+Examples:
+  mirrorctl prepare                                  a deploy does this
+  mirrorctl prepare --signing-key /run/signing-key   with the key from another file`;
+
+export function program(): Command {
+  const root = new Command('mirrorctl')
+    .description('Content of the package mirror: copies upstream repositories, keeps hosted ones.')
+    .addOption(new Option('--configuration <directory>', 'the generation to read').default(`${ServerPaths.configuration}/current`))
+    .addOption(new Option('--state <directory>', 'state, locks, key ring').default(ServerPaths.state))
+    .addHelpText('after', EXIT_CODES)
+    .showHelpAfterError('(mirrorctl --help shows what there is)')
+    .exitOverride();
+  root
+    .command('sync')
+    .description('copy what is new from the upstream, verify all of it, and publish it')
+    .argument('[ids...]', 'repositories')
+    .option('--all', 'every declared repository', false)
+    .option('--new', 'those that were never published, and such as are declared meanwhile', false)
+    .option('--json', 'print one JSON document on standard output', false)
+    .addHelpText('after', SYNC_EXAMPLES)
+    .action(async (ids: string[], options: { all: boolean; new: boolean; json: boolean }) => {
+      if ([ids.length > 0, options.all, options.new].filter(Boolean).length !== 1) {
+        throw usage('mirrorctl sync wants ids, or --all, or --new', 'mirrorctl sync --help has examples.');
+      }
+      const { readDefinitions } = await import('./definitions');
+      const { exitCodeOf, outcomeText, syncSelected } = await import('./sync-command');
+      const { configuration, state } = root.opts<GlobalOptions>();
+      const outcomes = await syncSelected(
+        { ids, all: options.all, fresh: options.new },
+        state,
+        () => readDefinitions(configuration),
+        warn,
+        (outcome) => {
+          if (outcome.error !== undefined || options.json) warn(outcomeText(outcome));
+          else print(outcomeText(outcome));
+        },
+      );
+      if (options.json) printJson({ repositories: outcomes });
+      else if (outcomes.length === 0) print('nothing to sync');
+      process.exitCode = exitCodeOf(outcomes, options.new);
+    });
+  root
+    .command('status')
+    .description('what is published here, since when, and what failed')
+    .argument('[ids...]', 'repositories and hosted components')
+    .option('--json', 'print one JSON document on standard output', false)
+    .addHelpText('after', STATUS_EXAMPLES)
+    .action(async (ids: string[], options: { json: boolean }) => {
+      const { readDefinitions } = await import('./definitions');
+      const { statusOf, statusTable } = await import('./status');
+      const { Layout } = await import('./layout');
+      const { configuration, state } = root.opts<GlobalOptions>();
+      const definitions = await readDefinitions(configuration);
+      const rows = await statusOf(new Layout(definitions.server.storageRoot, state, definitions.directory), definitions, ids);
+      if (options.json) printJson({ repositories: rows });
+      else process.stdout.write(statusTable(rows));
+    });
+  root
+    .command('prepare')
+    .description('make every declared hosted component exist, empty and signed; packages are never touched')
+    .addOption(
+      new Option('--signing-key <file>', "the mirror's secret OpenPGP key").default(`${ServerPaths.configuration}/secrets/signing-key`),
+    )
+    .option('--json', 'print one JSON document on standard output', false)
+    .addHelpText('after', PREPARE_EXAMPLES)
+    .action(async (options: { signingKey: string; json: boolean }) => {
+      const { readDefinitions } = await import('./definitions');
+      const { prepare } = await import('./prepare');
+      const { Layout } = await import('./layout');
+      const { configuration, state } = root.opts<GlobalOptions>();
+      const definitions = await readDefinitions(configuration);
+      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const outcome = await prepare({ layout, signingKey: options.signingKey, now: () => new Date() }, definitions);
+      if (options.json) printJson(outcome);
+      else {
+        for (const id of outcome.created) print(`${id}: created`);
+        for (const { id, why } of outcome.changed) print(`${id}: published anew (${why})`);
+        print(
+          `${outcome.created.length} created, ${outcome.changed.length} changed, ${outcome.unchanged} unchanged in ${outcome.seconds.toFixed(1)} s`,
+        );
+      }
+    });
+  return root;
+}
+
+function usage(message: string, remedy: string): MirrorError {
+  return new MirrorError({ code: 'USAGE', message, remedy, exitCode: ExitCode.usage });
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, undefined, 1)}\n`);
+}
+
+function warn(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function main(): Promise<void> {
+  // What is published must be readable for the web server, whatever the caller's mask is.
+  process.umask(0o022);
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    process.exitCode = await exitCodeFor(error);
+  }
+}
+
+async function exitCodeFor(error: unknown): Promise<number> {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+  const { machineFault } = await import('./files');
+  const fault = machineFault(error);
+  if (fault instanceof MirrorError) {
+    warn(`mirrorctl: ${fault.describe()}`);
+    return fault.exitCode;
+  }
+  warn(
+    `mirrorctl: this is a defect: ${process.env.MIRROR_DEBUG === undefined ? String(error) : ((error as Error).stack ?? String(error))}`,
+  );
+  return ExitCode.internal;
+}
+
+if (require.main === module) void main();

@@ -1,0 +1,163 @@
+import { mkdirSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { sha256 } from '../desired-state/canonical';
+import type { KeyReference } from '../desired-state/definitions';
+import { forEachParallel } from '../downloads/parallel';
+import { Signer, signingKeyDigest } from '../signatures/sign';
+import { buildComponent, type ComponentShape, difference, findComponent, shapeOf } from './component';
+import { type Definitions, hostedComponents } from './definitions';
+import { flushFileSystem, writeAtomically } from './files';
+import type { Layout } from './layout';
+import { Lock } from './lock';
+import { finishTree, pointTo, removeUnfinished } from './snapshot';
+import { requireStorage } from './storage';
+import { type Incoming, Store } from './store';
+
+export interface PrepareContext {
+  readonly layout: Layout;
+  /** The mirror's secret key. */
+  readonly signingKey: string;
+  readonly now: () => Date;
+}
+
+export interface PrepareOutcome {
+  readonly created: readonly string[];
+  readonly changed: readonly { readonly id: string; readonly why: string }[];
+  readonly unchanged: number;
+  readonly seconds: number;
+}
+
+interface Job {
+  readonly shape: ComponentShape;
+  readonly published: string | undefined;
+  readonly why: string;
+}
+
+const PARALLEL = 4;
+
+/**
+ * Makes every declared hosted component exist: empty, valid and signed; and brings a change of its keys or architectures into a new
+ * snapshot. Packages are never touched. All components are built first, flushed once, and then published.
+ */
+export async function prepare(context: PrepareContext, definitions: Definitions): Promise<PrepareOutcome> {
+  const started = Date.now();
+  const components = hostedComponents(definitions);
+  const result = { created: [] as string[], changed: [] as { id: string; why: string }[] };
+  if (components.length > 0) {
+    await requireStorage(context.layout, definitions.server);
+    const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components');
+    try {
+      const jobs = await jobsOf(context, definitions);
+      if (jobs.length > 0) await publishAll(context, jobs);
+      for (const { shape, published, why } of jobs) {
+        if (published === undefined) result.created.push(shape.id);
+        else result.changed.push({ id: shape.id, why });
+      }
+    } finally {
+      await lock.release();
+    }
+  }
+  return {
+    ...result,
+    unchanged: components.length - result.created.length - result.changed.length,
+    seconds: (Date.now() - started) / 1000,
+  };
+}
+
+async function jobsOf(context: PrepareContext, definitions: Definitions): Promise<readonly Job[]> {
+  const own = await ownPublicKey(context);
+  const texts = new Map<string, string>();
+  const ownerKeys = async (keys: readonly KeyReference[]): Promise<string> => {
+    const parts: string[] = [];
+    for (const { file } of keys) {
+      const text = texts.get(file) ?? (await readFile(join(context.layout.configuration, file), 'utf8'));
+      texts.set(file, text);
+      parts.push(text.endsWith('\n') ? text : `${text}\n`);
+    }
+    return parts.join('');
+  };
+  const jobs: Job[] = [];
+  for (const { id, codename } of hostedComponents(definitions)) {
+    const shape = shapeOf(id, codename, own + (await ownerKeys(codename.keys)));
+    const existing = await findComponent(context.layout, shape);
+    const why = difference(shape, existing?.found);
+    if (why !== undefined) jobs.push({ shape, published: existing?.name, why });
+  }
+  return jobs;
+}
+
+async function publishAll(context: PrepareContext, jobs: readonly Job[]): Promise<void> {
+  const { layout } = context;
+  const store = new Store(layout.store);
+  const signer = await openSigner(context);
+  try {
+    const at = context.now();
+    const keep = keeper(store, await store.incoming('prepare'));
+    const sign = (bytes: Uint8Array): Promise<string> => signer.sign(bytes);
+    const built: { readonly id: string; readonly directory: string; readonly digest: string }[] = [];
+    await forEachParallel(jobs, PARALLEL, async ({ shape, published }) => {
+      await removeUnfinished(layout, shape.id);
+      built.push({ id: shape.id, ...(await buildComponent(layout, store, shape, published, { sign, keep }, at)) });
+    });
+    await flushFileSystem(layout.root);
+    const names: { readonly id: string; readonly name: string }[] = [];
+    for (const { id, directory, digest } of built) names.push({ id, name: await finishTree(layout, id, directory, digest, at) });
+    for (const { id, name } of names) await pointTo(layout, id, name);
+    // A power cut before this leaves the old links or the new ones, each to a tree that is on disk.
+    await flushFileSystem(layout.root);
+  } finally {
+    await signer.close();
+  }
+}
+
+/** Writes bytes into the store, once. Their flush comes with that of the trees, before anything is published. */
+function keeper(store: Store, incoming: Incoming): (bytes: Uint8Array) => Promise<string> {
+  const kept = new Map<string, Promise<string>>();
+  return (bytes) => {
+    const hex = sha256(bytes);
+    const known = kept.get(hex);
+    if (known !== undefined) return known;
+    const made = keepNow(store, incoming, hex, bytes);
+    kept.set(hex, made);
+    return made;
+  };
+}
+
+async function keepNow(store: Store, incoming: Incoming, hex: string, bytes: Uint8Array): Promise<string> {
+  const checksum = { algorithm: 'sha256', hex } as const;
+  const path = store.path(checksum);
+  // Always written anew when the old one is not whole: it may be from a run that a power cut ended before its flush.
+  const old = await readFile(path).catch(() => undefined);
+  if (old !== undefined && sha256(old) === hex) return hex;
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = incoming.path(checksum);
+  await rm(temporary, { force: true });
+  await writeFile(temporary, bytes, { mode: 0o444 });
+  await rename(temporary, path);
+  return hex;
+}
+
+/** The mirror's public key, armoured; kept in the state with the digest of the secret one, so that an unchanged key needs no gpg. */
+async function ownPublicKey(context: PrepareContext): Promise<string> {
+  const digest = await signingKeyDigest(context.signingKey);
+  const cache = join(context.layout.state, 'signing-key.json');
+  try {
+    const known = JSON.parse(await readFile(cache, 'utf8')) as { digest?: unknown; publicKey?: unknown };
+    if (known.digest === digest && typeof known.publicKey === 'string') return known.publicKey;
+  } catch {
+    // Absent or damaged: made again below.
+  }
+  const signer = await openSigner(context);
+  try {
+    await writeAtomically(cache, `${JSON.stringify({ digest, ...signer.identity }, undefined, 1)}\n`);
+    return signer.identity.publicKey;
+  } finally {
+    await signer.close();
+  }
+}
+
+async function openSigner(context: PrepareContext): Promise<Signer> {
+  await mkdir(context.layout.state, { recursive: true });
+  return Signer.open(context.signingKey, join(context.layout.state, 'gnupg'));
+}

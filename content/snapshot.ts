@@ -1,0 +1,143 @@
+import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import type { Checksum } from '../rpm-metadata/checksum';
+import { flushDirectory, flushFileSystem, removeTree } from './files';
+import type { Layout } from './layout';
+import type { Store } from './store';
+
+/** A file of a tree: linked from the store, or written as it is. */
+export type TreeFile = { readonly path: string } & ({ readonly checksum: Checksum } | { readonly bytes: Uint8Array });
+
+const NEW = '.new-';
+
+/** `20261122T023000Z`. */
+export function stamp(at: Date): string {
+  return at
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replaceAll(/[-:]/g, '');
+}
+
+/** The name of the published snapshot, or undefined before the first. */
+export async function currentSnapshot(layout: Layout, id: string): Promise<string | undefined> {
+  const target = await readlink(layout.current(id)).catch(() => undefined);
+  const name = target === undefined ? undefined : /^snapshots\/([^/]+)$/.exec(target)?.[1];
+  if (name === undefined) return undefined;
+  return (await lstat(join(layout.snapshots(id), name)).catch(() => undefined)) === undefined ? undefined : name;
+}
+
+/** Removes what interrupted runs left in `snapshots/` and beside `current`; only the holder of the lock may do so. */
+export async function removeUnfinished(layout: Layout, id: string): Promise<void> {
+  for (const directory of [layout.repository(id), layout.snapshots(id)]) {
+    const names = await readdir(directory).catch(() => []);
+    for (const name of names.filter((n) => n.startsWith(NEW))) await removeTree(join(directory, name));
+  }
+}
+
+/** Builds a tree under a temporary name in `snapshots/` and returns its path. Nothing is flushed yet. */
+export class TreeBuilder {
+  readonly directory: string;
+  private readonly made = new Set<string>();
+
+  private constructor(
+    private readonly store: Store,
+    layout: Layout,
+    id: string,
+    at: Date,
+  ) {
+    this.directory = join(layout.snapshots(id), `${NEW}${stamp(at)}`);
+  }
+
+  static async start(store: Store, layout: Layout, id: string, at: Date): Promise<TreeBuilder> {
+    const builder = new TreeBuilder(store, layout, id, at);
+    await mkdir(builder.directory, { recursive: true });
+    return builder;
+  }
+
+  folder(path: string): void {
+    if (this.made.has(path)) return;
+    mkdirSync(join(this.directory, path), { recursive: true });
+    this.made.add(path);
+  }
+
+  async add(file: TreeFile): Promise<void> {
+    this.folder(dirname(file.path));
+    const target = join(this.directory, file.path);
+    if ('bytes' in file) writeFileSync(target, file.bytes, { mode: 0o444, flag: 'wx' });
+    else await this.store.linkTo(file.checksum, target);
+  }
+
+  /** Links a file of an older tree. */
+  carry(from: string, path: string): void {
+    this.folder(dirname(path));
+    linkSync(join(from, path), join(this.directory, path));
+  }
+}
+
+/** All files of a tree, relative to it, sorted. */
+export async function filesOf(tree: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  const walk = async (directory: string): Promise<void> => {
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      const path = join(directory, entry.name);
+      if (entry.isDirectory()) await walk(path);
+      else if (entry.isFile()) found.push(relative(tree, path));
+    }
+  };
+  await walk(tree);
+  return found.sort();
+}
+
+/**
+ * Which files of the superseded tree stay served in the new one, and until when. Clients that hold an older `repomd.xml` still ask for the
+ * metadata it names and for the packages which that lists. The index itself is replaced.
+ */
+export function filesToCarry(options: {
+  readonly superseded: readonly string[];
+  /** Until when the superseded tree itself carried files of its predecessors (ISO). */
+  readonly carriedBefore: Readonly<Record<string, string>>;
+  readonly own: ReadonlySet<string>;
+  readonly now: Date;
+  readonly graceSeconds: number;
+}): Readonly<Record<string, string>> {
+  const fresh = new Date(options.now.getTime() + options.graceSeconds * 1000).toISOString();
+  const kept = options.superseded
+    .filter((path) => !options.own.has(path) && !path.startsWith('repodata/repomd.xml'))
+    .map((path): [string, string] => [path, options.carriedBefore[path] ?? fresh])
+    .filter(([, until]) => Date.parse(until) > options.now.getTime());
+  return Object.fromEntries(kept);
+}
+
+/** Gives a built and flushed tree its final name, `<time>-<12 hex>`, later by seconds if that is taken. Returns the name. */
+export async function finishTree(layout: Layout, id: string, built: string, digest: string, at: Date): Promise<string> {
+  for (let second = 0; ; second++) {
+    const name = `${stamp(new Date(at.getTime() + second * 1000))}-${digest.slice(0, 12)}`;
+    const path = join(layout.snapshots(id), name);
+    if ((await lstat(path).catch(() => undefined)) !== undefined) continue;
+    await rename(built, path);
+    return name;
+  }
+}
+
+/** Makes a snapshot the published one: a symlink beside `current`, renamed over it. */
+export async function pointTo(layout: Layout, id: string, name: string): Promise<void> {
+  const temporary = join(layout.repository(id), `${NEW}current`);
+  await rm(temporary, { force: true });
+  await symlink(`snapshots/${name}`, temporary);
+  await rename(temporary, layout.current(id));
+}
+
+/** Flushes a built tree and gives it its final name, durably. It is not published yet. */
+export async function sealTree(layout: Layout, id: string, built: string, digest: string, at: Date): Promise<string> {
+  await flushFileSystem(built);
+  const name = await finishTree(layout, id, built, digest, at);
+  await flushDirectory(layout.snapshots(id));
+  return name;
+}
+
+/** Publishes durably. */
+export async function publish(layout: Layout, id: string, name: string): Promise<void> {
+  await pointTo(layout, id, name);
+  await flushDirectory(layout.repository(id));
+}

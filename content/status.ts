@@ -1,0 +1,111 @@
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { countPackages } from './component';
+import { type Definitions, hostedComponents } from './definitions';
+import type { Layout } from './layout';
+import { isLocked } from './lock';
+import { size } from './progress';
+import { currentSnapshot } from './snapshot';
+import { type Failure, readState, type RunRecord } from './state';
+
+/** One line of the status. */
+export interface StatusRow {
+  readonly id: string;
+  readonly kind: 'repository' | 'hosted';
+  readonly publicPath: string;
+  readonly snapshot: string | undefined;
+  /** ISO; of a hosted component the time of its snapshot. */
+  readonly lastSuccess: string | undefined;
+  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. */
+  readonly result: 'never' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready';
+  readonly error: Failure | undefined;
+  readonly packages: number | undefined;
+  readonly bytes: number | undefined;
+}
+
+/** The status of the repositories and hosted components with these ids, of all when none is given. */
+export async function statusOf(layout: Layout, definitions: Definitions, ids: readonly string[]): Promise<readonly StatusRow[]> {
+  const rows = new Map<string, () => Promise<StatusRow>>();
+  for (const { id, publicPath } of definitions.repositories) rows.set(id, () => repositoryRow(layout, id, publicPath));
+  for (const { id, codename, component } of hostedComponents(definitions))
+    rows.set(id, () => hostedRow(layout, id, `${codename.publicPath}/${component}`));
+  const unknown = ids.find((id) => !rows.has(id));
+  if (unknown !== undefined) throw notDeclared(unknown);
+  const result: StatusRow[] = [];
+  for (const [id, row] of rows) if (ids.length === 0 || ids.includes(id)) result.push(await row());
+  return result;
+}
+
+export function notDeclared(id: string): MirrorError {
+  return new MirrorError({
+    code: 'NOT_DECLARED',
+    message: `${JSON.stringify(id)} is not declared on this server`,
+    remedy: 'mirrorctl status lists what is. A new repository is declared in main.ts and deployed.',
+    exitCode: ExitCode.usage,
+  });
+}
+
+async function repositoryRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
+  const state = await readState(layout.stateFile(id), id);
+  const snapshot = await currentSnapshot(layout, id);
+  const record = snapshot === undefined ? undefined : state.snapshots[snapshot];
+  const last = state.lastRun;
+  const result =
+    last === undefined ? 'never' : last.result === 'running' && !(await isLocked(layout.lockFile(id))) ? 'interrupted' : last.result;
+  return {
+    id,
+    kind: 'repository',
+    publicPath,
+    snapshot,
+    lastSuccess: state.lastSuccess,
+    result,
+    error: last?.error,
+    packages: record?.packages,
+    bytes: record?.bytes,
+  };
+}
+
+async function hostedRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
+  const base = { id, kind: 'hosted' as const, publicPath, error: undefined };
+  const snapshot = await currentSnapshot(layout, id);
+  if (snapshot === undefined)
+    return { ...base, snapshot, lastSuccess: undefined, result: 'missing', packages: undefined, bytes: undefined };
+  const tree = join(layout.snapshots(id), snapshot);
+  const packages = await countPackages(tree);
+  let bytes = 0;
+  for (const path of packages) bytes += (await lstat(join(tree, path))).size;
+  return { ...base, snapshot, lastSuccess: timeOf(snapshot), result: 'ready', packages: packages.length, bytes };
+}
+
+/** The time in a snapshot's name, as ISO. */
+export function timeOf(snapshot: string): string | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-/.exec(snapshot);
+  return match === null ? undefined : `${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}.000Z`;
+}
+
+/** The status as a table, with what failed below it. */
+export function statusTable(rows: readonly StatusRow[]): string {
+  if (rows.length === 0) return 'Nothing is declared on this server.\n';
+  const lines = [
+    ['ID', 'RESULT', 'LAST SUCCESS', 'PACKAGES', 'SIZE', 'SNAPSHOT', 'PUBLIC PATH'],
+    ...rows.map((row) => [
+      row.id,
+      row.result,
+      row.lastSuccess === undefined ? '-' : `${row.lastSuccess.slice(0, 16).replace('T', ' ')}`,
+      row.packages === undefined ? '-' : String(row.packages),
+      row.bytes === undefined ? '-' : size(row.bytes),
+      row.snapshot ?? '-',
+      `/${row.publicPath}/`,
+    ]),
+  ];
+  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => (line[column] as string).length))) ?? [];
+  const table = lines.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] as number))
+      .join('  ')
+      .trimEnd(),
+  );
+  const failures = rows.filter((row) => row.error !== undefined).map((row) => `\n${row.id}: ${row.error?.message}\n  ${row.error?.remedy}`);
+  return `${[...table, ...failures].join('\n')}\n`;
+}

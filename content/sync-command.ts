@@ -1,0 +1,96 @@
+import type { RepositoryDefinition } from '../desired-state/definitions';
+import { ExitCode } from '../desired-state/errors';
+import { HttpClient } from '../downloads/http';
+import { forEachParallel } from '../downloads/parallel';
+import type { Definitions } from './definitions';
+import { Layout } from './layout';
+import { type Say, size } from './progress';
+import { currentSnapshot } from './snapshot';
+import { notDeclared } from './status';
+import { GRACE_SECONDS, type SyncContext, type SyncOutcome, syncRepository } from './sync';
+
+/** At most so many repositories at a time: each has its own connections, and disks and upstreams are shared. */
+const REPOSITORIES_AT_A_TIME = 2;
+
+export interface SyncSelection {
+  readonly ids: readonly string[];
+  readonly all: boolean;
+  readonly fresh: boolean;
+}
+
+/** Syncs what is selected. `read` reads the definitions, again at the end with `fresh`, since a deploy may have added some meanwhile. */
+export async function syncSelected(
+  selection: SyncSelection,
+  state: string,
+  read: () => Promise<Definitions>,
+  say: Say,
+  report: (outcome: SyncOutcome) => void,
+): Promise<readonly SyncOutcome[]> {
+  const client = new HttpClient();
+  const outcomes: SyncOutcome[] = [];
+  const seen = new Set<string>();
+  try {
+    for (;;) {
+      const definitions = await read();
+      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const chosen = await choose(selection, definitions, layout, seen);
+      if (chosen.length === 0) return outcomes;
+      const context: SyncContext = {
+        layout,
+        server: definitions.server,
+        client,
+        retry: {},
+        now: () => new Date(),
+        say,
+        graceSeconds: GRACE_SECONDS,
+      };
+      await forEachParallel(chosen, REPOSITORIES_AT_A_TIME, async (definition) => {
+        seen.add(definition.id);
+        const outcome = await syncRepository(context, definition);
+        outcomes.push(outcome);
+        report(outcome);
+      });
+      if (!selection.fresh) return outcomes;
+    }
+  } finally {
+    await client.close();
+  }
+}
+
+async function choose(
+  selection: SyncSelection,
+  definitions: Definitions,
+  layout: Layout,
+  seen: ReadonlySet<string>,
+): Promise<readonly RepositoryDefinition[]> {
+  if (selection.all) return definitions.repositories;
+  if (selection.fresh) {
+    const fresh: RepositoryDefinition[] = [];
+    for (const definition of definitions.repositories) {
+      if (!seen.has(definition.id) && (await currentSnapshot(layout, definition.id)) === undefined) fresh.push(definition);
+    }
+    return fresh;
+  }
+  return [...new Set(selection.ids)].map((id) => {
+    const found = definitions.repositories.find((definition) => definition.id === id);
+    if (found === undefined) throw notDeclared(id);
+    return found;
+  });
+}
+
+/** One line for people; the error and its remedy where it failed. */
+export function outcomeText(outcome: SyncOutcome): string {
+  if (outcome.error !== undefined) return `${outcome.id}: failed: ${outcome.error.message}\n  ${outcome.error.remedy}`;
+  const content = `${outcome.packages ?? 0} packages, ${size(outcome.bytes ?? 0)}`;
+  if (outcome.result === 'unchanged') return `${outcome.id}: unchanged (${content})`;
+  const fetched = `${outcome.downloadedFiles} files, ${size(outcome.downloadedBytes)} fetched`;
+  return `${outcome.id}: published ${outcome.snapshot} (${content}; ${fetched}) in ${outcome.seconds} s`;
+}
+
+/** The exit code for several: that of the first failure by id. With `fresh`, one that another process syncs right now is no failure. */
+export function exitCodeOf(outcomes: readonly SyncOutcome[], fresh: boolean): number {
+  const failed = outcomes
+    .filter((o) => o.error !== undefined && !(fresh && o.error.exitCode === ExitCode.locked))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  return failed[0]?.error?.exitCode ?? ExitCode.ok;
+}

@@ -1,0 +1,144 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sha256 } from '../desired-state/canonical';
+import type { RepositoryDefinition } from '../desired-state/definitions';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { DownloadError } from '../downloads/errors';
+import type { Answer, HttpClient } from '../downloads/http';
+import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
+import { MAX_REPOMD_BYTES, parseRepomd, type Repomd } from '../rpm-metadata/repomd';
+import { verifyDetached } from '../signatures/detached';
+import type { KeyRing } from '../signatures/pinned-keys';
+
+const MAX_SIGNATURE_BYTES = 256 * 1024;
+
+/** `repomd.xml` with what belongs to it, from one source at one moment. */
+export interface UpstreamIndex {
+  /** Where `repomd.xml` was asked for. */
+  readonly url: string;
+  readonly answer: Answer;
+  readonly bytes: Buffer;
+  readonly digest: string;
+  /** `repomd.xml.asc` and `repomd.xml.key`, where upstream has them. */
+  readonly signature: Buffer | undefined;
+  readonly key: Buffer | undefined;
+  readonly repomd: Repomd;
+}
+
+/** What a conditional request knows. */
+export interface KnownIndex {
+  readonly url: string;
+  readonly etag: string | undefined;
+  readonly lastModified: string | undefined;
+}
+
+export interface IndexRequest {
+  readonly client: HttpClient;
+  readonly sources: Sources;
+  readonly retry: RetryOptions;
+  readonly definition: RepositoryDefinition;
+  /** The pinned keys; undefined when metadata is not signed. */
+  readonly ring: KeyRing | undefined;
+  readonly known: KnownIndex | undefined;
+  /** For the files that gpgv reads. */
+  readonly temporary: string;
+}
+
+/**
+ * Fetches the index from the first source that has a good one; `unchanged` only when that source says so itself. A signature that does not
+ * match is asked for again, since upstream may have been between its two files.
+ */
+export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex | 'unchanged'> {
+  return withFailover(request.sources, request.retry, async (source) => {
+    const url = `${source}repodata/repomd.xml`;
+    const { answer, bytes } = await small(request.client, url, MAX_REPOMD_BYTES, conditions(request.known, url));
+    if (answer.status === 304) return 'unchanged';
+    const signature = await optional(request.client, `${url}.asc`);
+    const key = await optional(request.client, `${url}.key`);
+    await verify(request, url, bytes, signature);
+    return { url, answer, bytes, digest: sha256(bytes), signature, key, repomd: parsed(bytes, url) };
+  });
+}
+
+/** Headers for a conditional request, when the same address was answered before. */
+export function conditions(known: KnownIndex | undefined, url: string): Record<string, string> {
+  if (known === undefined || known.url !== url) return {};
+  return {
+    ...(known.etag === undefined ? {} : { 'if-none-match': known.etag }),
+    ...(known.lastModified === undefined ? {} : { 'if-modified-since': known.lastModified }),
+  };
+}
+
+async function verify(request: IndexRequest, url: string, bytes: Buffer, signature: Buffer | undefined): Promise<void> {
+  if (request.definition.trust.mode !== 'signedMetadata' || request.ring === undefined) return;
+  const refused = (code: string, message: string, kind: 'refused' | 'corrupt', remedy: string): DownloadError =>
+    new DownloadError({ kind, code, message, remedy, exitCode: ExitCode.untrusted });
+  if (signature === undefined) {
+    throw refused(
+      'SIGNATURE_MISSING',
+      `${url}.asc is missing, and ${request.definition.id} is declared with signedMetadata`,
+      'refused',
+      'If upstream stopped signing metadata, declare signedPackages or digestsOnly.',
+    );
+  }
+  const files = { data: join(request.temporary, 'repomd.xml'), signature: join(request.temporary, 'repomd.xml.asc') };
+  await writeFile(files.data, bytes);
+  await writeFile(files.signature, signature);
+  const result = await verifyDetached(request.ring, files.signature, files.data);
+  if (result.verdict === 'bad') {
+    throw refused(
+      'SIGNATURE_BAD',
+      `${url}.asc: ${result.reason}`,
+      'corrupt',
+      'Nothing was changed. If it stays so, the upstream or a proxy in between changed one of the two files.',
+    );
+  }
+  if (result.verdict === 'untrusted') {
+    throw refused(
+      'SIGNATURE_UNTRUSTED',
+      `${url}.asc: ${result.reason}`,
+      'refused',
+      'Nothing was changed. If upstream has a new key, compare its fingerprint with what upstream publishes and pin it.',
+    );
+  }
+}
+
+/** A source with an unusable index is like one that refuses: another one may have a good one. */
+function parsed(bytes: Buffer, url: string): Repomd {
+  try {
+    return parseRepomd(bytes, url);
+  } catch (error) {
+    if (!(error instanceof MirrorError)) throw error;
+    throw new DownloadError({
+      kind: 'refused',
+      code: error.code,
+      message: error.message,
+      remedy: error.remedy,
+      exitCode: error.exitCode,
+      cause: error,
+    });
+  }
+}
+
+async function optional(client: HttpClient, url: string): Promise<Buffer | undefined> {
+  try {
+    return (await small(client, url, MAX_SIGNATURE_BYTES, {})).bytes;
+  } catch (error) {
+    // Some stores answer 403 for what they lack.
+    if (error instanceof DownloadError && (error.kind === 'missing' || error.code === 'UPSTREAM_REFUSED')) return undefined;
+    throw error;
+  }
+}
+
+async function small(
+  client: HttpClient,
+  url: string,
+  maxBytes: number,
+  headers: Record<string, string>,
+): Promise<{ answer: Answer; bytes: Buffer }> {
+  const chunks: Buffer[] = [];
+  const answer = await client.get(url, { maxBytes, headers }, (chunk) => {
+    chunks.push(chunk);
+  });
+  return { answer, bytes: Buffer.concat(chunks) };
+}

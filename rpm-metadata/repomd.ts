@@ -1,0 +1,126 @@
+import { type Checksum, parseChecksum, parseSize } from './checksum';
+import { metadataRefused, quoted } from './errors';
+import { metadataLocation } from './locations';
+import { GuardedXml } from './xml';
+
+/** No real index comes near this: a longer one is cut off. */
+export const MAX_REPOMD_BYTES = 10 * 1024 * 1024;
+/** For metadata files whose size the index does not say, and the most that one may have. */
+export const MAX_UNDECLARED_METADATA_BYTES = 1024 * 1024 * 1024;
+export const MAX_METADATA_BYTES = 4 * 1024 * 1024 * 1024;
+const MAX_RECORDS = 200;
+
+/** One metadata file that `repomd.xml` lists. */
+export interface RepomdRecord {
+  /** `primary`, `filelists`, `group`, `updateinfo`, … */
+  readonly type: string;
+  /** Below the repository's root, decoded, for instance `repodata/<hex>-primary.xml.gz`. */
+  readonly path: string;
+  readonly href: string;
+  readonly checksum: Checksum;
+  readonly size: number | undefined;
+  /** Bytes after decompression. */
+  readonly openSize: number | undefined;
+}
+
+export interface Repomd {
+  readonly revision: string | undefined;
+  readonly records: readonly RepomdRecord[];
+  readonly primary: RepomdRecord;
+}
+
+interface Draft {
+  type: string | undefined;
+  href: string | undefined;
+  checksum: { type: string | undefined; text: string } | undefined;
+  size: string | undefined;
+  openSize: string | undefined;
+}
+
+/** Reads `repomd.xml`. `what` is its URL, for errors. Throws a MirrorError for everything that must not be used. */
+export function parseRepomd(bytes: Uint8Array, what: string): Repomd {
+  const records: RepomdRecord[] = [];
+  let revision: string | undefined;
+  let draft: Draft | undefined;
+  let checksumType: string | undefined;
+  const xml = new GuardedXml(what, {
+    open(path, attributes) {
+      if (path.length === 1 && path[0] !== 'repomd')
+        throw metadataRefused('METADATA_MALFORMED', what, `is no repomd.xml: its root is <${path[0]}>`);
+      if (path.length === 2 && path[1] === 'data') {
+        draft = { type: attributes.type, href: undefined, checksum: undefined, size: undefined, openSize: undefined };
+      } else if (draft !== undefined && path.length === 3) {
+        if (path[2] === 'location') {
+          if (attributes['xml:base'] !== undefined) {
+            throw metadataRefused(
+              'LOCATION_UNSAFE',
+              what,
+              `takes ${quoted(draft.type ?? '')} from another place (xml:base ${quoted(attributes['xml:base'])})`,
+            );
+          }
+          draft.href = attributes.href;
+        } else if (path[2] === 'checksum') checksumType = attributes.type;
+      }
+    },
+    close(path, text) {
+      if (path.length === 2 && path[1] === 'revision') revision = text.trim();
+      else if (path.length === 2 && path[1] === 'data' && draft !== undefined) {
+        records.push(recordOf(draft, what));
+        draft = undefined;
+        if (records.length > MAX_RECORDS) throw metadataRefused('METADATA_MALFORMED', what, `lists more than ${MAX_RECORDS} files`);
+      } else if (path.length === 3 && draft !== undefined) {
+        if (path[2] === 'checksum') draft.checksum = { type: checksumType, text };
+        else if (path[2] === 'size') draft.size = text;
+        else if (path[2] === 'open-size') draft.openSize = text;
+      }
+    },
+    wantsText: (path) => path.length <= 3,
+  });
+  xml.write(bytes);
+  xml.end();
+  return checked({ revision, records }, what);
+}
+
+function recordOf(draft: Draft, what: string): RepomdRecord {
+  const refuse = (code: string, why: string): Error => metadataRefused(code, what, why);
+  const type = draft.type ?? '';
+  if (!/^[A-Za-z0-9_.-]{1,100}$/.test(type)) throw refuse('METADATA_MALFORMED', `has a file of type ${quoted(type)}`);
+  if (draft.href === undefined) throw refuse('METADATA_MALFORMED', `says no location for ${type}`);
+  const location = metadataLocation(draft.href);
+  if ('problem' in location) throw refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} of ${type} ${location.problem}`);
+  if (draft.checksum === undefined) throw refuse('CHECKSUM_MISSING', `has no checksum for ${type}`);
+  const checksum = parseChecksum(draft.checksum.type, draft.checksum.text);
+  if ('problem' in checksum) throw refuse('CHECKSUM_UNUSABLE', `${type}: ${checksum.problem}`);
+  const size = sizeOf(draft.size, type, what);
+  if (size !== undefined && size > MAX_METADATA_BYTES)
+    throw refuse('METADATA_TOO_LARGE', `${type} has ${size} bytes; at most ${MAX_METADATA_BYTES} are taken`);
+  return { type, path: location.path, href: location.href, checksum, size, openSize: sizeOf(draft.openSize, type, what) };
+}
+
+function sizeOf(text: string | undefined, type: string, what: string): number | undefined {
+  if (text === undefined) return undefined;
+  const size = parseSize(text);
+  if (size === undefined) throw metadataRefused('METADATA_MALFORMED', what, `${type} has the size ${quoted(text)}`);
+  return size;
+}
+
+function checked(index: { revision: string | undefined; records: RepomdRecord[] }, what: string): Repomd {
+  const primaries = index.records.filter((r) => r.type === 'primary');
+  const [primary] = primaries;
+  if (primary === undefined)
+    throw metadataRefused('METADATA_MALFORMED', what, 'lists no primary metadata, so there is no list of packages');
+  if (primaries.length > 1) throw metadataRefused('METADATA_MALFORMED', what, 'lists primary metadata twice');
+  const byPath = new Map<string, RepomdRecord>();
+  for (const record of index.records) {
+    const other = byPath.get(record.path);
+    if (other !== undefined && other.checksum.hex !== record.checksum.hex) {
+      throw metadataRefused(
+        'METADATA_CONTRADICTS',
+        what,
+        `${other.type} and ${record.type} are one file, ${quoted(record.path)}, with two checksums`,
+      );
+    }
+    byPath.set(record.path, record);
+  }
+  return { revision: index.revision, records: index.records, primary };
+}
