@@ -76,6 +76,7 @@ export async function removeGroup(key: string, name = ''): Promise<void> {
   }
   for (const root of hierarchies()) {
     for (const group of tree(join(root, PARENT, key, name)).reverse()) await removeDirectory(group);
+    if (tree(join(root, PARENT)).length === 1) await removeDirectory(join(root, PARENT));
   }
 }
 

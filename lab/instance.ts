@@ -7,6 +7,9 @@ import { usageError } from './shell';
 /** All labs of this machine, outside any checkout. Readable by root only. */
 export const STATE_ROOT = '/var/tmp/package-mirror-lab';
 
+/** Held by commands that change an instance; removed with it. */
+export const lockOf = (instance: Instance): string => join(STATE_ROOT, '.locks', instance.key);
+
 /** The name that clients know the mirror by: `serverName` of the vhost in main.ts. */
 export const MIRROR_NAME = 'mirror.example.org';
 

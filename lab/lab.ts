@@ -1,11 +1,11 @@
 /** The lab as a whole: up, down, status, and what a deploy needs to know. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { aptProxyUp } from './apt';
 import { baseSystem } from './base-system';
 import { certificatesUp } from './certificates';
 import { processesIn, removeGroup } from './cgroups';
-import { type Addresses, type Instance, MIRROR_NAME, STATE_ROOT } from './instance';
+import { type Addresses, type Instance, lockOf, MIRROR_NAME, STATE_ROOT } from './instance';
 import { hostKeyFingerprint, mirrorForget, mirrorPaths, mirrorRuns, mirrorUp } from './mirror-host';
 import { addressesOf, networkDown, networkUp } from './network';
 import { labError, step } from './shell';
@@ -43,8 +43,17 @@ export async function down(instance: Instance): Promise<void> {
   await removeGroup(instance.key);
   await networkDown(instance);
   rmSync(instance.state, { recursive: true, force: true });
-  for (const path of [join(STATE_ROOT, '.subnets'), join(STATE_ROOT, '.locks'), STATE_ROOT])
-    if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
+  rmSync(lockOf(instance), { force: true });
+  for (const path of [join(STATE_ROOT, '.subnets'), join(STATE_ROOT, '.locks'), STATE_ROOT]) removeIfEmpty(path);
+}
+
+/** Another instance may use it at this moment. */
+function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
 }
 
 export async function resetMirror(instance: Instance, keepDisk: boolean): Promise<void> {

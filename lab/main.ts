@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { dnf } from './client';
-import { type Instance, instanceOf, STATE_ROOT } from './instance';
+import { type Instance, instanceOf, lockOf } from './instance';
 import { caCertificate, down, environment, requireUp, resetMirror, status, up } from './lab';
 import { withLock } from './lock';
 import { mirrorOff, mirrorUp, sshArguments } from './mirror-host';
@@ -22,8 +22,10 @@ const instance = (): Instance => instanceOf(process.env['MIRROR_LAB'] ?? 'defaul
 /** Commands that change the lab exclude each other. */
 const locked = <T>(work: (lab: Instance) => T | Promise<T>): Promise<T> => {
   const lab = instance();
-  return withLock(join(STATE_ROOT, '.locks', lab.key), () => work(lab));
+  return withLock(lockOf(lab), () => work(lab));
 };
+// `… | head` may stop reading: that is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : ExitCode.internal));
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 const program = new Command('lab')

@@ -22,6 +22,7 @@ function reserve(instance: Instance): Addresses {
   const used = networksInUse();
   for (const prefix of candidatePrefixes(instance.key)) {
     if (overlaps(prefix, used)) continue;
+    mkdirSync(RESERVATIONS, { recursive: true, mode: 0o700 });
     try {
       mkdirSync(join(RESERVATIONS, prefix));
     } catch {

@@ -63,7 +63,7 @@ export function makeMetadata(row: UpstreamRepository, directory: string, key: Si
 
 function sign(row: UpstreamRepository, repomd: string, key: SigningKey): void {
   if (row.metadata === 'none') return;
-  signDetached(repomd, key, row.metadata === 'valid');
+  signDetached(repomd, key, row.metadata === 'valid-version-3');
   // Signed, and then made again: what the signature is over differs by its revision.
   if (row.metadata === 'stale')
     writeFileSync(

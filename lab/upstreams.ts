@@ -20,8 +20,9 @@ export interface SourcePackage {
 
 /** How `repodata/repomd.xml.asc` is. */
 export type MetadataSignature =
-  /** Valid, as a version 3 OpenPGP signature. */
   | 'valid'
+  /** Valid, as a version 3 OpenPGP signature packet: gpg reads it, many libraries drop it. */
+  | 'valid-version-3'
   /** There is one that does not verify: it was made before the last createrepo. */
   | 'stale'
   /** There is none. */
@@ -123,7 +124,7 @@ const CENTOS = 'RPM-GPG-KEY-CentOS-7';
 
 const centos = (section: string, packages: readonly SourcePackage[]): UpstreamRepository[] => [
   {
-    name: `centos-${section}`, url: `${vault}/${section}/x86_64/`, key: CENTOS, metadata: 'valid', layout: 'Packages', kind: 'binary', comps: section === 'os', packages,
+    name: `centos-${section}`, url: `${vault}/${section}/x86_64/`, key: CENTOS, metadata: 'valid-version-3', layout: 'Packages', kind: 'binary', comps: section === 'os', packages,
     evidence: 'repomd.xml.asc by the CentOS 7 key, a version 3 signature [B][V]; updates and extras likewise [T]; comps in os only; no advisories: CentOS never published any',
   },
   {
@@ -160,8 +161,8 @@ export const UPSTREAMS: readonly UpstreamRepository[] = [
   ...centos('extras', extras),
   ...interestGroup('sclo-rh', 'sclo', 'rh', 'RPM-GPG-KEY-CentOS-SIG-SCLo', 'stale', rh, 'its repomd.xml.asc was a bad signature in 2018 [N]; signed by hand, with delays [L]'),
   ...interestGroup('sclo-sclo', 'sclo', 'sclo', 'RPM-GPG-KEY-CentOS-SIG-SCLo', 'stale', sclo, 'as sclo-rh'),
-  ...interestGroup('openstack-stein', 'cloud', 'openstack-stein', 'RPM-GPG-KEY-CentOS-SIG-Cloud', 'valid', stein, 'special interest groups sign since 2018 [B]; nobody may rely on it [L]'),
-  ...interestGroup('sig-ceph-nautilus', 'storage', 'ceph-nautilus', 'RPM-GPG-KEY-CentOS-SIG-Storage', 'valid', sigNautilus, 'as openstack-stein'),
+  ...interestGroup('openstack-stein', 'cloud', 'openstack-stein', 'RPM-GPG-KEY-CentOS-SIG-Cloud', 'valid-version-3', stein, 'special interest groups sign since 2018 [B]; nobody may rely on it [L]'),
+  ...interestGroup('sig-ceph-nautilus', 'storage', 'ceph-nautilus', 'RPM-GPG-KEY-CentOS-SIG-Storage', 'valid-version-3', sigNautilus, 'as openstack-stein'),
   {
     name: 'epel', url: 'https://archives.fedoraproject.org/pub/archive/epel/7/x86_64/', key: 'RPM-GPG-KEY-EPEL-7', metadata: 'none', layout: 'Packages/{initial}', kind: 'binary',
     comps: true, updateinfo: 'bz2', packages: epel, evidence: 'EPEL signs packages only: its answer for metadata is the metalink [E]; comps, updateinfo.xml.bz2, one directory per letter',
