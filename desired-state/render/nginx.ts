@@ -9,7 +9,7 @@ location ~ /repodata/repomd\\.xml(\\.asc|\\.key)?$ {
     open_file_cache off;
     add_header Cache-Control "no-cache";
 }
-location ~ /repodata/[0-9a-f]{32,128}- {
+location ~ "/repodata/[0-9a-f]{32,128}-" {
     add_header Cache-Control "public, max-age=31536000, immutable";
 }
 `;
