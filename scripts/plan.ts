@@ -1,6 +1,6 @@
 /** `npm run plan`: synthesizes, plans, and says in sentences what would change on the server. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -32,14 +32,13 @@ function run(options: Options): void {
   }
   const directory = join('cdktf.out', stack.workingDirectory);
   const terraform = process.env['TERRAFORM_BINARY_NAME'] ?? 'terraform';
-  if (!existsSync(join(directory, '.terraform', 'providers'))) {
-    command(
-      terraform,
-      [`-chdir=${directory}`, 'init', '-input=false', '-no-color'],
-      'terraform init',
-      'See the provider settings in docs/how-to/real-server.md.',
-    );
-  }
+  // -reconfigure: this checkout may have been initialized for another server's state.
+  command(
+    terraform,
+    [`-chdir=${directory}`, 'init', '-input=false', '-no-color', '-reconfigure'],
+    'terraform init',
+    'The registry, or the backend of the state, must answer.',
+  );
   command(
     terraform,
     [`-chdir=${directory}`, 'plan', '-input=false', '-no-color', `-out=${PLAN_FILE}`],

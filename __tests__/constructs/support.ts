@@ -33,10 +33,7 @@ export const repositoryProps: RpmRepositoryProps = {
 };
 
 /** A server without a vhost, in an app of its own that synthesizes to a temporary directory. */
-export function bareServer(
-  props: Partial<MirrorServerProps> = {},
-  context: Record<string, unknown> = {},
-): { app: App; server: MirrorServer } {
+export function bareServer(props: Partial<MirrorServerProps> = {}): { app: App; server: MirrorServer } {
   const app = new App({ outdir: mkdtempSync(join(tmpdir(), 'mirror-synth-')) });
   return { app, server: new MirrorServer(new MirrorStack(app, 'mirror'), 'server', { ...serverProps, ...props }) };
 }

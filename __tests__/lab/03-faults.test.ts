@@ -1,0 +1,269 @@
+/** What goes wrong on the way to a server, and that the previous generation keeps serving. */
+import { once } from 'node:events';
+import { adding, asItIs, fetchPath, generation, lab, must, onMirror, poll, run, tryOnMirror, withDeployment } from './support';
+
+jest.setTimeout(300_000);
+
+const SITE = '/mos-repos/centos/mos7.0-centos6/os/x86_64/repodata/repomd.xml';
+const NEW_CUSTOMER = `new Customer(server, 'faulty', { access: Access.public() });`;
+const noTrace = /\n\s+at .*:\d+:\d+/;
+
+beforeAll(async () => {
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+afterEach(async () => {
+  expect((await fetchPath(SITE)).status).toBe(200);
+});
+
+test('a vhost that nginx refuses: nothing is switched, the deploy fails and says why, the site never stops', async () => {
+  const before = generation();
+  await withDeployment(asItIs, async (deployment) => {
+    deployment.inject((state) => {
+      const vhost = state.elements.find((e) => e.id.startsWith('vhost/'));
+      if (vhost) vhost.files['nginx/vhost.conf'] = `${vhost.files['nginx/vhost.conf']}\nserver { listen 81; no_such_directive on; }\n`;
+    });
+    const site = poll(SITE);
+    const result = deployment.apply();
+    const { requests, bad } = await site.stop();
+    expect(result.status).not.toBe(0);
+    expect(result.text).toMatch(/no_such_directive/);
+    expect(result.text).not.toMatch(noTrace);
+    expect({ bad, enough: requests > 20 }).toEqual({ bad: [], enough: true });
+    expect(generation()).toBe(before);
+  });
+});
+
+test('a vhost that nginx accepts but that does not answer: rolled back, and the plan still says what is pending', async () => {
+  const before = generation();
+  await withDeployment(adding(NEW_CUSTOMER), async (deployment) => {
+    deployment.inject((state) => {
+      const vhost = state.elements.find((e) => e.id.startsWith('vhost/'));
+      if (vhost)
+        vhost.files['nginx/vhost.conf'] =
+          vhost.files['nginx/vhost.conf']?.replace('include /etc/mirror/current/nginx/generation.conf;', '') ?? '';
+    });
+    const site = poll(SITE);
+    const result = deployment.apply();
+    const { bad } = await site.stop();
+    expect(result.status).not.toBe(0);
+    expect(result.text).toMatch(/probe|generation/i);
+    expect(bad).toEqual([]);
+    expect(generation()).toBe(before);
+    expect((await fetchPath('/faulty/')).status).toBe(404);
+  });
+  await withDeployment(adding(NEW_CUSTOMER), (deployment) => {
+    const plan = deployment.plan();
+    expect(Object.keys(plan.elements)).toEqual(['activation']);
+    expect(plan.text).toMatch(/pending: .*\+ customer\/faulty/);
+    deployment.deploy();
+    expect(deployment.plan().sentences).toEqual([]);
+  });
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('a unit that systemd refuses', async () => {
+  const before = generation();
+  await withDeployment(asItIs, (deployment) => {
+    deployment.inject((state) => {
+      const timer = state.elements.find((e) => e.id === 'timer/epel-7');
+      if (timer) timer.files['systemd/mirror-sync@epel-7.timer'] = '[Timer]\nOnCalendar=every full moon\n';
+    });
+    const result = deployment.apply();
+    expect(result.status).not.toBe(0);
+    expect(result.text).toMatch(/mirror-sync@epel-7\.timer/);
+    expect(generation()).toBe(before);
+  });
+});
+
+test('a stale plan: the desired state is another one than was planned', async () => {
+  await withDeployment(adding(NEW_CUSTOMER), (deployment) => {
+    deployment.plan();
+    must('sed', ['-i', 's/faulty/forged/g', `${deployment.stack}/mirror/desired-state.json`]);
+    const result = deployment.terraform('apply', '-input=false', '-no-color', 'test.tfplan');
+    expect(result.status).not.toBe(0);
+    expect(result.text).toMatch(/plan.*again/i);
+    expect(result.text).not.toMatch(noTrace);
+  });
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('the data mount is missing: refused, and nothing is created below it', async () => {
+  const before = generation();
+  onMirror('systemctl stop nginx; umount -l /srv/mirror');
+  try {
+    await withDeployment(asItIs, (deployment) => {
+      const result = deployment.apply();
+      expect(result.status).not.toBe(0);
+      expect(result.text).toMatch(/\/srv\/mirror/);
+      expect(result.text).toMatch(/mount/);
+    });
+    expect(onMirror('ls -A /srv/mirror').trim()).toBe('');
+    const sync = tryOnMirror('runuser -u mirror -- mirrorctl sync epel-7');
+    expect(sync.status).toBe(7);
+    expect(sync.text).toMatch(/mount/);
+    expect(generation()).toBe(before);
+  } finally {
+    lab('power', 'cycle');
+  }
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('a full disk under the configuration: refused, the previous generation serves, and the next deploy converges', async () => {
+  const before = generation();
+  // A small file system where the next generation would be written, with the generations of now in it.
+  onMirror(
+    'mkdir -p /run/small && mount -t tmpfs -o size=2m tmpfs /run/small && cp -a /etc/mirror/. /run/small/ && mount --bind /run/small /etc/mirror && systemctl reload nginx && (head -c 4m /dev/zero > /etc/mirror/filler || true)',
+  );
+  try {
+    await withDeployment(adding(NEW_CUSTOMER), (deployment) => {
+      const result = deployment.apply();
+      expect(result.status).not.toBe(0);
+      expect(result.text).toMatch(/space|ENOSPC|full/i);
+      expect(result.text).not.toMatch(noTrace);
+      expect(generation()).toBe(before);
+    });
+    expect((await fetchPath(SITE)).status).toBe(200);
+  } finally {
+    onMirror('umount /etc/mirror && umount /run/small && systemctl reload nginx');
+  }
+  await withDeployment(asItIs, (deployment) => {
+    deployment.deploy();
+    expect(deployment.plan().sentences).toEqual([]);
+  });
+});
+
+test('a full disk under the content: the sync fails and says so, what is published stays', async () => {
+  const state = (): string => onMirror('readlink /srv/mirror/repositories/centos-7-extras/current 2>/dev/null || true').trim();
+  onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
+  const before = state();
+  lab('upstream', 'update', 'https://vault.centos.org/7.9.2009/extras/x86_64/', 'centos-release-scl', '77-1.el7');
+  onMirror('dd if=/dev/zero of=/srv/mirror/filler bs=1M 2>/dev/null; chown mirror /srv/mirror/filler; true');
+  try {
+    const result = tryOnMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
+    expect(result.status).not.toBe(0);
+    expect(result.text).toMatch(/space|ENOSPC|full/i);
+    expect(result.text).not.toMatch(noTrace);
+    expect(state()).toBe(before);
+  } finally {
+    onMirror('rm -f /srv/mirror/filler');
+    lab('upstream', 'restore');
+  }
+  onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
+});
+
+test('two deploys at once: one waits and says for whom', async () => {
+  const holder = 'flock /run/lock/mirror-host.lock';
+  onMirror(`systemd-run --unit=holder --collect ${holder} sleep 4`);
+  await withDeployment(adding(NEW_CUSTOMER), (deployment) => {
+    const applied = deployment.deploy();
+    expect(applied).toMatch(/wait/i);
+  });
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('the operator is killed half way, at ten moments: the site answers, and the next deploy converges', async () => {
+  for (let moment = 0; moment < 10; moment++) {
+    await withDeployment(moment % 2 === 0 ? adding(NEW_CUSTOMER) : asItIs, async (deployment) => {
+      const site = poll(SITE);
+      const apply = deployment.startApply();
+      await new Promise((r) => setTimeout(r, 300 + moment * 150));
+      run('pkill', ['-KILL', '-P', String(apply.pid)]);
+      apply.kill('SIGKILL');
+      await once(apply, 'close');
+      run('pkill', ['-KILL', '-f', `${deployment.stack}`]);
+      const { bad } = await site.stop();
+      expect(bad).toEqual([]);
+    });
+    must('rm', [
+      '-f',
+      ...must('sh', ['-c', 'ls -d "$(dirname "$0")"/.*.lock.info 2>/dev/null || true', lab('env', '--json')])
+        .split('\n')
+        .filter(Boolean),
+    ]);
+  }
+  await withDeployment(asItIs, (deployment) => {
+    deployment.deploy();
+    expect(deployment.plan().sentences).toEqual([]);
+  });
+});
+
+test('mirror-host is killed half way, at every tenth of a second: the site answers, and the next deploy converges', async () => {
+  for (const delay of [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7]) {
+    await withDeployment(adding(NEW_CUSTOMER), async (deployment) => {
+      const site = poll(SITE);
+      onMirror(
+        `systemd-run -q --unit=killer --collect sh -c 'while ! pkill -0 -f "mirror-host.cjs activate"; do sleep 0.01; done; sleep ${delay}; pkill -KILL -f "mirror-host.cjs activate"'`,
+      );
+      deployment.apply();
+      tryOnMirror('systemctl stop killer');
+      const { bad } = await site.stop();
+      expect(bad).toEqual([]);
+      deployment.deploy();
+      expect((await fetchPath('/faulty/')).status).not.toBe(404);
+    });
+    await withDeployment(asItIs, (deployment) => {
+      deployment.deploy();
+      expect(deployment.plan().sentences).toEqual([]);
+    });
+  }
+});
+
+describe('SSH', () => {
+  test('a changed host key: both fingerprints, nothing sent', async () => {
+    await withDeployment(
+      asItIs,
+      (deployment) => {
+        const result = deployment.apply();
+        expect(result.status).not.toBe(0);
+        expect(result.text).toContain(`SHA256:${'B'.repeat(43)}`);
+        expect(result.text.replace(/\s*\n\s*│?\s*/g, '')).toContain(JSON.parse(lab('env', '--json')).MIRROR_HOST_KEY as string);
+        expect(result.text).not.toMatch(noTrace);
+      },
+      { MIRROR_HOST_KEY: `SHA256:${'B'.repeat(43)}` },
+    );
+  });
+  test.each([
+    ['nobody listens', { MIRROR_PORT: '2' }, /refused/i],
+    ['no such name', { MIRROR_ADDRESS: 'no-such-host.invalid' }, /resolve|no-such-host\.invalid/],
+    ['a key file that is not there', { MIRROR_SSH_KEY: '/nonexistent' }, /\/nonexistent/],
+    ['no key at all', { MIRROR_SSH_KEY: '', SSH_AUTH_SOCK: '' }, /MIRROR_SSH_KEY/],
+    ['a user who may not', { MIRROR_USER: 'nobody' }, /authenticat/i],
+  ])('%s', async (_name, over, said) => {
+    await withDeployment(
+      asItIs,
+      (deployment) => {
+        const result = deployment.terraform('plan', '-input=false', '-no-color');
+        expect(result.status).not.toBe(0);
+        expect(result.text).toMatch(said);
+        expect(result.text).not.toMatch(noTrace);
+      },
+      over,
+    );
+  });
+  test('a missing secret is said before anything is sent', async () => {
+    await withDeployment(
+      adding(NEW_CUSTOMER),
+      (deployment) => {
+        const result = deployment.apply();
+        expect(result.status).not.toBe(0);
+        expect(result.text).toMatch(/MIRROR_SIGNING_KEY/);
+      },
+      { MIRROR_SIGNING_KEY_FILE: '', MIRROR_SIGNING_KEY: '' },
+    );
+    await withDeployment(asItIs, (deployment) => deployment.deploy());
+  });
+});
+
+test('no secret in the synthesized files, the plan, the state, or what anybody can read on the server', async () => {
+  const env = JSON.parse(lab('env', '--json')) as Record<string, string>;
+  const secret = (must('cat', [env['MIRROR_SIGNING_KEY_FILE'] as string]).split('\n')[5] ?? '').trim();
+  expect(secret.length).toBeGreaterThan(40);
+  await withDeployment(asItIs, (deployment) => {
+    deployment.plan();
+    expect(run('grep', ['-rlF', secret, deployment.directory, env['MIRROR_STATE'] as string]).stdout).toBe('');
+    expect(run('grep', ['-cF', 'PRIVATE KEY', env['MIRROR_STATE'] as string]).stdout.trim()).toBe('0');
+  });
+  expect(onMirror(`grep -rlF '${secret}' /etc/mirror/generations /srv/mirror/www /var/log 2>/dev/null || true`).trim()).toBe('');
+  expect(onMirror('stat -c "%U %a" /etc/mirror/secrets/signing-key').trim()).toBe('mirror 400');
+});

@@ -1,0 +1,107 @@
+/** Each prop of the server and the vhost, on a real server. Runs last: the storage moves. */
+import { NAME, adding, asItIs, fetchPath, lab, must, onMirror, run, withDeployment } from './support';
+
+jest.setTimeout(300_000);
+
+const environment = (): Record<string, string> => JSON.parse(lab('env', '--json')) as Record<string, string>;
+const hostKey = (): string => environment()['MIRROR_HOST_KEY'] as string;
+
+test('a user with sudo, on another SSH port, through a jump host', async () => {
+  const address = environment()['MIRROR_ADDRESS'] as string;
+  onMirror(`apt-get install -qq -y sudo >/dev/null; id deploy 2>/dev/null || useradd -m deploy; install -d -o deploy -m 700 /home/deploy/.ssh; install -o deploy -m 600 /root/.ssh/authorized_keys /home/deploy/.ssh/authorized_keys
+echo 'deploy ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deploy; printf 'Port 22\\nPort 2222\\n' > /etc/ssh/sshd_config.d/ports.conf; systemctl restart ssh`);
+  const jump = (main: string): string =>
+    main.replace('signingKey: Secret', `jumpHost: { address: '${address}', user: 'root', hostKey: '${hostKey()}' },\n  signingKey: Secret`);
+  await withDeployment(
+    (main) => adding(`new Customer(server, 'viasudo', { access: Access.public() });`)(jump(main)),
+    async (deployment) => {
+      expect(deployment.deploy()).toMatch(/generation \d+ activated/);
+      expect((await fetchPath('/viasudo/')).status).not.toBe(404);
+      expect(deployment.plan().sentences).toEqual([]);
+    },
+    { MIRROR_USER: 'deploy', MIRROR_PORT: '2222', MIRROR_ADDRESS: '127.0.0.1' },
+  );
+  onMirror('rm /etc/sudoers.d/deploy');
+  await withDeployment(
+    jump,
+    (deployment) => {
+      const result = deployment.terraform('plan', '-input=false', '-no-color');
+      expect(result.status).not.toBe(0);
+      expect(result.text).toMatch(/sudo/);
+    },
+    { MIRROR_USER: 'deploy', MIRROR_PORT: '2222', MIRROR_ADDRESS: '127.0.0.1' },
+  );
+  await withDeployment(
+    (main) => jump(main).replace(hostKey(), `SHA256:${'C'.repeat(43)}`),
+    (deployment) => {
+      const result = deployment.terraform('plan', '-input=false', '-no-color');
+      expect(result.status).not.toBe(0);
+      expect(result.text).toContain(`SHA256:${'C'.repeat(43)}`);
+    },
+    { MIRROR_PORT: '2222', MIRROR_ADDRESS: '127.0.0.1' },
+  );
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('another port, without IPv6', async () => {
+  await withDeployment(
+    (main) => main.replace(`{ serverName: '${NAME}' }`, `{ serverName: '${NAME}', port: 8080, ipv6: false }`),
+    async (deployment) => {
+      expect(onMirror('ss -Hltn sport = :80')).toMatch(/\[::\]:80/);
+      deployment.deploy();
+      expect((await fetchPath('/repo-files/epel-7.repo', 8080)).body).toContain(`baseurl=http://${NAME}:8080/`);
+      expect(onMirror('ss -Hltn sport = :8080')).not.toMatch(/\[::\]/);
+      expect(onMirror('ss -Hltn sport = :80').trim()).toBe('');
+    },
+  );
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('storage that is no mount of its own, elsewhere', async () => {
+  await withDeployment(
+    (main) => main.replace('signingKey: Secret', "storageRoot: '/srv/elsewhere',\n  storageOnOwnMount: false,\n  signingKey: Secret"),
+    async (deployment) => {
+      deployment.deploy();
+      expect((await fetchPath('/mos-repos/centos/mos7.0-centos6/os/x86_64/repodata/repomd.xml')).status).toBe(200);
+      expect(onMirror('readlink -f /srv/elsewhere/www/mos-repos/centos/mos7.0-centos6/os')).toMatch(
+        /^\/srv\/elsewhere\/repositories\/mos\/mos7\.0-centos6\/os\/snapshots\//,
+      );
+      onMirror('systemctl start mirror-sync@ceph-nautilus-noarch.service');
+      expect(onMirror('systemctl show -p RequiresMountsFor mirror-sync@x.service')).toContain('/srv/elsewhere');
+    },
+  );
+  await withDeployment(
+    (main) => main.replace('signingKey: Secret', "storageRoot: '/srv/third',\n  signingKey: Secret"),
+    (deployment) => {
+      onMirror('mkdir -p /srv/third');
+      const result = deployment.apply();
+      expect(result.status).not.toBe(0);
+      expect(result.text).toMatch(/\/srv\/third.*mount/s);
+    },
+  );
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('scripts/lab: status, url, an unknown host, help', async () => {
+  expect(lab('status')).toMatch(/mirror/);
+  expect(JSON.parse(lab('status', '--json'))).toBeTruthy();
+  const url = lab('url', '/repo-files/').trim();
+  expect(must('curl', ['-fsS', '-H', `Host: ${NAME}`, url])).toContain('epel-7.repo');
+  expect(run('scripts/lab', ['ssh', 'nowhere']).status).not.toBe(0);
+  expect(run('scripts/lab', ['ssh', 'nowhere']).text).toMatch(/mirror.*upstream.*client/);
+  expect(lab('--help')).toContain('upstream');
+});
+
+test('another instance on this machine does not collide', () => {
+  const other = { ...process.env, MIRROR_LAB: `${process.env['MIRROR_LAB'] ?? 'default'}-second` };
+  expect(run('scripts/lab', ['up'], { env: other }).status).toBe(0);
+  try {
+    const mine = environment()['MIRROR_ADDRESS'];
+    const theirs = (JSON.parse(must('scripts/lab', ['env', '--json'], { env: other })) as Record<string, string>)['MIRROR_ADDRESS'];
+    expect(theirs).not.toBe(mine);
+    expect(must('scripts/lab', ['ssh', 'mirror', 'command -v nginx || echo bare'], { env: other }).trim()).toBe('bare');
+  } finally {
+    expect(run('scripts/lab', ['down'], { env: other }).status).toBe(0);
+  }
+  expect(onMirror('systemctl is-active nginx').trim()).toBe('active');
+});
