@@ -121,7 +121,7 @@ async function recover(paths: HostPaths, from: number, user: ContentUser, storag
     report.progress(`an earlier deploy was interrupted: restoring generation ${from}`);
     const previous = from === 0 ? EMPTY_MANIFEST : readManifest(join(paths.generations, String(from)));
     try {
-      if (previous !== undefined) await switchTo({ paths, user, storageRoot, known: manifestsOnDisk(paths) }, previous);
+      if (previous !== undefined) await switchTo({ paths, user, storageRoot, known: manifestsOnDisk(paths), afterCrash: true }, previous);
     } catch (error) {
       // What stopped it may be what this deploy repairs: say so and go on.
       report.warning(`generation ${from} could not be restored: ${asMirrorError(error).message}`);
@@ -149,7 +149,7 @@ async function validate(paths: HostPaths, manifest: Manifest, previous: Manifest
   const candidate = join(paths.generations, String(manifest.generation));
   const installed = (await unitFacts(paths)).installed;
   const changed = unitsOf(manifest).filter((unit) => installed[unit] !== manifest.files[`systemd/${unit}`]);
-  const nginx = testConfiguration(candidate, join(paths.generations, String(previous.generation)));
+  const nginx = testConfiguration(candidate, join(paths.generations, String(previous.generation)), paths.nginxLink);
   const units = verifyUnits(changed.map((unit) => join(candidate, 'systemd', unit)));
   // Both are awaited whatever happens, so that none works on a directory that is being removed.
   const outcomes = await Promise.allSettled([nginx, units]);
@@ -178,7 +178,7 @@ async function prepare(
 ): Promise<void> {
   const program = join(paths.programs, request.programs, 'mirrorctl.cjs');
   const key = request.secrets['signing-key'] === undefined ? [] : ['--signing-key', join(directory, 'secrets', 'signing-key')];
-  const result = await run(process.execPath, [program, '--configuration', directory, ...key, 'prepare'], {
+  const result = await run(process.execPath, [program, '--configuration', directory, 'prepare', ...key], {
     uid: user.uid,
     gid: user.gid,
     env: { HOME: paths.state },

@@ -6,19 +6,22 @@ import type { DesiredState } from '../desired-state/model';
 import { lastWords, run } from './run';
 
 const ERROR_LOG = '/var/log/nginx/error.log';
+/** How long the generation before may still answer: nothing is lost meanwhile. */
 const PROBE_SECONDS = 10;
+/** How long anything else may answer, or nothing at all: clients see it too. */
+const WRONG_ANSWER_SECONDS = 1.5;
 
 /**
  * `nginx -t` of the server's whole configuration as it would be with `candidate` in place of `current`, in a mount namespace of its own:
- * nothing that serves sees it. Throws MirrorError (invalid) with nginx's words.
+ * nothing that serves sees it. `site` is the path by which nginx includes our vhost. Throws MirrorError (invalid) with nginx's words.
  */
-export async function testConfiguration(candidate: string, current: string): Promise<void> {
+export async function testConfiguration(candidate: string, current: string, site: string): Promise<void> {
   // Directories are arguments, not part of the script.
   const script = 'mount --bind "$1" "$2" && exec nginx -t -q';
   const result = await run('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', candidate, current]);
   if (result.exitCode === 0) return;
   const words = namesCurrent(lastWords(result), candidate, current);
-  const ours = words.includes('/etc/mirror/');
+  const ours = words.includes('/etc/mirror/') || words.includes(site);
   throw new MirrorError({
     code: 'NGINX_INVALID',
     message: `nginx does not accept the new configuration: ${words}`,
@@ -29,9 +32,12 @@ export async function testConfiguration(candidate: string, current: string): Pro
   });
 }
 
-/** nginx names files by the path they had in the namespace: say it as the path that operators know. Pure. */
+/** nginx names files by the path they had in the namespace: say where they are. Its clock and process id say nothing here. Pure. */
 export function namesCurrent(words: string, candidate: string, current: string): string {
-  return words.split(`${current}/`).join(`${candidate}/`);
+  return words
+    .split(`${current}/`)
+    .join(`${candidate}/`)
+    .replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d (\[\w+\]) \d+#\d+: /gm, '$1 ');
 }
 
 /** Lets nginx take over the configuration on disk, starting it when it does not run. */
@@ -50,19 +56,23 @@ export async function reloadNginx(): Promise<void> {
 /** Waits until this generation answers over new connections, and `/` without a server error. Throws MirrorError when it does not. */
 export async function probe(target: DesiredState['probe'], generation: number): Promise<void> {
   const before = logSize();
-  const deadline = Date.now() + PROBE_SECONDS * 1000;
-  let last = '';
+  const started = Date.now();
+  let wrongSince: number | undefined;
   for (;;) {
     const answer = await get(target, '/.mirror/generation');
-    if (answer.status === 200 && answer.body.trim() === String(generation)) break;
-    last = answer.status === 0 ? answer.body : `status ${answer.status}, ${JSON.stringify(answer.body.slice(0, 60))}`;
-    if (Date.now() > deadline) {
+    const verdict = judgeAnswer(answer, generation);
+    if (verdict === 'right') break;
+    if (verdict === 'other generation') wrongSince = undefined;
+    else wrongSince ??= Date.now();
+    const waited = (Date.now() - started) / 1000;
+    if (waited > PROBE_SECONDS || (wrongSince !== undefined && (Date.now() - wrongSince) / 1000 > WRONG_ANSWER_SECONDS)) {
+      const said = answer.status === 0 ? answer.body : `status ${answer.status}, ${JSON.stringify(answer.body.slice(0, 60))}`;
       const log = logSince(before);
       throw new MirrorError({
         code: 'PROBE_FAILED',
         message:
           `generation ${generation} does not answer at http://127.0.0.1:${target.port}/.mirror/generation (Host: ${target.serverName}) ` +
-          `within ${PROBE_SECONDS} s; the last answer was ${last}${log === '' ? '' : `; nginx says: ${log}`}`,
+          `after ${waited.toFixed(1)} s; the last answer was ${said}${log === '' ? '' : `; nginx says: ${log}`}`,
         remedy:
           'Check that the vhost listens on this port for this name, includes nginx/generation.conf, and that nothing else holds the port.',
         exitCode: ExitCode.environment,
@@ -81,7 +91,19 @@ export async function probe(target: DesiredState['probe'], generation: number): 
   }
 }
 
-function get(target: DesiredState['probe'], path: string): Promise<{ status: number; body: string }> {
+/** An HTTP answer; status 0 means none, and the body says why. */
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** What an answer to the probe means: workers of the generation before may still be there for a moment. Pure. */
+export function judgeAnswer(answer: Answer, generation: number): 'right' | 'other generation' | 'wrong' {
+  if (answer.status !== 200 || !/^\d+\n?$/.test(answer.body)) return 'wrong';
+  return Number(answer.body) === generation ? 'right' : 'other generation';
+}
+
+function get(target: DesiredState['probe'], path: string): Promise<Answer> {
   return new Promise((resolve) => {
     const options = { host: '127.0.0.1', port: target.port, path, headers: { host: target.serverName }, agent: false, timeout: 3000 };
     const sent = request(options, (response) => {

@@ -18,6 +18,8 @@ export interface SwitchContext {
   readonly storageRoot: string;
   /** Every generation on disk: what they installed and the target does not have is removed. */
   readonly known: readonly Manifest[];
+  /** After a crash: systemd may not have read the files that are on disk. */
+  readonly afterCrash?: boolean;
 }
 
 /**
@@ -31,7 +33,8 @@ export async function switchTo(context: SwitchContext, target: Manifest): Promis
   const { paths, user, storageRoot, known } = context;
   const directory = join(paths.generations, String(target.generation));
   const wanted = Object.fromEntries(unitsOf(target).map((unit) => [unit, target.files[`systemd/${unit}`] ?? '']));
-  const units = planUnits(new Set(known.flatMap(unitsOf)), wanted, await unitFacts(paths));
+  const plan = planUnits(new Set(known.flatMap(unitsOf)), wanted, await unitFacts(paths));
+  const units = context.afterCrash === true ? { ...plan, reload: true } : plan;
   await installUnits(paths, directory, units);
   if (target.programs !== '') linkPrograms(paths, target.programs, 'always');
 
