@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, closeSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { labError, sleep } from './shell';
+import { labError, removeIfEmpty, sleep } from './shell';
 
 const PARENT = 'package-mirror-lab';
 
@@ -76,7 +76,7 @@ export async function removeGroup(key: string, name = ''): Promise<void> {
   }
   for (const root of hierarchies()) {
     for (const group of tree(join(root, PARENT, key, name)).reverse()) await removeDirectory(group);
-    if (tree(join(root, PARENT)).length === 1) await removeDirectory(join(root, PARENT));
+    removeIfEmpty(join(root, PARENT));
   }
 }
 

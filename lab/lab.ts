@@ -1,5 +1,5 @@
 /** The lab as a whole: up, down, status, and what a deploy needs to know. */
-import { copyFileSync, existsSync, mkdirSync, rmSync, rmdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { aptProxyUp } from './apt';
 import { baseSystem } from './base-system';
@@ -8,7 +8,7 @@ import { processesIn, removeGroup } from './cgroups';
 import { type Addresses, type Instance, lockOf, MIRROR_NAME, STATE_ROOT } from './instance';
 import { hostKeyFingerprint, mirrorForget, mirrorPaths, mirrorRuns, mirrorUp } from './mirror-host';
 import { addressesOf, networkDown, networkUp } from './network';
-import { labError, step } from './shell';
+import { labError, removeIfEmpty, step } from './shell';
 import { MIRROR_SIGNING_KEY, type SigningKey, signingKeys } from './signing-keys';
 import { contentUp } from './upstream-content';
 import { accessLog, hostsDown, upstreamUp } from './upstream-server';
@@ -45,15 +45,6 @@ export async function down(instance: Instance): Promise<void> {
   rmSync(instance.state, { recursive: true, force: true });
   rmSync(lockOf(instance), { force: true });
   for (const path of [join(STATE_ROOT, '.subnets'), join(STATE_ROOT, '.locks'), STATE_ROOT]) removeIfEmpty(path);
-}
-
-/** Another instance may use it at this moment. */
-function removeIfEmpty(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-  }
 }
 
 export async function resetMirror(instance: Instance, keepDisk: boolean): Promise<void> {

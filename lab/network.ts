@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, wri
 import { join } from 'node:path';
 import { type Addresses, addressesIn, candidatePrefixes, hostsFile, type Instance, MIRROR_NAME, overlaps, STATE_ROOT } from './instance';
 import { kill } from './cgroups';
-import { labError, run, sleep, succeeds } from './shell';
+import { labError, removeIfEmpty, run, sleep, succeeds } from './shell';
 
 const RESERVATIONS = join(STATE_ROOT, '.subnets');
 
@@ -119,7 +119,7 @@ export async function networkDown(instance: Instance): Promise<void> {
   }
   removeNamespaces(instance);
   rmSync(`/etc/netns/${instance.namespaces.client}`, { recursive: true, force: true });
-  if (existsSync('/etc/netns') && readdirSync('/etc/netns').length === 0) rmSync('/etc/netns', { recursive: true });
+  removeIfEmpty('/etc/netns');
   const addresses = addressesOf(instance);
   if (addresses) rmSync(join(RESERVATIONS, addresses.prefix), { recursive: true, force: true });
 }

@@ -1,5 +1,6 @@
 /** Running programs. Every failure names the command and shows what it said. */
 import { spawn, spawnSync } from 'node:child_process';
+import { rmdirSync } from 'node:fs';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 
 export interface RunOptions {
@@ -49,6 +50,15 @@ export async function eachOf<T>(items: readonly T[], width: number, work: (item:
 }
 
 export const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Removes a directory that labs share, when this one was the last; another may be using it at this moment. */
+export function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
 
 /** Says what is done and how long it took, on standard error. */
 export async function step<T>(text: string, work: () => T | Promise<T>): Promise<T> {
