@@ -82,15 +82,16 @@ async function oursAt(many, size) {
     found[way] = {};
     found[way].first = await measured(`${label}: first deploy of ${size}`, {
       ...once,
-      runs: 2,
+      runs: way === 'whole' ? 2 : 1,
       before: async () => {
         await many.reset();
         await ready();
       },
     });
-    found[way].unchanged = await measured(`${label}: unchanged deploy of ${size}`, { ...once, runs: 5, before: ready });
+    found[way].unchanged = await measured(`${label}: unchanged deploy of ${size}`, { ...once, before: ready });
     found[way]['one more'] = await measured(`${label}: one more than ${size}`, {
       ...once,
+      runs: 2,
       before: async () => {
         count++;
         await ready();
@@ -109,15 +110,17 @@ async function peerAt(label, size, peer, measuredPart) {
   const action = () => (measuredPart ? peer[measuredPart]() : peer.deploy(count));
   const first = await measured(`${label}: first deploy of ${size}`, {
     action,
-    runs: 2,
+    runs: 1,
     before: async () => {
       await peer.reset();
       await prepare();
     },
   });
-  const unchanged = await measured(`${label}: unchanged deploy of ${size}`, { action, before: prepare });
+  const quick = first.value < 60;
+  const unchanged = await measured(`${label}: unchanged deploy of ${size}`, { action, runs: quick ? 3 : 1, before: prepare });
   const more = await measured(`${label}: one more than ${size}`, {
     action,
+    runs: quick ? 2 : 1,
     before: async () => {
       count++;
       await prepare();

@@ -6,8 +6,7 @@ const lab = { MIRROR_LAB: 'bench' };
 /** Boots the lab and returns what deploying to it needs: the environment of `scripts/lab env`. */
 export async function hostUp() {
   await run('scripts/lab', ['up'], { env: lab });
-  const json = await run('bash', ['-c', 'set -ae; eval "$(scripts/lab env)"; node -p "JSON.stringify(process.env)"'], { env: lab });
-  const environment = Object.fromEntries(Object.entries(JSON.parse(json)).filter(([name, value]) => process.env[name] !== value));
+  const environment = JSON.parse(await run('scripts/lab', ['env', '--json'], { env: lab }));
   return new Host(environment);
 }
 

@@ -1,6 +1,6 @@
 // Repeats, medians, results.
 import { spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -37,19 +37,38 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+/** Share of the processors that was busy during one second. */
+async function busyShare() {
+  const read = () => readFileSync('/proc/stat', 'utf8').split('\n', 1)[0].trim().split(/\s+/).slice(1).map(Number);
+  const before = read();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const delta = read().map((value, i) => value - before[i]);
+  return 1 - (delta[3] + delta[4]) / delta.reduce((a, b) => a + b);
+}
+
+/** Waits until nobody else works on this machine, for at most 20 s. False: it never became quiet, and what is measured next is too long. */
+async function quiet() {
+  for (let i = 0; i < 20; i++) if ((await busyShare()) < 0.2) return true;
+  return false;
+}
+
 /**
  * Measures an action several times: `runs`, but no further run begins once `budget` seconds were spent.
  * `before` prepares each run and is not measured.
  */
 export async function measured(name, { runs = 3, budget = 60, before = async () => {}, action }) {
   const times = [];
+  let disturbed = 0;
   while (times.length < runs && (times.length === 0 || times.reduce((a, b) => a + b) < budget)) {
     await before(times.length);
+    if (!(await quiet())) disturbed++;
     times.push(await seconds(() => action(times.length)));
   }
   const value = median(times);
-  process.stderr.write(`  ${name.padEnd(70)} ${value.toFixed(2).padStart(8)} s  (${times.map((t) => t.toFixed(2)).join(', ')})\n`);
-  return { value, runs: times };
+  process.stderr.write(
+    `  ${name.padEnd(70)} ${value.toFixed(2).padStart(8)} s  (${times.map((t) => t.toFixed(2)).join(', ')})${disturbed ? ` disturbed: ${disturbed}` : ''}\n`,
+  );
+  return { value, runs: times, disturbed };
 }
 
 /** What a benchmark found: rows of { case, ours, peer, peerName, ratio, unit, runs }, and what may be aimed at. */
@@ -70,6 +89,8 @@ export class Results {
       ratio: peer ? round(peer.value / ours.value) : null,
       unit: 's',
       runs: { ours: ours.runs.map(round), ...(peer ? { peer: peer.runs.map(round) } : {}) },
+      // Runs of either side during which others kept this machine busy.
+      disturbed: ours.disturbed + (peer ? peer.disturbed : 0),
       ...(aim ? { aim: aim.text } : {}),
     };
     if (aim) row.met = aim.met(row);

@@ -26,7 +26,7 @@ export function section(name, rows) {
   const lines = rows.map((row) => {
     const aim = row.aim === undefined ? '' : `${row.aim}: ${row.met ? 'yes' : '**no**'}`;
     const runs = row.runs.peer ? `${row.runs.ours.length} / ${row.runs.peer.length}` : `${row.runs.ours.length}`;
-    return `| ${row.case} | ${number(row.ours)} ${row.unit} | ${row.peerName ?? ''} | ${row.peer === null ? '' : `${number(row.peer)} ${row.unit}`} | ${row.ratio === null ? '' : number(row.ratio)} | ${aim} | ${runs} |`;
+    return `| ${row.case} | ${number(row.ours)} ${row.unit} | ${row.peerName ?? ''} | ${row.peer === null ? '' : `${number(row.peer)} ${row.unit}`} | ${row.ratio === null ? '' : number(row.ratio)} | ${aim} | ${runs}${row.disturbed ? ` (${row.disturbed} disturbed)` : ''} |`;
   });
   return `### ${name}\n\n| Case | Ours | Peer | Peer's | Ratio | Aim | Runs |\n|---|---|---|---|---|---|---|\n${lines.join('\n')}\n`;
 }
