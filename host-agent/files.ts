@@ -73,7 +73,7 @@ export function writeSynced(path: string, text: string, mode: number): void {
   rmSync(path, { force: true });
   const fd = openSync(path, 'wx', mode);
   try {
-    writeAll(fd, text);
+    writeAll(fd, text, path);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
@@ -84,15 +84,20 @@ export function writeSynced(path: string, text: string, mode: number): void {
 export function writePlain(path: string, text: string, mode: number): void {
   const fd = openSync(path, 'wx', mode);
   try {
-    writeAll(fd, text);
+    writeAll(fd, text, path);
   } finally {
     closeSync(fd);
   }
 }
 
-function writeAll(fd: number, text: string): void {
+function writeAll(fd: number, text: string, path: string): void {
   const bytes = Buffer.from(text, 'utf8');
-  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+  try {
+    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+  } catch (error) {
+    // A descriptor has no name: the error gets it, so that the operator knows which disk is full.
+    throw Object.assign(error as NodeJS.ErrnoException, { path });
+  }
 }
 
 /** Makes a rename or an unlink in this directory survive a crash. */

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -146,7 +146,7 @@ export async function writeGeneration(
     mkdirSync(secretDirectory, { mode: 0o750 });
     chownSync(secretDirectory, 0, contentUser.gid);
     for (const [name, text] of Object.entries(secrets)) {
-      writeFileSync(join(secretDirectory, name), text, { mode: 0o400, flag: 'wx' });
+      writePlain(join(secretDirectory, name), text, 0o400);
       chownSync(join(secretDirectory, name), contentUser.uid, contentUser.gid);
     }
     writePlain(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`, 0o644);
