@@ -93,7 +93,8 @@ async function publishAll(context: PrepareContext, jobs: readonly Job[]): Promis
   const signer = await openSigner(context);
   try {
     const at = context.now();
-    const keep = keeper(store, await store.incoming('prepare'));
+    const incoming = await store.incoming('prepare');
+    const keep = keeper(store, incoming);
     const sign = (bytes: Uint8Array): Promise<string> => signer.sign(bytes);
     const built: { readonly id: string; readonly directory: string; readonly digest: string }[] = [];
     await forEachParallel(jobs, PARALLEL, async ({ shape, published }) => {
@@ -106,6 +107,7 @@ async function publishAll(context: PrepareContext, jobs: readonly Job[]): Promis
     for (const { id, name } of names) await pointTo(layout, id, name);
     // A power cut before this leaves the old links or the new ones, each to a tree that is on disk.
     await flushFileSystem(layout.root);
+    await incoming.close();
   } finally {
     await signer.close();
   }

@@ -63,7 +63,7 @@ export function failureOfStatus(status: number): FailureKind | undefined {
 export function retryAfterSeconds(value: string | undefined, now: Date): number | undefined {
   if (value === undefined) return undefined;
   if (/^\d{1,6}$/.test(value.trim())) return Number(value.trim());
-  const at = Date.parse(value);
+  const at = /GMT$/.test(value.trim()) ? Date.parse(value) : NaN;
   return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - now.getTime()) / 1000));
 }
 

@@ -63,7 +63,7 @@ export function provenPaths(stdout: string): ReadonlySet<string> {
 /** Why a package fails, from the output of `rpmkeys --checksig -v`. */
 export function failureReason(output: string): string {
   const lines = output.split('\n').map((l) => l.trim());
-  const bad = lines.find((l) => /(signature|digest).*: BAD/i.test(l));
+  const bad = lines.find((l) => !l.startsWith('error:') && /(signature|digest).*: BAD/i.test(l));
   if (bad !== undefined) return `it is damaged (${bad.replace(/\s*\(Expected.*$/, '')})`;
   const foreign = lines.map((l) => /key ID ([0-9a-f]+): NOKEY/i.exec(l)?.[1]).find((k) => k !== undefined);
   if (foreign !== undefined) return `it is signed by key ${foreign}, which is not pinned`;

@@ -48,8 +48,13 @@ export class TestMirror {
     return this.start(...argv).done;
   }
 
+  /** What node gets for a command. */
+  argv(...argv: string[]): string[] {
+    return [bundle(), '--configuration', this.configuration, '--state', this.state, ...argv];
+  }
+
   start(...argv: string[]): { readonly done: Promise<Ran>; kill(): void } {
-    const child = spawn(process.execPath, [bundle(), '--configuration', this.configuration, '--state', this.state, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, this.argv(...argv), { stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

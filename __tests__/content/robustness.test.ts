@@ -1,0 +1,245 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readDefinitions } from '../../content/definitions';
+import { Layout } from '../../content/layout';
+import { filesToCarry, stamp } from '../../content/snapshot';
+import { type SyncOutcome, syncRepository } from '../../content/sync';
+import type { RepositoryDefinition } from '../../desired-state/definitions';
+import { HttpClient } from '../../downloads/http';
+import { buildPackage } from './support/keys';
+import { TestMirror } from './support/mirror';
+import { createrepo, Upstream } from './support/upstream';
+
+jest.setTimeout(120_000);
+
+const work = mkdtempSync(join(tmpdir(), 'robust-'));
+const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+const packages: Record<string, string> = {};
+let mirror: TestMirror;
+let upstream: Upstream;
+let tree: string;
+
+beforeAll(() => {
+  for (const name of names) packages[name] = buildPackage(work, name, '1', 300_000);
+});
+afterAll(() => rmSync(work, { recursive: true }));
+beforeEach(async () => {
+  mirror = new TestMirror();
+  tree = mkdtempSync(join(work, 'tree-'));
+  upstream = await new Upstream(tree).start();
+  mirror.repository('epel-7', [upstream.url]);
+});
+afterEach(async () => {
+  await upstream.stop();
+  mirror.remove();
+});
+
+function publishUpstream(...list: string[]): void {
+  rmSync(join(tree, 'Packages'), { recursive: true, force: true });
+  mkdirSync(join(tree, 'Packages'), { recursive: true });
+  for (const name of list) copyFileSync(packages[name] as string, join(tree, 'Packages', basename(packages[name] as string)));
+  createrepo(tree);
+}
+
+/** Every file that the published index names is there with its size: what a client would find. */
+function expectWhole(id: string, m: TestMirror = mirror): void {
+  const repomd = readFileSync(m.published(id, 'repodata/repomd.xml'), 'utf8');
+  for (const [, href] of repomd.matchAll(/<location href="([^"]+)"/g)) expect(existsSync(m.published(id, href as string))).toBe(true);
+  const primary = /href="([^"]+primary\.xml\.gz)"/.exec(repomd)?.[1] as string;
+  const xml = execFileSync('gzip', ['-dc', m.published(id, primary)], { encoding: 'utf8' });
+  const sizes = [...xml.matchAll(/<size package="(\d+)"/g)].map((s) => Number(s[1]));
+  const listed = [...xml.matchAll(/<location href="([^"]+)"/g)].map((l) => l[1] as string);
+  listed.forEach((href, i) => expect(statSync(m.published(id, href)).size).toBe(sizes[i]));
+}
+
+/** Waits until `ready`, at most ten seconds. */
+async function until(ready: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !ready(); i++) await sleep(10);
+  expect(ready()).toBe(true);
+}
+
+describe('storage', () => {
+  test('without the sentinel nothing happens', async () => {
+    rmSync(join(mirror.root, '.mirror-data'));
+    const ran = await mirror.run('sync', 'epel-7');
+    expect(ran).toMatchObject({ code: 7, stderr: expect.stringContaining('.mirror-data is missing: the disk is not mounted') });
+    expect(readdirSync(mirror.root)).toEqual([]);
+    expect(upstream.requests).toEqual([]);
+  });
+
+  test('a mount of its own that is none', async () => {
+    mirror.write('definitions/server.yaml', { kind: 'server', storageRoot: mirror.root, ownMount: true });
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 7, stderr: expect.stringContaining('is declared to be a mount of its own, and is not one') });
+  });
+
+  const asRoot = process.getuid?.() === 0 ? test : test.failing;
+  asRoot('root does not write into what belongs to another user', async () => {
+    execFileSync('chown', ['nobody', mirror.root]);
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 7, stderr: expect.stringMatching(/belongs to the user \d+, and this is root/) });
+  });
+
+  asRoot.each([
+    ['bytes', 'size=1m', /needs \d+ bytes more, and .* has \d+ left|no space/],
+    ['inodes', 'size=50m,nr_inodes=40', /no space \(or no inodes\) left/],
+  ])('a disk without %s keeps what is published and what was fetched', async (_what, options, message) => {
+    const root = join(mirror.directory, 'disk');
+    mkdirSync(root);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', root]);
+    const small = new TestMirror({ root, ownMount: true });
+    try {
+      small.repository('epel-7', [upstream.url]);
+      publishUpstream('a');
+      expect(await small.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+      const before = small.currentTarget('epel-7');
+      publishUpstream(...names);
+      const ran = await small.run('sync', 'epel-7');
+      expect(ran).toMatchObject({ code: 7, stderr: expect.stringMatching(message) });
+      expect(small.currentTarget('epel-7')).toBe(before);
+      expectWhole('epel-7', small);
+      execFileSync('mount', ['-o', 'remount,size=50m,nr_inodes=10000', root]);
+      expect(await small.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+      expectWhole('epel-7', small);
+    } finally {
+      execFileSync('umount', [root]);
+      small.remove();
+    }
+  });
+});
+
+describe('lock', () => {
+  test('a second run says who syncs, and a killed holder leaves no lock', async () => {
+    publishUpstream('a');
+    upstream.handlers.set('Packages/a-1-1.noarch.rpm', (_request, response) => response.writeHead(200).write('x') || true);
+    const first = mirror.start('sync', 'epel-7');
+    await until(() => upstream.requests.includes('Packages/a-1-1.noarch.rpm'));
+    const second = await mirror.run('sync', 'epel-7');
+    expect(second).toMatchObject({ code: 4, stderr: expect.stringMatching(/epel-7 is locked by process \d+ \(mirrorctl .*sync epel-7\) since \d{4}-/) });
+    expect((await mirror.run('status')).stdout).toMatch(/epel-7 +running/);
+    expect(await mirror.run('sync', '--new')).toMatchObject({ code: 0 });
+    first.kill();
+    await first.done;
+    expect((await mirror.run('status')).stdout).toMatch(/epel-7 +interrupted/);
+    upstream.handlers.clear();
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+  });
+});
+
+describe('kill -9', () => {
+  test('in the middle of a download: the next run uses what was fetched', async () => {
+    publishUpstream(...names);
+    upstream.handlers.set('Packages/f-1-1.noarch.rpm', (_request, response) => response.writeHead(200).write('x') || true);
+    const first = mirror.start('sync', 'epel-7');
+    const incoming = join(mirror.root, 'store/.incoming/epel-7');
+    // Three metadata files and five packages are complete, the sixth is under way.
+    await until(() => existsSync(incoming) && readdirSync(incoming).filter((n) => !n.endsWith('.part')).length === 8);
+    first.kill();
+    await first.done;
+    expect(mirror.currentTarget('epel-7')).toBeUndefined();
+    const damaged = join(incoming, readdirSync(incoming).find((n) => !n.endsWith('.part') && statSync(join(incoming, n)).size > 200_000) as string);
+    execFileSync('truncate', ['-s', '1000', damaged]);
+    upstream.handlers.clear();
+    upstream.requests.length = 0;
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+    // Only the one that was under way and the one that a power cut would have damaged.
+    expect(upstream.requests.filter((path) => path.endsWith('.rpm'))).toHaveLength(2);
+    expect(upstream.requests.some((path) => path.includes('primary'))).toBe(false);
+    expect(readdirSync(join(mirror.root, 'store/.incoming'))).toEqual([]);
+    expectWhole('epel-7');
+  });
+
+  test('at each call that changes a file: what is published is whole, and the next run repairs the rest', async () => {
+    publishUpstream('a', 'b');
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+    const calls = 'rename,renameat2,link,linkat,symlink,symlinkat,mkdir,unlink,unlinkat,rmdir,fsync,ftruncate,pwrite64';
+    let points = 0;
+    for (let when = 1; ; when++) {
+      publishUpstream(...(when % 2 === 1 ? ['c', 'd', 'a'] : ['a', 'b', 'e']), names[when % names.length] as string);
+      const child = spawn('strace', ['-qq', '-o', '/dev/null', '-f', '-e', `trace=${calls}`, '-e', `inject=${calls}:signal=SIGKILL:when=${when}`, process.execPath, ...mirror.argv('sync', 'epel-7')], {
+        env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+        stdio: 'ignore',
+      });
+      const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+      expectWhole('epel-7');
+      if (code === 0) break;
+      points++;
+    }
+    console.info(`survived SIGKILL at ${points} points`);
+    expect(points).toBeGreaterThan(8);
+    publishUpstream('f');
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('published') });
+    expectWhole('epel-7');
+    expect(mirror.snapshots('epel-7').filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+});
+
+describe('superseded content', () => {
+  const hours = (n: number): Date => new Date(Date.UTC(2026, 10, 22, n));
+  const at = async (now: Date): Promise<SyncOutcome> => {
+    const definitions = await readDefinitions(mirror.configuration);
+    const client = new HttpClient();
+    try {
+      const layout = new Layout(definitions.server.storageRoot, mirror.state, definitions.directory);
+      return await syncRepository(
+        { layout, server: definitions.server, client, retry: {}, now: () => now, say: () => undefined, graceSeconds: 48 * 3600 },
+        definitions.repositories[0] as RepositoryDefinition,
+      );
+    } finally {
+      await client.close();
+    }
+  };
+  const rpms = (): string[] => readdirSync(mirror.published('epel-7', 'Packages')).map((name) => name.slice(0, 1));
+
+  test('stays for 48 hours after it was superseded, then goes with the next sync', async () => {
+    publishUpstream('a');
+    const first = readdirSync(join(tree, 'repodata')).filter((name) => name !== 'repomd.xml');
+    expect(await at(hours(0))).toMatchObject({ result: 'published', snapshot: expect.stringMatching(/^20261122T000000Z-/) });
+    publishUpstream('b');
+    expect(await at(hours(10))).toMatchObject({ result: 'published' });
+    publishUpstream('c');
+    expect(await at(hours(20))).toMatchObject({ result: 'published', packages: 1 });
+    expect(rpms()).toEqual(['a', 'b', 'c']);
+    expect(await at(hours(57))).toMatchObject({ result: 'unchanged' });
+    expect(await at(hours(58))).toMatchObject({ result: 'published', packages: 1, downloadedFiles: 0 });
+    expect(rpms()).toEqual(['b', 'c']);
+    for (const name of first) expect(existsSync(mirror.published('epel-7', 'repodata', name))).toBe(false);
+    expect(await at(hours(68))).toMatchObject({ result: 'published' });
+    expect(rpms()).toEqual(['c']);
+    expect(mirror.stateOf('epel-7')).toMatchObject({ snapshots: { [(mirror.currentTarget('epel-7') as string).slice('snapshots/'.length)]: { carried: {} } } });
+    expect(await at(hours(69))).toMatchObject({ result: 'unchanged' });
+    expectWhole('epel-7');
+    // Nothing is deleted: the five snapshots are there.
+    expect(mirror.snapshots('epel-7')).toHaveLength(5);
+  });
+
+  test('a lost state is no harm: everything is verified again, nothing is fetched again', async () => {
+    publishUpstream('a');
+    await at(hours(0));
+    rmSync(join(mirror.state, 'repositories'), { recursive: true });
+    upstream.requests.length = 0;
+    expect(await at(hours(1))).toMatchObject({ result: 'published', downloadedFiles: 0 });
+    expect(upstream.requests.filter((path) => !path.includes('repomd.xml'))).toEqual([]);
+    writeFileSync(join(mirror.state, 'repositories/epel-7.json'), '{"version": 9}');
+    expect(await at(hours(2))).toMatchObject({ result: 'failed', error: { code: 'STATE_DAMAGED', exitCode: 7 } });
+  });
+
+  const now = hours(12);
+  const iso = (n: number): string => hours(n).toISOString();
+  test.each<[string, string[], Record<string, string>, string[], Record<string, string>]>([
+    ['a file that is not listed any more', ['x.rpm'], {}, [], { 'x.rpm': iso(60) }],
+    ['a file that is still listed', ['x.rpm'], {}, ['x.rpm'], {}],
+    ['one that was carried already keeps its date', ['x.rpm'], { 'x.rpm': iso(20) }, [], { 'x.rpm': iso(20) }],
+    ['one whose time has come', ['x.rpm'], { 'x.rpm': iso(12) }, [], {}],
+    ['one that was carried and is listed again', ['x.rpm'], { 'x.rpm': iso(20) }, ['x.rpm'], {}],
+    ['the index and its signature', ['repodata/repomd.xml', 'repodata/repomd.xml.asc', 'repodata/repomd.xml.key'], {}, [], {}],
+    ['metadata', ['repodata/1-primary.xml.gz'], {}, [], { 'repodata/1-primary.xml.gz': iso(60) }],
+  ])('%s', (_name, superseded, carriedBefore, own, expected) => {
+    expect(filesToCarry({ superseded, carriedBefore, own: new Set(own), now, graceSeconds: 48 * 3600 })).toEqual(expected);
+  });
+
+  test('the stamp', () => {
+    expect(stamp(new Date('2026-11-22T02:30:00.999Z'))).toBe('20261122T023000Z');
+  });
+});

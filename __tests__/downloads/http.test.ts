@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { downloadVerified, type Expectation } from '../../downloads/file';
+import { HttpClient } from '../../downloads/http';
+
+const body = Buffer.from('the bytes of a package\n');
+const sum = (algorithm: string): string => createHash(algorithm).update(body).digest('hex');
+
+/** What the server does at each path. */
+const behaviours: Record<string, (response: ServerResponse) => void> = {
+  good: (r) => r.end(body),
+  moved: (r) => r.writeHead(302, { location: '/good' }).end(),
+  loop: (r) => r.writeHead(302, { location: '/loop' }).end(),
+  local: (r) => r.writeHead(302, { location: 'file:///etc/passwd' }).end(),
+  nowhere: (r) => r.writeHead(302).end(),
+  gone: (r) => r.writeHead(404).end('gone'),
+  busy: (r) => r.writeHead(503, { 'retry-after': '4' }).end(),
+  unasked: (r) => r.writeHead(304).end(),
+  empty: (r) => r.end(),
+  short: (r) => {
+    r.writeHead(200, { 'content-length': 100 });
+    r.write(body, () => r.destroy());
+  },
+  huge: (r) => r.writeHead(200, { 'content-length': 10 ** 12 }).write('x'),
+  endless: (r) => {
+    const chunk = Buffer.alloc(65536);
+    const more = (): void => {
+      while (!r.destroyed && r.write(chunk));
+    };
+    r.on('drain', more);
+    more();
+  },
+  silent: (r) => void r.write('x'),
+  mute: () => undefined,
+  drip: (r) => {
+    const timer = setInterval(() => (r.destroyed ? clearInterval(timer) : r.write('x')), 50);
+  },
+  flipped: (r) => r.end(Buffer.from(body).fill('X', 3, 4)),
+};
+
+let server: Server;
+let base: string;
+let client: HttpClient;
+let directory: string;
+
+beforeAll(async () => {
+  server = createServer((request, response) => (behaviours[(request.url as string).slice(1)] as (r: ServerResponse) => void)(response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'downloads-'));
+  client = new HttpClient({ headersTimeout: 300, idleTimeout: 300, connectTimeout: 300, lowSpeedBytes: 1000, lowSpeedSeconds: 0.3 });
+});
+afterEach(async () => {
+  await client.close();
+  rmSync(directory, { recursive: true });
+});
+
+const expectation = (change: Partial<Expectation> = {}): Expectation => ({ algorithm: 'sha256', hex: sum('sha256'), size: body.length, maxBytes: 1000, ...change });
+
+test.each([
+  ['good', {}],
+  ['moved', {}],
+  ['good', { size: undefined }],
+  ['good', { algorithm: 'sha512', hex: sum('sha512') }],
+  ['good', { algorithm: 'sha384', hex: sum('sha384') }],
+])('%s with %j arrives, read-only', async (path, change) => {
+  const target = join(directory, 'file');
+  expect(await downloadVerified(client, `${base}/${path}`, target, expectation(change))).toEqual({ sha256: sum('sha256'), size: body.length });
+  expect(readFileSync(target)).toEqual(body);
+  expect(statSync(target).mode & 0o777).toBe(0o444);
+  expect(readdirSync(directory)).toEqual(['file']);
+});
+
+test.each<[string, Partial<Expectation>, string, RegExp]>([
+  ['flipped', {}, 'corrupt', /has the sha256 [0-9a-f]{64}; the metadata says [0-9a-f]{64}/],
+  ['good', { size: body.length + 1 }, 'corrupt', /has 23 bytes; the metadata says 24/],
+  ['good', { size: body.length - 1 }, 'refused', /may have 22 bytes and/],
+  ['empty', {}, 'corrupt', /has 0 bytes/],
+  ['good', { size: undefined, maxBytes: 10 }, 'refused', /may have 10 bytes/],
+  ['endless', { size: 1_000_000 }, 'refused', /does not end there/],
+  ['huge', {}, 'refused', /announces 1000000000000 bytes/],
+  ['short', { size: 100 }, 'transient', /short/],
+  ['gone', {}, 'missing', /answered with status 404/],
+  ['busy', {}, 'transient', /answered with status 503/],
+  ['unasked', {}, 'refused', /status 304/],
+  ['loop', {}, 'refused', /more than 5 times/],
+  ['local', {}, 'refused', /only http and https/],
+  ['nowhere', {}, 'refused', /status 302/],
+  ['silent', { size: 1_000_000 }, 'transient', /Body Timeout/],
+  ['mute', {}, 'transient', /Headers Timeout/],
+  ['drip', { size: 1_000_000 }, 'transient', /less than 1000 bytes a second/],
+])('%s with %j leaves nothing: %s', async (path, change, kind, message) => {
+  let counted = 0;
+  const failing = downloadVerified(client, `${base}/${path}`, join(directory, 'file'), expectation(change), (count) => (counted += count));
+  await expect(failing).rejects.toMatchObject({ kind, message: expect.stringMatching(message), remedy: expect.stringMatching(/./) });
+  await expect(failing).rejects.toThrow(`${base}/`);
+  expect(readdirSync(directory)).toEqual([]);
+  expect(counted).toBe(0);
+});
+
+test('a server that is not there is named', async () => {
+  await expect(client.get('http://127.0.0.1:1/x', { maxBytes: 1 }, () => undefined)).rejects.toMatchObject({ kind: 'transient', exitCode: 5, message: expect.stringContaining('ECONNREFUSED') });
+});
+
+test('Retry-After reaches the caller', async () => {
+  await expect(client.get(`${base}/busy`, { maxBytes: 1 }, () => undefined)).rejects.toMatchObject({ retryAfter: 4 });
+});
