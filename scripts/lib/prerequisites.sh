@@ -3,7 +3,7 @@
 #
 #   mirror_require_root            a clear message instead of a failing mount later
 #   mirror_debian_packages NAME…   installs what is missing
-#   mirror_node_modules            npm ci, when package-lock.json is not the installed one
+#   mirror_node_modules            npm packages, when package-lock.json is not the installed one
 #   mirror_terraform               Terraform 1.5 or later, from PATH or built with Go
 #   mirror_providers               Terraform's providers: from the registry, or built with Go where it is out of reach
 #   mirror_terraform_env           exports what Terraform needs after the two above
@@ -38,7 +38,7 @@ mirror_step() {
     rm -f "$log"
   else
     printf 'failed after %d s\n' $((SECONDS - start)) >&2
-    tail -n 15 "$log" | sed 's/^/  | /' >&2
+    if [ "$(wc -l <"$log")" -gt 24 ]; then sed -n -e '1,12p' "$log" && echo … && tail -n 12 "$log"; else cat "$log"; fi | sed 's/^/  | /' >&2
     rm -f "$log"
     return 1
   fi
@@ -106,12 +106,24 @@ mirror_debian_packages() {
 
 # ---- Node -------------------------------------------------------------------------------------------------------------------------------
 
+# A registry that lacks the builds of other platforms makes npm leave those optional packages out of the lock file, and then npm ci calls the
+# lock file out of date: "Missing: NAME@ from lock file", without a version. npm install takes the locked versions and writes nothing.
+mirror_npm_ci() {
+  local options=(--prefix "$MIRROR_ROOT" --no-audit --no-fund --loglevel=error) said
+  said=$(npm ci "${options[@]}" 2>&1) && return 0
+  printf '%s\n' "$said"
+  grep -q 'Missing: .*@ from lock file' <<<"$said" || return 1
+  ! grep -qE 'Invalid: |Missing: .*@[^ ]+ from lock file' <<<"$said" || return 1
+  echo 'npm install, by the lock file'
+  npm install --no-save "${options[@]}"
+}
+
 mirror_node_modules_locked() {
   local lock stamp="$MIRROR_ROOT/node_modules/.package-lock.sha256"
   lock=$(sha256sum <"$MIRROR_ROOT/package-lock.json")
   [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$lock" ] || return 0
-  mirror_step 'npm ci' npm ci --prefix "$MIRROR_ROOT" --no-audit --no-fund --loglevel=error ||
-    { mirror_fail 'npm ci' 'the packages of package-lock.json could not be installed' 'Is the npm registry in reach? npm ping tells. Then run this again.'; return 1; }
+  mirror_step 'installing npm packages' mirror_npm_ci ||
+    { mirror_fail 'npm packages' 'the packages of package-lock.json could not be installed' 'Is the npm registry in reach? npm ping tells. Then run this again.'; return 1; }
   echo "$lock" >"$stamp"
 }
 
