@@ -113,7 +113,7 @@ mirror_npm_ci() {
   said=$(npm ci "${options[@]}" 2>&1) && return 0
   printf '%s\n' "$said"
   grep -q 'Missing: .*@ from lock file' <<<"$said" || return 1
-  ! grep -qE 'Invalid: |Missing: .*@[^ ]+ from lock file' <<<"$said" || return 1
+  ! grep -qE 'Invalid: |Missing: [^ ]+@[^@ ]+ from lock file' <<<"$said" || return 1
   echo 'npm install, by the lock file'
   npm install --no-save "${options[@]}"
 }
