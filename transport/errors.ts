@@ -34,6 +34,7 @@ export function explainConnectError(error: Error, endpoint: Endpoint): MirrorErr
       return make('NO_ROUTE', `there is no route to ${place} (${code})`, 'Check the network of this machine, the VPN or the jump host.');
     case 'ETIMEDOUT':
       return timeout();
+    case undefined:
     default:
       break;
   }

@@ -67,7 +67,7 @@ describe('host keys', () => {
   });
 
   test('without a pin nothing is trusted, and the offered key is shown with the way to verify it', async () => {
-    const { hostKey: _, ...unpinned } = { address: '127.0.0.1', port: server.port, user: 'root', hostKey: '', secrets: {} };
+    const unpinned: Target = { address: '127.0.0.1', port: server.port, user: 'root', secrets: {} };
     const error = await failure(connect(unpinned, credentials));
     expect(error).toMatchObject({ code: 'HOST_KEY_UNKNOWN', exitCode: 6 });
     expect(error.message).toContain(ed25519.fingerprint);
@@ -129,7 +129,7 @@ describe('commands', () => {
 
   test('fail as "lost connection" when the network goes away', async () => {
     const connection = await dial();
-    const running = failure(connection.exec('echo up; sleep 30', { onStdoutLine: () => server.cut() }));
+    const running = failure(connection.exec('echo up; exec sleep 30', { onStdoutLine: () => server.cut() }));
     expect(await running).toMatchObject({ code: 'CONNECTION_LOST', exitCode: 5 });
     expect(await failure(connection.exec('true'))).toMatchObject({ code: 'CONNECTION_LOST' });
   });
