@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { buildPackage, dropKey, makeKey, signDetached, signPackage, type TestKey } from './support/keys';
@@ -70,7 +81,9 @@ test('a first sync publishes upstream byte for byte; the second asks once and ch
   const first = await mirror.run('sync', 'epel-7', '--json');
   expect(first.code).toBe(0);
   const { repositories } = JSON.parse(first.stdout) as { repositories: object[] };
-  expect(repositories).toEqual([expect.objectContaining({ id: 'epel-7', result: 'published', packages: 2, downloadedFiles: 5, bytes: expect.any(Number) })]);
+  expect(repositories).toEqual([
+    expect.objectContaining({ id: 'epel-7', result: 'published', packages: 2, downloadedFiles: 5, bytes: expect.any(Number) }),
+  ]);
   for (const folder of ['Packages', 'repodata']) {
     expect(readdirSync(mirror.published('epel-7', folder))).toEqual(readdirSync(join(tree, folder)));
     for (const name of readdirSync(join(tree, folder))) {
@@ -122,7 +135,7 @@ test.each(['xz', 'bz2'])('primary compressed by %s', async (kind) => {
   const xml = join(work, 'primary.xml');
   writeFileSync(xml, execFileSync('gzip', ['-dc', join(tree, 'repodata', primary)]));
   const tool = kind === 'bz2' ? 'bzip2' : kind;
-    execFileSync(tool, ['-f', '-k', '-q', xml]);
+  execFileSync(tool, ['-f', '-k', '-q', xml]);
   execFileSync('modifyrepo_c', ['--remove', 'primary', join(tree, 'repodata')], { stdio: 'ignore' });
   execFileSync('modifyrepo_c', ['--no-compress', '--mdtype', 'primary', `${xml}.${kind}`, join(tree, 'repodata')], { stdio: 'ignore' });
   mirror.repository('epel-7', [upstream.url]);
@@ -137,7 +150,9 @@ test.each(['sha512', 'sha384', 'sha224'])('checksums of type %s, and reuse under
   upstream.requests.length = 0;
   expect((await mirror.run('sync', 'b')).code).toBe(0);
   expect(upstream.requests).toEqual(['repodata/repomd.xml', 'repodata/repomd.xml.asc', 'repodata/repomd.xml.key']);
-  expect(statSync(mirror.published('b', 'Packages/hello-1.0-1.noarch.rpm')).ino).toBe(statSync(mirror.published('a', 'Packages/hello-1.0-1.noarch.rpm')).ino);
+  expect(statSync(mirror.published('b', 'Packages/hello-1.0-1.noarch.rpm')).ino).toBe(
+    statSync(mirror.published('a', 'Packages/hello-1.0-1.noarch.rpm')).ino,
+  );
 });
 
 test.each(['sha1', 'md5'])('checksums of type %s are refused by name', async (algorithm) => {
@@ -154,20 +169,37 @@ describe('signed metadata', () => {
 
   test('good: published with its signature', async () => {
     expect((await mirror.run('sync', 'centos')).code).toBe(0);
-    expect(readFileSync(mirror.published('centos', 'repodata/repomd.xml.asc'))).toEqual(readFileSync(join(tree, 'repodata/repomd.xml.asc')));
+    expect(readFileSync(mirror.published('centos', 'repodata/repomd.xml.asc'))).toEqual(
+      readFileSync(join(tree, 'repodata/repomd.xml.asc')),
+    );
   });
 
   test.each<[string, () => void, RegExp]>([
-    ['by a stranger', () => publishUpstream(['2.0'], { sign: stranger }), /repomd\.xml\.asc: it is signed by key [0-9A-F]+, which is not pinned/],
+    [
+      'by a stranger',
+      () => publishUpstream(['2.0'], { sign: stranger }),
+      /repomd\.xml\.asc: it is signed by key [0-9A-F]+, which is not pinned/,
+    ],
     ['missing', () => publishUpstream(['2.0']), /repomd\.xml\.asc is missing, and centos is declared with signedMetadata/],
-    ['of other bytes', () => writeFileSync(join(tree, 'repodata/repomd.xml'), `${readFileSync(join(tree, 'repodata/repomd.xml'), 'utf8')}<!-- -->`), /does not match the file/],
-    ['that is a web page', () => [publishUpstream(['2.0']), writeFileSync(join(tree, 'repodata/repomd.xml.asc'), '<html>Sign in</html>')], /no OpenPGP signature/],
+    [
+      'of other bytes',
+      () => writeFileSync(join(tree, 'repodata/repomd.xml'), `${readFileSync(join(tree, 'repodata/repomd.xml'), 'utf8')}<!-- -->`),
+      /does not match the file/,
+    ],
+    [
+      'that is a web page',
+      () => [publishUpstream(['2.0']), writeFileSync(join(tree, 'repodata/repomd.xml.asc'), '<html>Sign in</html>')],
+      /no OpenPGP signature/,
+    ],
   ])('%s: the previous snapshot stays', async (_name, change, message) => {
     await mirror.run('sync', 'centos');
     change();
     if (_name === 'missing') rmSync(join(tree, 'repodata/repomd.xml.asc'), { force: true });
     await refused('centos', 6, message);
-    expect(mirror.stateOf('centos')).toMatchObject({ lastRun: { result: 'failed', error: { message: expect.stringMatching(message) } }, lastSuccess: expect.any(String) });
+    expect(mirror.stateOf('centos')).toMatchObject({
+      lastRun: { result: 'failed', error: { message: expect.stringMatching(message) } },
+      lastSuccess: expect.any(String),
+    });
   });
 
   test('a key file that is not what is pinned', async () => {
@@ -242,11 +274,31 @@ describe('bad bytes', () => {
     ],
     ['a short package', () => truncateSync(join(tree, rpm), 1000), 6, /has 1000 bytes; the metadata says \d+/],
     ['an empty package', () => truncateSync(join(tree, rpm), 0), 6, /has 0 bytes; the metadata says \d+/],
-    ['a longer package', () => writeFileSync(join(tree, rpm), Buffer.concat([readFileSync(join(tree, rpm)), Buffer.from('x')])), 6, /may have \d+ bytes and announces/],
+    [
+      'a longer package',
+      () => writeFileSync(join(tree, rpm), Buffer.concat([readFileSync(join(tree, rpm)), Buffer.from('x')])),
+      6,
+      /may have \d+ bytes and announces/,
+    ],
     ['no package', () => rmSync(join(tree, rpm)), 5, /answered with status 404/],
-    ['metadata cut short', () => truncateSync(join(tree, 'repodata', readdirSync(join(tree, 'repodata')).find((n) => n.includes('filelists')) as string), 10), 6, /filelists.* has 10 bytes; the metadata says/],
-    ['no metadata', () => rmSync(join(tree, 'repodata', readdirSync(join(tree, 'repodata')).find((n) => n.includes('other')) as string)), 5, /other.*status 404/],
-    ['an index that is a web page', () => writeFileSync(join(tree, 'repodata/repomd.xml'), '<html><body>Sign in</body></html>'), 6, /is no repomd\.xml: its root is <html>/],
+    [
+      'metadata cut short',
+      () => truncateSync(join(tree, 'repodata', readdirSync(join(tree, 'repodata')).find((n) => n.includes('filelists')) as string), 10),
+      6,
+      /filelists.* has 10 bytes; the metadata says/,
+    ],
+    [
+      'no metadata',
+      () => rmSync(join(tree, 'repodata', readdirSync(join(tree, 'repodata')).find((n) => n.includes('other')) as string)),
+      5,
+      /other.*status 404/,
+    ],
+    [
+      'an index that is a web page',
+      () => writeFileSync(join(tree, 'repodata/repomd.xml'), '<html><body>Sign in</body></html>'),
+      6,
+      /is no repomd\.xml: its root is <html>/,
+    ],
     ['an empty index', () => truncateSync(join(tree, 'repodata/repomd.xml'), 0), 6, /not well-formed/],
     ['no index', () => rmSync(join(tree, 'repodata/repomd.xml')), 5, /repomd\.xml answered with status 404/],
   ])('%s holds the previous snapshot', async (_name, damage, exitCode, message) => {
@@ -273,7 +325,10 @@ describe('bad bytes', () => {
   });
 
   test('a redirect to a file of the server', async () => {
-    upstream.handlers.set(rpm, (_request, response) => void response.writeHead(302, { location: 'file:///etc/passwd' }).end() === undefined);
+    upstream.handlers.set(
+      rpm,
+      (_request, response) => void response.writeHead(302, { location: 'file:///etc/passwd' }).end() === undefined,
+    );
     await refused('epel-7', 6, /redirects to file:\/\/\/etc\/passwd: only http and https are followed/);
   });
 
@@ -331,7 +386,13 @@ test('locations that leave the tree never touch the disk', async () => {
   publishUpstream(['1.0']);
   const primary = readdirSync(join(tree, 'repodata')).find((name) => name.includes('primary')) as string;
   const xml = join(work, 'primary.xml');
-  writeFileSync(xml, execFileSync('gzip', ['-dc', join(tree, 'repodata', primary)], { encoding: 'utf8' }).replace('Packages/hello', '../../../../evil/hello'));
+  writeFileSync(
+    xml,
+    execFileSync('gzip', ['-dc', join(tree, 'repodata', primary)], { encoding: 'utf8' }).replace(
+      'Packages/hello',
+      '../../../../evil/hello',
+    ),
+  );
   execFileSync('modifyrepo_c', ['--remove', 'primary', join(tree, 'repodata')], { stdio: 'ignore' });
   execFileSync('modifyrepo_c', ['--mdtype', 'primary', xml, join(tree, 'repodata')], { stdio: 'ignore' });
   mirror.repository('evil', [upstream.url]);

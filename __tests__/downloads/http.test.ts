@@ -65,7 +65,13 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const expectation = (change: Partial<Expectation> = {}): Expectation => ({ algorithm: 'sha256', hex: sum('sha256'), size: body.length, maxBytes: 1000, ...change });
+const expectation = (change: Partial<Expectation> = {}): Expectation => ({
+  algorithm: 'sha256',
+  hex: sum('sha256'),
+  size: body.length,
+  maxBytes: 1000,
+  ...change,
+});
 
 test.each([
   ['good', {}],
@@ -75,7 +81,10 @@ test.each([
   ['good', { algorithm: 'sha384', hex: sum('sha384') }],
 ])('%s with %j arrives, read-only', async (path, change) => {
   const target = join(directory, 'file');
-  expect(await downloadVerified(client, `${base}/${path}`, target, expectation(change))).toEqual({ sha256: sum('sha256'), size: body.length });
+  expect(await downloadVerified(client, `${base}/${path}`, target, expectation(change))).toEqual({
+    sha256: sum('sha256'),
+    size: body.length,
+  });
   expect(readFileSync(target)).toEqual(body);
   expect(statSync(target).mode & 0o777).toBe(0o444);
   expect(readdirSync(directory)).toEqual(['file']);
@@ -109,7 +118,11 @@ test.each<[string, Partial<Expectation>, string, RegExp]>([
 });
 
 test('a server that is not there is named', async () => {
-  await expect(client.get('http://127.0.0.1:1/x', { maxBytes: 1 }, () => undefined)).rejects.toMatchObject({ kind: 'transient', exitCode: 5, message: expect.stringContaining('ECONNREFUSED') });
+  await expect(client.get('http://127.0.0.1:1/x', { maxBytes: 1 }, () => undefined)).rejects.toMatchObject({
+    kind: 'transient',
+    exitCode: 5,
+    message: expect.stringContaining('ECONNREFUSED'),
+  });
 });
 
 test('Retry-After reaches the caller', async () => {

@@ -3,7 +3,8 @@ import { redirectTarget } from '../../downloads/http';
 import { forEachParallel } from '../../downloads/parallel';
 import { combined, pauseBefore, Sources, withFailover } from '../../downloads/sources';
 
-const failure = (kind: FailureKind, message: string = kind, retryAfter?: number): DownloadError => new DownloadError({ kind, message, retryAfter });
+const failure = (kind: FailureKind, message: string = kind, retryAfter?: number): DownloadError =>
+  new DownloadError({ kind, message, retryAfter });
 
 test.each<[number, FailureKind | undefined]>([
   [200, undefined],

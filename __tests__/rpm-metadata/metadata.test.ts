@@ -26,14 +26,27 @@ const data = ({
   size = '<size>10</size>',
   more = '',
 }: Data = {}): string => `<data type="${type}">${checksum}${location}${size}${more}</data>`;
-const repomd = (...records: string[]): string => `<?xml version="1.0" encoding="UTF-8"?>\n<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>7</revision>${records.join('')}</repomd>`;
+const repomd = (...records: string[]): string =>
+  `<?xml version="1.0" encoding="UTF-8"?>\n<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>7</revision>${records.join('')}</repomd>`;
 const parse = (text: string | Buffer): Repomd => parseRepomd(Buffer.from(text as string), 'http://u/repomd.xml');
 
 test('repomd is read', () => {
-  const filelists = data({ type: 'filelists', location: '<location href="repodata/f.xml.xz"/>', size: '', more: '<open-size>99</open-size>' });
+  const filelists = data({
+    type: 'filelists',
+    location: '<location href="repodata/f.xml.xz"/>',
+    size: '',
+    more: '<open-size>99</open-size>',
+  });
   const index = parse(repomd(data(), filelists));
   expect(index.revision).toBe('7');
-  expect(index.primary).toEqual({ type: 'primary', path: 'repodata/p.xml.gz', href: 'repodata/p.xml.gz', checksum: { algorithm: 'sha256', hex }, size: 10, openSize: undefined });
+  expect(index.primary).toEqual({
+    type: 'primary',
+    path: 'repodata/p.xml.gz',
+    href: 'repodata/p.xml.gz',
+    checksum: { algorithm: 'sha256', hex },
+    size: 10,
+    openSize: undefined,
+  });
   expect(index.records[1]).toMatchObject({ type: 'filelists', size: undefined, openSize: 99 });
 });
 
@@ -47,7 +60,11 @@ test.each<[string, string | Buffer, string]>([
   ['another encoding', repomd(data()).replace('UTF-8', 'ISO-8859-1'), 'METADATA_ENCODING'],
   ['no primary', repomd(data({ type: 'filelists' })), 'METADATA_MALFORMED'],
   ['two primaries', repomd(data(), data({ location: '<location href="repodata/q.xml.gz"/>' })), 'METADATA_MALFORMED'],
-  ['one file, two checksums', repomd(data(), data({ type: 'other', checksum: `<checksum type="sha256">${'cd'.repeat(32)}</checksum>` })), 'METADATA_CONTRADICTS'],
+  [
+    'one file, two checksums',
+    repomd(data(), data({ type: 'other', checksum: `<checksum type="sha256">${'cd'.repeat(32)}</checksum>` })),
+    'METADATA_CONTRADICTS',
+  ],
   ['no checksum', repomd(data({ checksum: '' })), 'CHECKSUM_MISSING'],
   ['md5', repomd(data({ checksum: `<checksum type="md5">${'a'.repeat(32)}</checksum>` })), 'CHECKSUM_UNUSABLE'],
   ['sha1', repomd(data({ checksum: `<checksum type="sha">${'a'.repeat(40)}</checksum>` })), 'CHECKSUM_UNUSABLE'],
@@ -75,7 +92,12 @@ test.each<[string, string | Buffer, string]>([
   } catch (thrown) {
     error = thrown;
   }
-  expect(error).toMatchObject({ code: expect.stringContaining(code), exitCode: 6, message: expect.stringContaining('http://u/repomd.xml: '), remedy: expect.stringMatching(/./) });
+  expect(error).toMatchObject({
+    code: expect.stringContaining(code),
+    exitCode: 6,
+    message: expect.stringContaining('http://u/repomd.xml: '),
+    remedy: expect.stringMatching(/./),
+  });
 });
 
 test.each<[string | undefined, string, unknown]>([
@@ -109,9 +131,15 @@ interface Package {
   size?: string;
   base?: string;
 }
-const item = ({ href = 'Packages/a.rpm', checksum = `<checksum type="sha256" pkgid="YES">${hex}</checksum>`, size = '<size package="5" installed="1"/>', base = '' }: Package = {}): string =>
+const item = ({
+  href = 'Packages/a.rpm',
+  checksum = `<checksum type="sha256" pkgid="YES">${hex}</checksum>`,
+  size = '<size package="5" installed="1"/>',
+  base = '',
+}: Package = {}): string =>
   `<package type="rpm"><name>a</name>${checksum}<description>x &amp; y</description>${size}<location ${base} href="${href}"/><format><rpm:license>MIT</rpm:license><file>/opt/a</file></format></package>`;
-const primary = (...items: string[]): string => `<?xml version="1.0" encoding="UTF-8"?><metadata xmlns="http://linux.duke.edu/metadata/common" packages="${items.length}">${items.join('')}</metadata>`;
+const primary = (...items: string[]): string =>
+  `<?xml version="1.0" encoding="UTF-8"?><metadata xmlns="http://linux.duke.edu/metadata/common" packages="${items.length}">${items.join('')}</metadata>`;
 const read = (text: string, piece = text.length): Promise<readonly ListedPackage[]> => {
   const bytes = Buffer.from(text);
   return readPrimary(
@@ -141,8 +169,16 @@ test.each<[string, string, string]>([
   ['md5', primary(item({ checksum: '<checksum type="md5">aa</checksum>' })), 'CHECKSUM_UNUSABLE'],
   ['no size', primary(item({ size: '' })), 'METADATA_MALFORMED'],
   ['a negative size', primary(item({ size: '<size package="-5"/>' })), 'METADATA_MALFORMED'],
-  ['two packages at one place', primary(item(), item({ checksum: `<checksum type="sha256">${'cd'.repeat(32)}</checksum>` })), 'METADATA_CONTRADICTS'],
-  ['two spellings of one place', primary(item(), item({ href: 'Packages/%61.rpm', checksum: `<checksum type="sha256">${'cd'.repeat(32)}</checksum>` })), 'METADATA_CONTRADICTS'],
+  [
+    'two packages at one place',
+    primary(item(), item({ checksum: `<checksum type="sha256">${'cd'.repeat(32)}</checksum>` })),
+    'METADATA_CONTRADICTS',
+  ],
+  [
+    'two spellings of one place',
+    primary(item(), item({ href: 'Packages/%61.rpm', checksum: `<checksum type="sha256">${'cd'.repeat(32)}</checksum>` })),
+    'METADATA_CONTRADICTS',
+  ],
   ['a folder where a package is', primary(item({ href: 'a.rpm' }), item({ href: 'a.rpm/b.rpm' })), 'METADATA_CONTRADICTS'],
   ['another root', '<html/>', 'METADATA_MALFORMED'],
   ['no end', primary(item()).slice(0, -30), 'METADATA_MALFORMED'],
@@ -176,12 +212,18 @@ describe('decompressed', () => {
 
   test.each(Object.keys(compress))('a bomb of %s stops at the declared size', async (kind) => {
     const bomb = (compress[kind] as (b: Buffer) => Buffer)(Buffer.alloc(50_000_000));
-    await expect(all(bomb, 100_000)).rejects.toMatchObject({ code: 'METADATA_BOMB', message: expect.stringContaining('more than 100000 bytes') });
+    await expect(all(bomb, 100_000)).rejects.toMatchObject({
+      code: 'METADATA_BOMB',
+      message: expect.stringContaining('more than 100000 bytes'),
+    });
   });
 
   test.each(['gzip', 'xz', 'bzip2', 'zstd'])('damaged %s is named', async (kind) => {
     const bytes = (compress[kind] as (b: Buffer) => Buffer)(Buffer.from(content.toString().repeat(50)));
-    await expect(all(bytes.subarray(0, bytes.length - 9))).rejects.toMatchObject({ code: 'METADATA_DAMAGED', message: expect.stringContaining('primary of x') });
+    await expect(all(bytes.subarray(0, bytes.length - 9))).rejects.toMatchObject({
+      code: 'METADATA_DAMAGED',
+      message: expect.stringContaining('primary of x'),
+    });
   });
 });
 

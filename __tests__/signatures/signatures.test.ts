@@ -12,19 +12,40 @@ jest.setTimeout(60_000);
 
 const PINNED = 'A'.repeat(40);
 const valid = (primary: string): string => `[GNUPG:] VALIDSIG ${'B'.repeat(40)} 2026-11-22 1795315132 0 4 0 1 10 00 ${primary}`;
-const lines = (...text: string[]): string => ['[GNUPG:] NEWSIG', ...text.map((t) => (t.startsWith('[') ? t : `[GNUPG:] ${t}`)), ''].join('\n');
+const lines = (...text: string[]): string =>
+  ['[GNUPG:] NEWSIG', ...text.map((t) => (t.startsWith('[') ? t : `[GNUPG:] ${t}`)), ''].join('\n');
 
 test.each<[string, string, object]>([
   ['a good one, by a subkey of the pinned key', lines('GOODSIG 01 A', valid(PINNED)), { verdict: 'good', fingerprint: PINNED }],
   ['a good one by another key', lines('GOODSIG 01 A', valid('C'.repeat(40))), { verdict: 'untrusted' }],
   ['a bad one', lines('BADSIG 01 A'), { verdict: 'bad', reason: expect.stringContaining('key 01') }],
   ['a good and a bad one', lines('GOODSIG 01 A', valid(PINNED)) + lines('BADSIG 02 B'), { verdict: 'bad' }],
-  ['a stranger beside a good one', lines('ERRSIG 02 1 10 00 1 9 -', 'NO_PUBKEY 02') + lines('GOODSIG 01 A', valid(PINNED)), { verdict: 'good' }],
-  ['a stranger', lines('ERRSIG 02 1 10 00 1 9 -', 'NO_PUBKEY 02'), { verdict: 'untrusted', reason: expect.stringContaining('key 02, which is not pinned') }],
-  ['an expired one', lines('EXPSIG 01 A', valid(PINNED)), { verdict: 'untrusted', reason: expect.stringContaining('signature has expired') }],
-  ['one by an expired key', lines('EXPKEYSIG 01 A', valid(PINNED)), { verdict: 'untrusted', reason: expect.stringContaining('key has expired') }],
+  [
+    'a stranger beside a good one',
+    lines('ERRSIG 02 1 10 00 1 9 -', 'NO_PUBKEY 02') + lines('GOODSIG 01 A', valid(PINNED)),
+    { verdict: 'good' },
+  ],
+  [
+    'a stranger',
+    lines('ERRSIG 02 1 10 00 1 9 -', 'NO_PUBKEY 02'),
+    { verdict: 'untrusted', reason: expect.stringContaining('key 02, which is not pinned') },
+  ],
+  [
+    'an expired one',
+    lines('EXPSIG 01 A', valid(PINNED)),
+    { verdict: 'untrusted', reason: expect.stringContaining('signature has expired') },
+  ],
+  [
+    'one by an expired key',
+    lines('EXPKEYSIG 01 A', valid(PINNED)),
+    { verdict: 'untrusted', reason: expect.stringContaining('key has expired') },
+  ],
   ['one by a revoked key', lines('REVKEYSIG 01 A', valid(PINNED)), { verdict: 'untrusted', reason: expect.stringContaining('revoked') }],
-  ['a good one without proof before a valid expired one', lines('GOODSIG 01 A') + lines('EXPSIG 02 A', valid(PINNED)), { verdict: 'untrusted' }],
+  [
+    'a good one without proof before a valid expired one',
+    lines('GOODSIG 01 A') + lines('EXPSIG 02 A', valid(PINNED)),
+    { verdict: 'untrusted' },
+  ],
   ['nothing', 'gpgv: no valid OpenPGP data found.\n', { verdict: 'untrusted', reason: expect.stringContaining('no OpenPGP signature') }],
   ['status lines in a comment', `GOODSIG 01 A\n${valid(PINNED).replace('[GNUPG:] ', '')}`, { verdict: 'untrusted' }],
 ])('the status of %s', (_name, status, expected) => {
@@ -32,18 +53,35 @@ test.each<[string, string, object]>([
 });
 
 test('fingerprints of primary keys only', () => {
-  const colons = ['pub:u:2048', `fpr:::::::::${'1'.repeat(40)}:`, 'uid:u', 'sub:u', `fpr:::::::::${'2'.repeat(40)}:`, 'pub:u', `fpr:::::::::${'3'.repeat(40)}:`].join('\n');
+  const colons = [
+    'pub:u:2048',
+    `fpr:::::::::${'1'.repeat(40)}:`,
+    'uid:u',
+    'sub:u',
+    `fpr:::::::::${'2'.repeat(40)}:`,
+    'pub:u',
+    `fpr:::::::::${'3'.repeat(40)}:`,
+  ].join('\n');
   expect(primaryFingerprints(colons)).toEqual(['1'.repeat(40), '3'.repeat(40)]);
   expect(primaryFingerprints('')).toEqual([]);
 });
 
 test('only an exact line proves a package', () => {
-  const out = ['/s/a: digests signatures OK', '/s/b: digests OK', '/s/c: digests SIGNATURES NOT OK', '/s/d:/s/e: digests signatures OK', ''].join('\n');
+  const out = [
+    '/s/a: digests signatures OK',
+    '/s/b: digests OK',
+    '/s/c: digests SIGNATURES NOT OK',
+    '/s/d:/s/e: digests signatures OK',
+    '',
+  ].join('\n');
   expect([...provenPaths(out)]).toEqual(['/s/a', '/s/d:/s/e']);
 });
 
 test.each([
-  ['    Header V4 RSA/SHA512 Signature, key ID 3c16992f: NOKEY\n    RSA signature: NOTFOUND', 'signed by key 3c16992f, which is not pinned'],
+  [
+    '    Header V4 RSA/SHA512 Signature, key ID 3c16992f: NOKEY\n    RSA signature: NOTFOUND',
+    'signed by key 3c16992f, which is not pinned',
+  ],
   ['    Header RSA signature: NOTFOUND\n    Header SHA256 digest: OK', 'it is not signed'],
   ['    Payload SHA256 digest: BAD (Expected a != b)', 'it is damaged (Payload SHA256 digest: BAD)'],
   ['    Header V4 RSA/SHA1 Signature, key ID 1: NOTTRUSTED', 'its signature is not accepted'],
@@ -76,13 +114,29 @@ describe('with real keys', () => {
 
   test('a key file holds the pinned keys and no other', async () => {
     const both = file('both.asc', pinned.publicKey + stranger.publicKey);
-    const build = (path: string, ...fingerprints: string[]): Promise<KeyRing> => buildKeyRing(fingerprints.map((fingerprint) => ({ path, fingerprint })), join(work, 'ring2'));
+    const build = (path: string, ...fingerprints: string[]): Promise<KeyRing> =>
+      buildKeyRing(
+        fingerprints.map((fingerprint) => ({ path, fingerprint })),
+        join(work, 'ring2'),
+      );
     expect((await build(both, pinned.fingerprint, stranger.fingerprint)).fingerprints.size).toBe(2);
     const mismatch = { code: 'KEY_MISMATCH', exitCode: 6 };
-    await expect(build(both, pinned.fingerprint)).rejects.toMatchObject({ ...mismatch, message: expect.stringContaining(stranger.fingerprint) });
-    await expect(build(join(work, 'pinned.asc'), stranger.fingerprint)).rejects.toMatchObject({ ...mismatch, message: expect.stringContaining(`pinned is ${stranger.fingerprint}`) });
-    await expect(build(file('none.asc', 'hello'), pinned.fingerprint)).rejects.toMatchObject({ ...mismatch, message: expect.stringContaining('no OpenPGP public key') });
-    await expect(build(join(work, 'absent.asc'), pinned.fingerprint)).rejects.toMatchObject({ ...mismatch, message: expect.stringContaining('cannot be read') });
+    await expect(build(both, pinned.fingerprint)).rejects.toMatchObject({
+      ...mismatch,
+      message: expect.stringContaining(stranger.fingerprint),
+    });
+    await expect(build(join(work, 'pinned.asc'), stranger.fingerprint)).rejects.toMatchObject({
+      ...mismatch,
+      message: expect.stringContaining(`pinned is ${stranger.fingerprint}`),
+    });
+    await expect(build(file('none.asc', 'hello'), pinned.fingerprint)).rejects.toMatchObject({
+      ...mismatch,
+      message: expect.stringContaining('no OpenPGP public key'),
+    });
+    await expect(build(join(work, 'absent.asc'), pinned.fingerprint)).rejects.toMatchObject({
+      ...mismatch,
+      message: expect.stringContaining('cannot be read'),
+    });
   });
 
   test('detached signatures', async () => {
@@ -92,7 +146,10 @@ describe('with real keys', () => {
     const other = file('other.xml', '<repomd />');
     expect(await verifyDetached(ring, `${data}.asc`, other)).toMatchObject({ verdict: 'bad' });
     signDetached(stranger, other);
-    expect(await verifyDetached(ring, `${other}.asc`, other)).toMatchObject({ verdict: 'untrusted', reason: expect.stringContaining('not pinned') });
+    expect(await verifyDetached(ring, `${other}.asc`, other)).toMatchObject({
+      verdict: 'untrusted',
+      reason: expect.stringContaining('not pinned'),
+    });
     expect(await verifyDetached(ring, file('x.asc', '<html>'), data)).toMatchObject({ verdict: 'untrusted' });
   });
 
@@ -142,8 +199,14 @@ describe('with real keys', () => {
   test('a signing key that is none says so', async () => {
     const open = (path: string): Promise<Signer> => Signer.open(path, join(work, 'home2'));
     await expect(open(join(work, 'absent'))).rejects.toMatchObject({ code: 'SIGNING_KEY_UNREADABLE', exitCode: 7 });
-    await expect(open(file('public', pinned.publicKey))).rejects.toMatchObject({ code: 'SIGNING_KEY_UNUSABLE', message: expect.stringContaining('no OpenPGP secret key') });
-    await expect(open(file('two', pinned.secretKey + stranger.secretKey))).rejects.toMatchObject({ code: 'SIGNING_KEY_UNUSABLE', message: expect.stringContaining('2 keys') });
+    await expect(open(file('public', pinned.publicKey))).rejects.toMatchObject({
+      code: 'SIGNING_KEY_UNUSABLE',
+      message: expect.stringContaining('no OpenPGP secret key'),
+    });
+    await expect(open(file('two', pinned.secretKey + stranger.secretKey))).rejects.toMatchObject({
+      code: 'SIGNING_KEY_UNUSABLE',
+      message: expect.stringContaining('2 keys'),
+    });
   });
 });
 

@@ -13,7 +13,11 @@ export interface TestKey {
 
 export function makeKey(home: string, name: string): TestKey {
   mkdirSync(home, { recursive: true, mode: 0o700 });
-  const gpg = (...argv: string[]): string => execFileSync('gpg', ['--homedir', home, '--batch', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', '', ...argv], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const gpg = (...argv: string[]): string =>
+    execFileSync('gpg', ['--homedir', home, '--batch', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', '', ...argv], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
   gpg('--quick-gen-key', `${name} <${name}@example.org>`, 'rsa2048', 'sign', 'never');
   const fingerprint = /^fpr:{9}([0-9A-F]+):/m.exec(gpg('--with-colons', '--list-keys', name))?.[1] as string;
   return { home, name, fingerprint, publicKey: gpg('--armor', '--export', name), secretKey: gpg('--armor', '--export-secret-keys', name) };
@@ -25,7 +29,9 @@ export function dropKey(key: TestKey): void {
 }
 
 export function signDetached(key: TestKey, path: string): void {
-  execFileSync('gpg', ['--homedir', key.home, '--batch', '--yes', '--quiet', '--armor', '--detach-sign', '--output', `${path}.asc`, path], { stdio: 'ignore' });
+  execFileSync('gpg', ['--homedir', key.home, '--batch', '--yes', '--quiet', '--armor', '--detach-sign', '--output', `${path}.asc`, path], {
+    stdio: 'ignore',
+  });
 }
 
 export function signPackage(key: TestKey, path: string): void {
@@ -45,6 +51,20 @@ export function buildPackage(directory: string, name: string, version: string, b
     `Name: ${name}\nVersion: ${version}\nRelease: 1\nSummary: test\nLicense: MIT\nBuildArch: noarch\n%description\ntest\n%install\nmkdir -p %{buildroot}/opt\nhead -c ${bytes} /dev/urandom > %{buildroot}/opt/${name}\n%files\n/opt/${name}\n`,
   );
   const rpms = join(build, 'rpms');
-  execFileSync('rpmbuild', ['-bb', '--quiet', '--define', `_topdir ${build}`, '--define', `_rpmdir ${rpms}`, '--define', '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm', spec], { stdio: 'ignore' });
+  execFileSync(
+    'rpmbuild',
+    [
+      '-bb',
+      '--quiet',
+      '--define',
+      `_topdir ${build}`,
+      '--define',
+      `_rpmdir ${rpms}`,
+      '--define',
+      '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm',
+      spec,
+    ],
+    { stdio: 'ignore' },
+  );
   return join(rpms, `${name}-${version}-1.noarch.rpm`);
 }

@@ -34,8 +34,20 @@ export class TestMirror {
     writeFileSync(file, typeof content === 'string' ? content : stringify(content));
   }
 
-  repository(id: string, fetchFrom: readonly string[], trust: TrustDefinition = { mode: 'digestsOnly', reason: 'a test upstream signs nothing' }): void {
-    this.write(`definitions/repositories/${id}.yaml`, { kind: 'repository', id, publishedAs: 'https://example.org/repo/', publicPath: `mirror/centos/example.org/${id}`, fetchFrom, trust, view: 'verbatim' });
+  repository(
+    id: string,
+    fetchFrom: readonly string[],
+    trust: TrustDefinition = { mode: 'digestsOnly', reason: 'a test upstream signs nothing' },
+  ): void {
+    this.write(`definitions/repositories/${id}.yaml`, {
+      kind: 'repository',
+      id,
+      publishedAs: 'https://example.org/repo/',
+      publicPath: `mirror/centos/example.org/${id}`,
+      fetchFrom,
+      trust,
+      view: 'verbatim',
+    });
   }
 
   /** Puts the public key among the pinned ones and returns the trust that pins it. */
@@ -78,8 +90,8 @@ export class TestMirror {
     return existsSync(directory) ? readdirSync(directory).sort() : [];
   }
 
-  stateOf(id: string): Record<string, any> {
-    return JSON.parse(readFileSync(join(this.state, 'repositories', `${id}.json`), 'utf8')) as Record<string, any>;
+  stateOf(id: string): Record<string, unknown> {
+    return JSON.parse(readFileSync(join(this.state, 'repositories', `${id}.json`), 'utf8')) as Record<string, unknown>;
   }
 
   remove(): void {
@@ -93,8 +105,19 @@ let bundled: string | undefined;
 export function bundle(): string {
   if (bundled !== undefined) return bundled;
   const outfile = join(mkdtempSync(join(tmpdir(), 'mirrorctl-bundle-')), 'mirrorctl.cjs');
-  buildSync({ entryPoints: [join(__dirname, '../../../content/main.ts')], outfile, bundle: true, platform: 'node', target: 'node18', format: 'cjs', logLevel: 'error' });
+  buildSync({
+    entryPoints: [join(__dirname, '../../../content/main.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node18',
+    format: 'cjs',
+    logLevel: 'error',
+  });
   bundled = outfile;
-  process.on('exit', () => rmSync(join(outfile, '..'), { recursive: true, force: true }));
   return outfile;
 }
+
+afterAll(() => {
+  if (bundled !== undefined) rmSync(join(bundled, '..'), { recursive: true, force: true });
+});
