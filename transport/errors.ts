@@ -90,8 +90,11 @@ export function connectionLost(endpoint: Endpoint, cause?: Error): MirrorError {
 
 /** The error when `sudo -n` refused, or undefined when it did not. Pure. */
 export function explainSudo(endpoint: Endpoint, exitCode: number | null, stderr: string): MirrorError | undefined {
-  const line = /^(sudo: .*|.*sudo: (?:command )?not found.*|.* is not in the sudoers file.*)$/m.exec(stderr)?.[0];
-  if (exitCode === 0 || line === undefined) return undefined;
+  if (exitCode === 0) return undefined;
+  const lines = stderr.split('\n').filter((l) => /^sudo: |sudo: (command )?not found|is not in the sudoers file/.test(l));
+  // That sudo cannot resolve its own host's name is a warning, printed before the reason.
+  const line = lines.filter((l) => !l.includes('unable to resolve host')).pop();
+  if (line === undefined) return undefined;
   return new MirrorError({
     code: 'SUDO_REFUSED',
     message: `${endpoint.user}@${endpoint.address} may not become root: ${line.trim()}`,

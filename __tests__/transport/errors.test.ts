@@ -29,6 +29,8 @@ test.each([
   ['sudo is not installed', 127, 'sh: 1: sudo: not found\n', true],
   ['the user is not allowed', 1, 'deploy is not in the sudoers file.\n', true],
   ['the command failed by itself', 3, 'no such repository\n', false],
+  ['a warning comes first', 1, 'sudo: unable to resolve host mirror\nsudo: a password is required\n', true],
+  ['the command failed, sudo only warned', 3, 'sudo: unable to resolve host mirror\n', false],
   ['sudo only warned', 0, 'sudo: unable to resolve host mirror\n', false],
 ])('sudo: %s', (_, exitCode, stderr, refused) => {
   expect(explainSudo(endpoint, exitCode, stderr)?.code).toBe(refused ? 'SUDO_REFUSED' : undefined);
