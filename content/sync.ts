@@ -133,7 +133,7 @@ class SyncRun {
     try {
       return await this.publishIndex(index, state, name, current, ring);
     } catch (error) {
-      if (!(error instanceof DownloadError) || (error.kind !== 'corrupt' && error.kind !== 'missing')) throw error;
+      if (!(error instanceof DownloadError) || error.kind === 'transient') throw error;
       const again = (await this.index(ring, undefined)) as UpstreamIndex;
       if (again.digest === index.digest) throw error;
       this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);

@@ -21,7 +21,7 @@ export function safeLocation(href: string): Location {
     return problem('has a percent sign that encodes nothing');
   }
   if (/%2f|%5c/i.test(href)) return problem('hides a slash');
-   
+
   if (/[\u0000-\u001f\u007f-\u009f\ufffd\\]/.test(path) || /[\ud800-\udfff]/.test(path.replace(/[\ud800-\udbff][\udc00-\udfff]/g, ''))) {
     return problem('has a control character');
   }

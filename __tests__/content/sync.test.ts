@@ -371,9 +371,13 @@ describe('bad bytes', () => {
     expect(ran).toMatchObject({ code: 5, stderr: expect.stringMatching(/none of 2 sources has it: .*ECONNREFUSED.*; .*ECONNREFUSED/) });
   }
 
-  test('an index that changes during the sync starts it again', async () => {
+  test.each<[string, string[], string[]]>([
+    ['with names of their own', [], ['3.0']],
+    ['with names that are used again', ['--simple-md-filenames'], ['1.0', '2.0', '3.0', 'signed', 'foreign']],
+  ])('an index that changes during the sync starts it again, metadata %s', async (_name, options, next) => {
+    publishUpstream(['1.0', '2.0'], { createrepo: options });
     const before = readFileSync(join(tree, 'repodata/repomd.xml'));
-    publishUpstream(['3.0']);
+    publishUpstream(next, { createrepo: options });
     let asked = 0;
     upstream.handlers.set('repodata/repomd.xml', (_request, response) => (asked++ === 0 ? void response.end(before) === undefined : false));
     const ran = await mirror.run('sync', 'epel-7');

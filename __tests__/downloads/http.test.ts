@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -127,4 +129,28 @@ test('a server that is not there is named', async () => {
 
 test('Retry-After reaches the caller', async () => {
   await expect(client.get(`${base}/busy`, { maxBytes: 1 }, () => undefined)).rejects.toMatchObject({ retryAfter: 4 });
+});
+
+test('a certificate that nobody vouches for is refused, and not tried again', async () => {
+  const key = join(directory, 'key.pem');
+  const cert = join(directory, 'cert.pem');
+  execFileSync(
+    'openssl',
+    ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=127.0.0.1', '-days', '2', '-keyout', key, '-out', cert],
+    { stdio: 'ignore' },
+  );
+  const secure = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_request, response) => response.end(body));
+  await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+  try {
+    const url = `https://127.0.0.1:${(secure.address() as AddressInfo).port}/x`;
+    await expect(client.get(url, { maxBytes: 1000 }, () => undefined)).rejects.toMatchObject({
+      kind: 'refused',
+      code: 'TLS_UNTRUSTED',
+      exitCode: 6,
+      message: expect.stringContaining(url),
+    });
+  } finally {
+    secure.closeAllConnections();
+    secure.close();
+  }
 });

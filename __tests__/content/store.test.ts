@@ -1,0 +1,55 @@
+import fs, { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Progress } from '../../content/progress';
+import { Store } from '../../content/store';
+import { sha256 } from '../../desired-state/canonical';
+
+const directory = mkdtempSync(join(tmpdir(), 'store-'));
+const store = new Store(directory);
+const checksum = { algorithm: 'sha256', hex: sha256('content') } as const;
+afterAll(() => rmSync(directory, { recursive: true }));
+beforeEach(() => {
+  mkdirSync(dirname(store.path(checksum)), { recursive: true });
+  writeFileSync(store.path(checksum), 'content');
+});
+afterEach(() => jest.restoreAllMocks());
+
+test('what the store has, by checksum and size', () => {
+  expect(store.has(checksum, 7)).toBe(true);
+  expect(store.has(checksum, undefined)).toBe(true);
+  expect(store.has({ algorithm: 'sha256', hex: sha256('other') }, 7)).toBe(false);
+  expect(() => store.has(checksum, 8)).toThrow(/has 7 bytes; the metadata says 8/);
+});
+
+test('at the limit of links a second copy takes the place in the store', async () => {
+  const link = fs.linkSync;
+  const full = statSync(store.path(checksum)).ino;
+  jest.spyOn(fs, 'linkSync').mockImplementation((from, to) => {
+    if (statSync(from).ino === full) throw Object.assign(new Error('too many links'), { code: 'EMLINK' });
+    link(from, to);
+  });
+  await store.linkTo(checksum, join(directory, 'linked'));
+  expect(readFileSync(join(directory, 'linked'), 'utf8')).toBe('content');
+  expect(statSync(join(directory, 'linked')).ino).toBe(statSync(store.path(checksum)).ino);
+});
+
+test('another error of a link is not hidden', async () => {
+  await expect(store.linkTo({ algorithm: 'sha256', hex: sha256('absent') }, join(directory, 'x'))).rejects.toMatchObject({
+    code: 'ENOENT',
+  });
+});
+
+test('progress is a plain line every few seconds', () => {
+  jest.useFakeTimers();
+  const said: string[] = [];
+  const progress = new Progress('centos-7-os', 4000, 9.8 * 2 ** 30, (line) => said.push(line));
+  jest.advanceTimersByTime(4999);
+  for (let i = 0; i < 120; i++) progress.fileDone();
+  progress.addBytes(1.2 * 2 ** 30);
+  jest.advanceTimersByTime(1);
+  progress.stop();
+  jest.advanceTimersByTime(60_000);
+  jest.useRealTimers();
+  expect(said).toEqual(['centos-7-os: 120 of 4000 packages, 1.2 of 9.8 GiB']);
+});
