@@ -17,6 +17,7 @@ import {
   secretDigest,
   writeGeneration,
 } from './generation';
+import { callerGone } from './lock';
 import { compareElements, EMPTY_MANIFEST, readManifest, unitsOf, type Manifest } from './manifest';
 import { testConfiguration } from './nginx';
 import { deviations } from './observe';
@@ -61,6 +62,8 @@ export async function activate(paths: HostPaths, request: ActivationRequest, rep
   try {
     await validate(paths, manifest, previous);
     await prepare(paths, request, directory, user, report);
+    // From here on it is finished or taken back, whoever listens. Up to here, an operator who gave up has given up.
+    if (!(await report.stillHeard(`switching to generation ${number}`))) throw callerGone();
   } catch (error) {
     rmSync(directory, { recursive: true, force: true });
     throw asMirrorError(error);

@@ -4,15 +4,19 @@ import type { ActivationResult, HostEvent, ObservationResult } from '../desired-
 /** Where a command reports to. */
 export interface Reporter {
   progress(text: string): void;
+  /** Reports progress and tells whether it could be delivered: false when the other end of the connection is gone. */
+  stillHeard(text: string): Promise<boolean>;
   warning(text: string): void;
   error(error: MirrorError): void;
   result(result: ActivationResult | ObservationResult): void;
 }
 
-/** JSON lines for programs, sentences for people. `write` gets one line without its end. */
-export function reporter(json: boolean, write: (line: string) => void): Reporter {
-  const emit = (event: HostEvent): void => write(json ? JSON.stringify(event) : sentence(event));
+/** JSON lines for programs, sentences for people. `write` gets one line without its end and tells whether it could be delivered. */
+export function reporter(json: boolean, write: (line: string) => Promise<boolean>): Reporter {
+  const send = (event: HostEvent): Promise<boolean> => write(json ? JSON.stringify(event) : sentence(event));
+  const emit = (event: HostEvent): void => void send(event);
   return {
+    stillHeard: (text) => send({ event: 'progress', text }),
     progress: (text) => emit({ event: 'progress', text }),
     warning: (text) => emit({ event: 'warning', text }),
     error: (e) => emit({ event: 'error', code: e.code, message: e.message, remedy: e.remedy, exitCode: e.exitCode }),

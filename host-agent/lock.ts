@@ -9,6 +9,9 @@ export interface Holder {
   readonly since: string;
 }
 
+/** How a waiting deploy talks to whoever started it: false when nobody listens any more. */
+export type Tell = (text: string) => Promise<boolean>;
+
 /** A lock that is held. The kernel drops it when the process ends, however it ends. */
 export interface Lock {
   release(): void;
@@ -16,14 +19,15 @@ export interface Lock {
 
 /**
  * Takes the host lock: `flock` locks the open file description that it shares with us, so that the lock lives exactly as long as our
- * descriptor. Waits up to `waitSeconds`, telling for whom; then throws MirrorError LOCKED (exit code 4).
+ * descriptor. Waits up to `waitSeconds`, telling for whom; then throws MirrorError LOCKED (exit code 4). A deploy whose caller went
+ * away while it waited throws CALLER_GONE: an operator who gave up must not be surprised later.
  */
-export async function takeLock(path: string, who: string, waitSeconds: number, tell: (text: string) => void): Promise<Lock> {
+export async function takeLock(path: string, who: string, waitSeconds: number, tell: Tell): Promise<Lock> {
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
   try {
     if (!(await flock(fd, ['-n']))) {
       const holder = describeHolder(readFileSync(path, 'utf8'));
-      if (waitSeconds > 0) tell(`waiting up to ${waitSeconds} s for ${holder}`);
+      if (waitSeconds > 0) await tell(`waiting up to ${waitSeconds} s for ${holder}`);
       if (waitSeconds <= 0 || !(await flock(fd, ['-w', String(waitSeconds)]))) {
         throw new MirrorError({
           code: 'LOCKED',
@@ -32,6 +36,7 @@ export async function takeLock(path: string, who: string, waitSeconds: number, t
           exitCode: ExitCode.locked,
         });
       }
+      if (!(await tell('that deploy has ended: going on'))) throw callerGone();
     }
     const holder: Holder = { who, pid: process.pid, since: new Date().toISOString() };
     ftruncateSync(fd);
@@ -46,6 +51,16 @@ export async function takeLock(path: string, who: string, waitSeconds: number, t
       closeSync(fd);
     },
   };
+}
+
+/** The error of a deploy that stops because nobody listens any more. */
+export function callerGone(): MirrorError {
+  return new MirrorError({
+    code: 'CALLER_GONE',
+    message: 'the connection of this deploy was lost before the switch: nothing was changed',
+    remedy: 'Deploy again.',
+    exitCode: ExitCode.unreachable,
+  });
 }
 
 /** What the lock file says about its holder, in words. Pure. */

@@ -23,12 +23,17 @@ async function readRequest<T extends z.ZodTypeAny>(schema: T): Promise<z.output<
 }
 
 async function locked<T>(owner: string, waitSeconds: number, report: Reporter, action: () => Promise<T>): Promise<T> {
-  const lock = await takeLock(paths.lock, describeCaller(process.env, owner), waitSeconds, (text) => report.progress(text));
+  const lock = await takeLock(paths.lock, describeCaller(process.env, owner), waitSeconds, (text) => report.stillHeard(text));
   try {
     return await action();
   } finally {
     lock.release();
   }
+}
+
+/** Prints a line; false when nobody reads any more. */
+function printLine(line: string): Promise<boolean> {
+  return new Promise((resolve) => process.stdout.write(`${line}\n`, (error) => resolve(!error)));
 }
 
 interface EventOptions {
@@ -37,7 +42,7 @@ interface EventOptions {
 
 /** Runs a command that reports events; its error is the last event, its exit code the process's. */
 async function reporting(options: EventOptions, action: (report: Reporter) => Promise<void>): Promise<void> {
-  const report = reporter(options.json === true || !process.stdout.isTTY, (line) => process.stdout.write(`${line}\n`));
+  const report = reporter(options.json === true || !process.stdout.isTTY, printLine);
   try {
     requireRoot();
     await action(report);

@@ -180,8 +180,9 @@ describe('events', () => {
 
   test('are JSON lines for programs and sentences for people', () => {
     const lines: string[] = [];
-    reporter(true, (line) => lines.push(line)).warning('slow disk');
-    reporter(false, (line) => lines.push(line)).warning('slow disk');
+    const write = (line: string): Promise<boolean> => Promise.resolve(lines.push(line) > 0);
+    reporter(true, write).warning('slow disk');
+    reporter(false, write).warning('slow disk');
     expect(lines).toEqual(['{"event":"warning","text":"slow disk"}', 'warning: slow disk']);
     const unchanged = {
       kind: 'activation',

@@ -182,23 +182,35 @@ describe('the host lock', () => {
   test('is held by one, names the holder, and is free again after release', async () => {
     const path = join(directory, 'lock');
     const told: string[] = [];
-    const first = await takeLock(path, 'app/mirror by anna', 0, () => undefined);
-    await expect(takeLock(path, 'app/mirror by ben', 0, () => undefined)).rejects.toMatchObject({
+    const first = await takeLock(path, 'app/mirror by anna', 0, () => Promise.resolve(true));
+    await expect(takeLock(path, 'app/mirror by ben', 0, () => Promise.resolve(true))).rejects.toMatchObject({
       code: 'LOCKED',
       exitCode: 4,
       message: expect.stringContaining('app/mirror by anna') as string,
     });
-    const waiting = takeLock(path, 'app/mirror by ben', 30, (text) => told.push(text));
+    const waiting = takeLock(path, 'app/mirror by ben', 30, (text) => Promise.resolve(told.push(text) > 0));
     while (told.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     first.release();
     (await waiting).release();
     expect(told[0]).toMatch(/^waiting up to 30 s for the deploy of app\/mirror by anna/);
   });
 
+  test('is not taken for a caller who went away while waiting, and stays free', async () => {
+    const path = join(directory, 'lock');
+    const first = await takeLock(path, 'a', 0, () => Promise.resolve(true));
+    let waits = (): void => undefined;
+    const waiting = new Promise<void>((resolve) => (waits = resolve));
+    const second = takeLock(path, 'b', 30, () => (waits(), Promise.resolve(false)));
+    await waiting;
+    first.release();
+    await expect(second).rejects.toMatchObject({ code: 'CALLER_GONE', exitCode: 5 });
+    (await takeLock(path, 'c', 0, () => Promise.resolve(true))).release();
+  });
+
   test('waits no longer than it was told', async () => {
     const path = join(directory, 'lock');
-    const first = await takeLock(path, 'a', 0, () => undefined);
-    await expect(takeLock(path, 'b', 1, () => undefined)).rejects.toMatchObject({
+    const first = await takeLock(path, 'a', 0, () => Promise.resolve(true));
+    await expect(takeLock(path, 'b', 1, () => Promise.resolve(true))).rejects.toMatchObject({
       message: expect.stringContaining('waited 1 s') as string,
     });
     first.release();
