@@ -1,4 +1,4 @@
-/** Exit codes shared by every program of the project; `docs/reference/exit-codes.md` explains each. */
+/** Exit codes shared by every program of the project; `docs/reference/commands.md` explains each. */
 export const ExitCode = {
   ok: 0,
   /** A defect of ours, or a fault of the machine that no other code names. */
