@@ -1,5 +1,5 @@
 /** What operators see before a change, and that the change does just that. */
-import { NAME, adding, asItIs, dnf, fetchPath, generation, lab, must, onMirror, run, withDeployment } from './support';
+import { NAME, adding, asItIs, dnf, fetchPath, generation, lab, labEnvironment, must, onMirror, run, withDeployment } from './support';
 
 jest.setTimeout(300_000);
 
@@ -91,20 +91,19 @@ new RpmRepository(server, 'weekly', { ...other, publishedAs: 'https://download.c
 });
 
 test('drift shows, and a deploy repairs it; the same drift shows again', async () => {
-  const damage = (): void => {
-    onMirror(
-      'systemctl disable --now mirror-sync@epel-7.timer && sed -i "s/server_tokens off/server_tokens on/" /etc/nginx/sites-enabled/mirror.conf',
-    );
-  };
+  // Two ways that people edit: in place, and by an editor that replaces the link with a file.
+  const edits = ['sed -i --follow-symlinks', 'sed -i'];
   await withDeployment(asItIs, (deployment) => {
-    for (let time = 0; time < 2; time++) {
-      damage();
+    for (const edit of edits) {
+      onMirror(
+        `systemctl disable --now mirror-sync@epel-7.timer && ${edit} 's/server_tokens off/server_tokens on/' /etc/nginx/sites-enabled/mirror.conf`,
+      );
       const plan = deployment.plan();
       expect(plan.elements).toEqual({ activation: 'delete,create' });
       expect(plan.sentences).toHaveLength(1);
       expect(plan.sentences[0]).toMatch(/^repairs drift: generation \d+: /);
       expect(plan.sentences[0]).toMatch(/mirror-sync@epel-7\.timer/);
-      expect(plan.sentences[0]).toMatch(/vhost\.conf.*modified/);
+      expect(plan.sentences[0]).toMatch(/(nginx\/vhost|sites-enabled\/mirror)\.conf modified/);
       deployment.deploy();
       expect(onMirror('systemctl is-enabled mirror-sync@epel-7.timer').trim()).toBe('enabled');
       expect(onMirror('grep -c "server_tokens off" /etc/nginx/sites-enabled/mirror.conf').trim()).toBe('1');
@@ -160,7 +159,7 @@ test('a new version of our own programs shows and arrives, without another chang
 });
 
 test('npm run plan says it in words', () => {
-  const env = JSON.parse(lab('env', '--json')) as Record<string, string>;
+  const env = labEnvironment();
   const nothing = run('npm', ['run', '--silent', 'plan'], { env: { ...process.env, ...env } });
   expect(nothing.text).toContain('Nothing to do: the server matches main.ts.');
   expect(nothing.status).toBe(0);

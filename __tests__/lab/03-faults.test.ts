@@ -1,6 +1,19 @@
 /** What goes wrong on the way to a server, and that the previous generation keeps serving. */
 import { once } from 'node:events';
-import { adding, asItIs, fetchPath, generation, lab, must, onMirror, poll, run, tryOnMirror, withDeployment } from './support';
+import {
+  adding,
+  asItIs,
+  fetchPath,
+  generation,
+  lab,
+  labEnvironment,
+  must,
+  onMirror,
+  poll,
+  run,
+  tryOnMirror,
+  withDeployment,
+} from './support';
 
 jest.setTimeout(300_000);
 
@@ -137,7 +150,7 @@ test('a full disk under the content: the sync fails and says so, what is publish
   const state = (): string => onMirror('readlink /srv/mirror/repositories/centos-7-extras/current 2>/dev/null || true').trim();
   onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
   const before = state();
-  lab('upstream', 'update', 'https://vault.centos.org/7.9.2009/extras/x86_64/', 'centos-release-scl', '77-1.el7');
+  lab('upstream', 'update', 'https://vault.centos.org/7.9.2009/extras/x86_64/', 'centos-release-scl', '77');
   onMirror('dd if=/dev/zero of=/srv/mirror/filler bs=1M 2>/dev/null; chown mirror /srv/mirror/filler; true');
   try {
     const result = tryOnMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
@@ -217,7 +230,7 @@ describe('SSH', () => {
         const result = deployment.apply();
         expect(result.status).not.toBe(0);
         expect(result.text).toContain(`SHA256:${'B'.repeat(43)}`);
-        expect(result.text.replace(/\s*\n\s*│?\s*/g, '')).toContain(JSON.parse(lab('env', '--json')).MIRROR_HOST_KEY as string);
+        expect(result.text.replace(/\s*\n\s*│?\s*/g, '')).toContain(labEnvironment()['MIRROR_HOST_KEY']);
         expect(result.text).not.toMatch(noTrace);
       },
       { MIRROR_HOST_KEY: `SHA256:${'B'.repeat(43)}` },
@@ -256,7 +269,7 @@ describe('SSH', () => {
 });
 
 test('no secret in the synthesized files, the plan, the state, or what anybody can read on the server', async () => {
-  const env = JSON.parse(lab('env', '--json')) as Record<string, string>;
+  const env = labEnvironment();
   const secret = (must('cat', [env['MIRROR_SIGNING_KEY_FILE'] as string]).split('\n')[5] ?? '').trim();
   expect(secret.length).toBeGreaterThan(40);
   await withDeployment(asItIs, (deployment) => {

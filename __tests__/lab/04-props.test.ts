@@ -1,9 +1,9 @@
 /** Each prop of the server and the vhost, on a real server. Runs last: the storage moves. */
-import { NAME, adding, asItIs, fetchPath, lab, must, onMirror, run, withDeployment } from './support';
+import { NAME, adding, asItIs, fetchPath, lab, labEnvironment, must, onMirror, run, withDeployment } from './support';
 
 jest.setTimeout(300_000);
 
-const environment = (): Record<string, string> => JSON.parse(lab('env', '--json')) as Record<string, string>;
+const environment = labEnvironment;
 const hostKey = (): string => environment()['MIRROR_HOST_KEY'] as string;
 
 test('a user with sudo, on another SSH port, through a jump host', async () => {

@@ -47,15 +47,20 @@ export function must(
   return result.stdout;
 }
 
-export const lab = (...args: string[]): string => must('scripts/lab', args);
+export const lab = (...args: string[]): string => must(process.execPath, ['dist/lab.cjs', ...args]);
+
+let known: Record<string, string> | undefined;
+/** What `lab env` prints; it does not change while an instance is up. */
+export const labEnvironment = (): Record<string, string> =>
+  (known ??= JSON.parse(must('scripts/lab', ['env', '--json'])) as Record<string, string>);
 
 /** Runs a shell command on the mirror host as root. */
-export const onMirror = (command: string): string => must('scripts/lab', ['ssh', 'mirror', command]);
-export const tryOnMirror = (command: string): Finished => run('scripts/lab', ['ssh', 'mirror', command]);
+export const onMirror = (command: string): string => lab('ssh', 'mirror', command);
+export const tryOnMirror = (command: string): Finished => run(process.execPath, ['dist/lab.cjs', 'ssh', 'mirror', command]);
 
 /** The environment that deploys to the lab. */
 export function deployEnvironment(over: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  return { ...process.env, ...(JSON.parse(lab('env', '--json')) as Record<string, string>), ...over };
+  return { ...process.env, ...labEnvironment(), ...over };
 }
 
 /** A synthesized directory of the real main.ts, or of a variant of it, with Terraform initialized. */
@@ -170,7 +175,7 @@ export interface Answer {
 
 /** One request to the site over a new connection, by the name that clients use. */
 export function fetchPath(path: string, port = 80): Promise<Answer> {
-  const address = (JSON.parse(lab('env', '--json')) as Record<string, string>)['MIRROR_ADDRESS'] as string;
+  const address = labEnvironment()['MIRROR_ADDRESS'] as string;
   return request(address, port, path);
 }
 
@@ -191,7 +196,7 @@ export function request(address: string, port: number, path: string): Promise<An
 
 /** Asks for a path again and again until stopped; `stop` returns every answer that was not 200. */
 export function poll(path: string): { stop(): Promise<{ requests: number; bad: string[] }> } {
-  const address = (JSON.parse(lab('env', '--json')) as Record<string, string>)['MIRROR_ADDRESS'] as string;
+  const address = labEnvironment()['MIRROR_ADDRESS'] as string;
   let running = true;
   let requests = 0;
   const bad: string[] = [];
@@ -216,7 +221,7 @@ export function poll(path: string): { stop(): Promise<{ requests: number; bad: s
 
 /** Real dnf on the client host, with only these yum configuration files. */
 export function dnf(repoFiles: readonly string[], ...args: string[]): Finished {
-  return run('scripts/lab', ['dnf', ...repoFiles.flatMap((f) => ['--repo-file', f]), '--', ...args]);
+  return run(process.execPath, ['dist/lab.cjs', 'dnf', ...repoFiles.flatMap((f) => ['--repo-file', f]), '--', ...args]);
 }
 
 export function generation(): number {
