@@ -22,7 +22,7 @@ import { compareElements, EMPTY_MANIFEST, readManifest, unitsOf, type Manifest }
 import { testConfiguration } from './nginx';
 import { deviations } from './observe';
 import type { HostPaths } from './paths';
-import { requirePrograms } from './programs';
+import { prunePrograms, requirePrograms } from './programs';
 import { lastWords, run } from './run';
 import { closeJournal, openJournal, readJournal, switchTo, type SwitchContext } from './switch';
 import { unitFacts } from './units';
@@ -80,6 +80,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, rep
   }
   closeJournal(paths);
   pruneGenerations(paths, number, GENERATIONS_KEPT);
+  prunePrograms(paths, new Set(manifestsOnDisk(paths).map((kept) => kept.programs)), new Date());
   const difference = compareElements(previous.elements, manifest.elements);
   await startNewSyncs(manifest, difference.added, report);
   return { kind: 'activation', outcome: 'activated', generation: number, ...difference, seconds: since(started) };

@@ -1,4 +1,4 @@
-import { chownSync, closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, SENTINEL, type DesiredState } from '../desired-state/model';
@@ -36,8 +36,7 @@ export async function bootstrap(paths: HostPaths, desired: DesiredState, program
   asContentUser(user, () => mkdirSync(join(desired.storage.root, DOCUMENT_ROOT), { recursive: true, mode: 0o755 }));
   if (storage === 'create') {
     const sentinel = join(desired.storage.root, SENTINEL);
-    closeSync(openSync(sentinel, 'wx', 0o644));
-    chownSync(sentinel, user.uid, user.gid);
+    asContentUser(user, () => closeSync(openSync(sentinel, 'wx', 0o644)));
     report.progress(`storage root ${desired.storage.root} is set up`);
   }
   if (readIfPresent(paths.storageRecord) === undefined || storage === 'create') {

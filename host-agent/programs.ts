@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -41,5 +41,17 @@ export function linkPrograms(paths: HostPaths, digest: string, when: 'always' | 
   for (const [link, target] of Object.entries(programLinks(paths, digest))) {
     if (linkTarget(link) === target || (when === 'ifMissing' && kindOf(link) !== 'missing')) continue;
     replaceSymlink(link, target);
+  }
+}
+
+/** A deploy that waits for its turn has uploaded its programs already: younger directories are left alone. */
+const UNUSED_FOR_MS = 60 * 60 * 1000;
+
+/** Removes programs that no generation on disk was activated with, and uploads that were cut off, once they are an hour old. */
+export function prunePrograms(paths: HostPaths, used: ReadonlySet<string>, now: Date): void {
+  for (const name of readdirSync(paths.programs)) {
+    if (used.has(name) || !/^([0-9a-f]{64}|\.upload-[0-9a-f]+)$/.test(name)) continue;
+    const directory = join(paths.programs, name);
+    if (now.getTime() - statSync(directory).mtimeMs > UNUSED_FOR_MS) rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -8,6 +8,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,6 +30,7 @@ import { placeLinks, removeLinks } from '../../host-agent/links';
 import { takeLock } from '../../host-agent/lock';
 import { readManifest } from '../../host-agent/manifest';
 import { hostPaths } from '../../host-agent/paths';
+import { prunePrograms } from '../../host-agent/programs';
 import { parseRequest } from '../../host-agent/request';
 
 const element = (id: string, files: Record<string, string> = {}, links: Record<string, string> = {}) => ({ id, files, links });
@@ -215,6 +217,17 @@ describe('the host lock', () => {
     });
     first.release();
   });
+});
+
+test('programs that no generation uses go, but not those of a deploy that may be waiting', () => {
+  const paths = hostPaths(directory);
+  const [used, old, fresh] = ['a', 'b', 'c'].map((c) => c.repeat(64)) as [string, string, string];
+  const names = [used, old, fresh, '.upload-0123456789abcdef', 'theirs'];
+  for (const name of names) mkdirSync(join(paths.programs, name), { recursive: true });
+  const yesterday = new Date(Date.now() - 86_400_000);
+  for (const name of names) if (name !== fresh) utimesSync(join(paths.programs, name), yesterday, yesterday);
+  prunePrograms(paths, new Set([used]), new Date());
+  expect(readdirSync(paths.programs).sort()).toEqual([used, fresh, 'theirs'].sort());
 });
 
 describe('requests', () => {
