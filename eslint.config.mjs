@@ -16,11 +16,33 @@ const layers = {
   lab: ['desired-state'],
   main: ['constructs'],
 };
-const onlyIn = (folders, name, message) => ({
-  files: ['**/*.ts'],
-  ignores: [...folders.map((f) => `${f}/**`), 'main.ts', '__tests__/**', 'examples/**'],
-  rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: [{ group: name, message }] }] },
-});
+/** Packages that belong to one layer. One rule entry per folder, since a later entry would replace an earlier one. */
+const owned = [
+  {
+    folders: ['constructs', 'main'],
+    group: ['cdktf', 'cdktf/*', '@cdktf/*', 'constructs'],
+    message: 'only constructs and main.ts import cdktf',
+  },
+  { folders: ['transport'], group: ['ssh2'], message: 'only transport speaks SSH' },
+];
+const impure = {
+  group: ['node:fs', 'node:fs/*', 'node:child_process', 'node:net', 'node:http', 'undici'],
+  message: 'desired-state is pure',
+};
+const restrictedImports = Object.keys(layers).map((layer) => ({
+  files: [layer === 'main' ? 'main.ts' : `${layer}/**/*.ts`],
+  rules: {
+    '@typescript-eslint/no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          ...owned.filter((o) => !o.folders.includes(layer)).map(({ group, message }) => ({ group, message })),
+          ...(layer === 'desired-state' ? [impure] : []),
+        ],
+      },
+    ],
+  },
+}));
 
 export default tseslint.config(
   { ignores: ['node_modules/', 'dist/', 'cdktf.out/', 'coverage/'] },
@@ -52,24 +74,7 @@ export default tseslint.config(
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
     },
   },
-  onlyIn(['constructs'], ['cdktf', 'cdktf/*', '@cdktf/*', 'constructs'], 'only constructs and main.ts import cdktf'),
-  onlyIn(['transport', 'lab'], ['ssh2'], 'only transport speaks SSH'),
-  {
-    files: ['desired-state/**/*.ts'],
-    rules: {
-      '@typescript-eslint/no-restricted-imports': [
-        'error',
-        {
-          patterns: [
-            {
-              group: ['cdktf', '@cdktf/*', 'constructs', 'ssh2', 'node:fs', 'node:fs/*', 'node:child_process', 'node:net', 'undici'],
-              message: 'desired-state is pure',
-            },
-          ],
-        },
-      ],
-    },
-  },
+  ...restrictedImports,
   {
     files: ['__tests__/**/*.ts'],
     rules: {

@@ -5,15 +5,26 @@ import { readFileSync, writeFileSync } from 'node:fs';
 const FILE = 'docs/reference/commands.md';
 const programs = [
   ['mirrorctl', 'dist/programs/mirrorctl.cjs', ['sync', 'status', 'prepare'], 'On the server, as root or the user `mirror`: content.'],
-  ['mirror-host', 'dist/programs/mirror-host.cjs', ['bootstrap', 'activate', 'observe', 'status'], 'On the server, as root: configuration. Deploys call it.'],
+  [
+    'mirror-host',
+    'dist/programs/mirror-host.cjs',
+    ['bootstrap', 'activate', 'observe', 'status'],
+    'On the server, as root: configuration. Deploys call it.',
+  ],
   ['npm run plan --', 'dist/plan.cjs', [], "On the operator's machine: what a deploy would change."],
-  ['scripts/lab', 'dist/lab.cjs', ['up', 'down', 'status', 'ssh', 'dnf', 'url', 'env', 'reset', 'power', 'upstream'], 'Three disposable hosts on one machine.'],
+  [
+    'scripts/lab',
+    'dist/lab.cjs',
+    ['up', 'down', 'status', 'ssh', 'dnf', 'url', 'env', 'reset', 'power', 'upstream'],
+    'Three disposable hosts on one machine.',
+  ],
 ];
 const exitCodes = [...readFileSync('desired-state/errors.ts', 'utf8').matchAll(/(?:\/\*\* (.*?) \*\/\n\s+)?(\w+): (\d+),/g)]
   .map(([, text, name, code]) => `| ${code} | ${name} | ${text ?? 'done, or nothing to do'} |`)
   .join('\n');
 
-const help = (file, ...command) => execFileSync(process.execPath, [file, ...command, '--help'], { encoding: 'utf8', env: { ...process.env, COLUMNS: '100' } }).trimEnd();
+const help = (file, ...command) =>
+  execFileSync(process.execPath, [file, ...command, '--help'], { encoding: 'utf8', env: { ...process.env, COLUMNS: '100' } }).trimEnd();
 const sections = programs.map(([name, file, commands, what]) => {
   const texts = [help(file), ...commands.map((c) => help(file, c))];
   return `## ${name}\n\n${what}\n\n${texts.map((t) => `\`\`\`text\n${t}\n\`\`\`\n`).join('\n')}`;

@@ -146,7 +146,7 @@ test('a full disk under the configuration: refused, the previous generation serv
   });
 });
 
-test('a full disk under the content: the sync fails and says so, what is published stays', async () => {
+test('a full disk under the content: the sync fails and says so, what is published stays', () => {
   const state = (): string => onMirror('readlink /srv/mirror/repositories/centos-7-extras/current 2>/dev/null || true').trim();
   onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
   const before = state();

@@ -82,7 +82,7 @@ test('storage that is no mount of its own, elsewhere', async () => {
   await withDeployment(asItIs, (deployment) => deployment.deploy());
 });
 
-test('scripts/lab: status, url, an unknown host, help', async () => {
+test('scripts/lab: status, url, an unknown host, help', () => {
   expect(lab('status')).toMatch(/mirror/);
   expect(JSON.parse(lab('status', '--json'))).toBeTruthy();
   const url = lab('url', '/repo-files/').trim();

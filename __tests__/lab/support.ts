@@ -31,7 +31,6 @@ export function run(
 ): Finished {
   const result = spawnSync(program, args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 1 << 28, ...options, env: options.env ?? process.env });
   if (result.error) throw result.error;
-  // eslint-disable-next-line no-control-regex -- terminal escapes begin with one
   const text = `${result.stdout}${result.stderr}`.replace(/\u001b\[[0-9;]*[A-Za-z]/g, '');
   return { status: result.status ?? 128, stdout: result.stdout, stderr: result.stderr, text };
 }
