@@ -211,11 +211,13 @@ async function takeBack(
     await switchTo(context, previous);
   } catch (error) {
     const second = asMirrorError(error);
+    const both = second.message === cause.message;
+    const restoring = `generation ${previous.generation} could not be restored`;
     // The journal stays: the next deploy converges from here.
     return new MirrorError({
       code: 'ROLLBACK_INCOMPLETE',
-      message: `generation ${failed.generation} failed: ${cause.message}; and generation ${previous.generation} could not be restored: ${second.message}`,
-      remedy: `${cause.remedy} ${second.remedy} Then deploy again: it converges.`,
+      message: `generation ${failed.generation} failed: ${cause.message}; and ${restoring}${both ? ' for the same reason' : `: ${second.message}`}`,
+      remedy: `${both ? cause.remedy : `${cause.remedy} ${second.remedy}`} Then deploy again: it converges.`,
       exitCode: ExitCode.environment,
       cause,
     });

@@ -32,12 +32,15 @@ export async function testConfiguration(candidate: string, current: string, site
   });
 }
 
-/** nginx names files by the path they had in the namespace: say where they are. Its clock and process id say nothing here. Pure. */
+/** nginx names files by the path they had in the namespace: say where they are. Pure. */
 export function namesCurrent(words: string, candidate: string, current: string): string {
-  return words
-    .split(`${current}/`)
-    .join(`${candidate}/`)
-    .replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d (\[\w+\]) \d+#\d+: /gm, '$1 ');
+  return distinctLines(words.split(`${current}/`).join(`${candidate}/`)).join('\n');
+}
+
+/** nginx's lines without its clock and process id, each once: it says the same for every address and attempt. Pure. */
+export function distinctLines(log: string): string[] {
+  const lines = log.split('\n').map((line) => line.replace(/^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d (\[\w+\]) \d+#\d+: (\*\d+ )?/, '$1 ').trim());
+  return [...new Set(lines)].filter((line) => line !== '');
 }
 
 /** Lets nginx take over the configuration on disk, starting it when it does not run. */
@@ -138,11 +141,8 @@ function logSince(offset: number): string {
     const buffer = Buffer.alloc(length);
     readSync(fd, buffer, 0, length, offset);
     closeSync(fd);
-    const lines = buffer
-      .toString('utf8')
-      .split('\n')
-      .filter((line) => /\[(emerg|alert|crit|error)\]/.test(line));
-    return lines.slice(0, 3).join('; ');
+    const errors = distinctLines(buffer.toString('utf8')).filter((line) => /^\[(emerg|alert|crit|error)\]/.test(line));
+    return errors.slice(0, 3).join('; ');
   } catch {
     return '';
   }

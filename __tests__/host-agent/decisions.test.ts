@@ -5,7 +5,7 @@ import { asMirrorError, reporter, sentence } from '../../host-agent/events';
 import { linkText, planLinks } from '../../host-agent/links';
 import { describeCaller, describeHolder } from '../../host-agent/lock';
 import { compareElements } from '../../host-agent/manifest';
-import { judgeAnswer, namesCurrent } from '../../host-agent/nginx';
+import { distinctLines, judgeAnswer, namesCurrent } from '../../host-agent/nginx';
 import { describeStatus } from '../../host-agent/status';
 import { judgeStorage, mountPoints } from '../../host-agent/storage';
 import { planUnits, type UnitFacts } from '../../host-agent/units';
@@ -156,6 +156,23 @@ test("nginx's words name the file where it is", () => {
   const words = '2026/11/22 02:52:51 [emerg] 4210#4210: unknown directive "x" in /etc/mirror/generations/4/nginx/locations/a.conf:1';
   const said = '[emerg] unknown directive "x" in /etc/mirror/generations/5/nginx/locations/a.conf:1';
   expect(namesCurrent(words, '/etc/mirror/generations/5', '/etc/mirror/generations/4')).toBe(said);
+});
+
+test("nginx's log is said once per fault", () => {
+  const line = (second: number, port: string): string =>
+    `2026/11/22 03:20:0${second} [emerg] 47#47: bind() to ${port} failed (98: Address already in use)`;
+  const log = [
+    line(1, '0.0.0.0:80'),
+    line(1, '[::]:80'),
+    line(2, '0.0.0.0:80'),
+    '2026/11/22 03:20:03 [error] 5#5: *7 open() failed',
+    '',
+  ].join('\n');
+  expect(distinctLines(log)).toEqual([
+    '[emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)',
+    '[emerg] bind() to [::]:80 failed (98: Address already in use)',
+    '[error] open() failed',
+  ]);
 });
 
 test('the holder of the lock is named as far as it is known', () => {
