@@ -8,6 +8,7 @@ const common = {
 
 /** Two projects: `unit` needs nothing but Node (and gpg, rpm where a test says so); `lab` needs root and the lab's hosts. */
 module.exports = {
+  testSequencer: '<rootDir>/__tests__/by-name.js',
   projects: [
     {
       ...common,

@@ -3,6 +3,11 @@ import { NAME, adding, asItIs, dnf, fetchPath, generation, lab, labEnvironment, 
 
 jest.setTimeout(300_000);
 
+beforeAll(async () => {
+  lab('up');
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
 const ACME = `const acme = new Customer(server, 'acme', { access: Access.networks(['127.0.0.1']), keys: [key('RPM-GPG-KEY-Docker')] });
 new MosCodename(acme, 'mos9.0-centos7', { release: '9.0', distribution: Distribution.CENTOS, version: '7', architectures: ['x86_64', 'aarch64'] });
 `;

@@ -22,6 +22,7 @@ const NEW_CUSTOMER = `new Customer(server, 'faulty', { access: Access.public() }
 const noTrace = /\n\s+at .*:\d+:\d+/;
 
 beforeAll(async () => {
+  lab('up');
   await withDeployment(asItIs, (deployment) => deployment.deploy());
 });
 

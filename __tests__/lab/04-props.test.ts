@@ -3,6 +3,11 @@ import { NAME, adding, asItIs, fetchPath, lab, labEnvironment, must, onMirror, r
 
 jest.setTimeout(300_000);
 
+beforeAll(async () => {
+  lab('up');
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
 const environment = labEnvironment;
 const hostKey = (): string => environment()['MIRROR_HOST_KEY'] as string;
 
