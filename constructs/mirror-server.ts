@@ -186,6 +186,14 @@ export class MirrorServer extends Construct {
     (this.activation.dependsOn ??= []).push(`${resource.terraformResourceType}.${resource.friendlyUniqueId}`);
   }
 
+  /**
+   * Whether an element was declared already.
+   * @internal
+   */
+  declares(elementId: string): boolean {
+    return this.elements.has(elementId);
+  }
+
   /** Everything declared below this server, in a fixed order. */
   private desiredState(): DesiredState {
     const site = this.site ?? { serverName: 'undeclared', port: 80 };

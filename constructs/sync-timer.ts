@@ -1,10 +1,14 @@
 import { Construct } from 'constructs';
 import { spreadCalendar } from '../desired-state/schedule';
 import { syncTimer } from '../desired-state/render/systemd';
+import { id as validId } from '../desired-state/validate';
+import { MirrorServer } from './mirror-server';
+import { check, invalid } from './private/check';
 import { declare } from './private/declare';
 import type { SyncSchedule } from './sync-schedule';
 
 export interface SyncTimerProps {
+  /** Id of an RpmRepository that is declared before. */
   readonly repositoryId: string;
   /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the repository's id */
   readonly schedule?: SyncSchedule;
@@ -14,6 +18,13 @@ export interface SyncTimerProps {
 export class SyncTimer extends Construct {
   constructor(scope: Construct, id: string, props: SyncTimerProps) {
     super(scope, id);
+    check(this, 'repositoryId', props.repositoryId, validId);
+    if (!MirrorServer.of(this).declares(`repository/${props.repositoryId}`)) {
+      throw invalid(this, 'repositoryId', JSON.stringify(props.repositoryId), {
+        allowed: 'the id of a repository that is declared before',
+        fix: 'Declare the RpmRepository first; it brings its timer by itself.',
+      });
+    }
     const timer = syncTimer(props.repositoryId, props.schedule?.onCalendar ?? spreadCalendar(props.repositoryId));
     declare(
       this,

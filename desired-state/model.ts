@@ -13,7 +13,7 @@ export const SCHEMA_VERSION = 1;
 export const ServerPaths = {
   /** `generations/<n>/` and the symlink `current`. Owned by root. */
   configuration: '/etc/mirror',
-  /** Journals, per-repository state, status, signing key ring. Owned by `mirror`, but for `host/`. */
+  /** Journals, per-repository state, status, signing key ring. Root's, with group `mirror` and the sticky bit; `host/` is root's alone. */
   state: '/var/lib/mirror',
   /** `<digest>/mirror-host.cjs` and `<digest>/mirrorctl.cjs`. Owned by root. */
   programs: '/usr/local/lib/mirror',

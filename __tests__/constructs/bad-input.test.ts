@@ -19,6 +19,7 @@ import {
   RpmRepository,
   Secret,
   SyncSchedule,
+  SyncTimer,
   Trust,
   type View,
 } from '../../constructs';
@@ -253,6 +254,17 @@ describe('schedules', () => {
   });
   test.each(['Monday', 'mon', '', 1])('day %p', (day) => {
     refuses(() => SyncSchedule.weekly({ day: day as 'Mon', hour: 1 }), 'SyncSchedule.weekly: day');
+  });
+});
+
+describe('timers', () => {
+  test.each([...HOSTILE, 'not-declared'])('of repository %j', (repositoryId) => {
+    refuses(() => new SyncTimer(mirror().server, 't', { repositoryId }), 'mirror/server/t: repositoryId');
+  });
+  test('a second one', () => {
+    const { server } = mirror();
+    repository(server, 'r');
+    refuses(() => new SyncTimer(server, 't', { repositoryId: 'r' }), 'declared at mirror/server/r/Timer already');
   });
 });
 
