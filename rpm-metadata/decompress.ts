@@ -8,8 +8,8 @@ import { metadataRefused } from './errors';
 
 export type Compression = 'none' | 'gzip' | 'xz' | 'bzip2' | 'zstd';
 
-/** Without a declared size, more than this is a bomb (Fedora's largest primary has 0.3 GB). */
-export const MAX_OPEN_BYTES = 2 * 1024 * 1024 * 1024;
+/** More is a bomb, whatever is declared: Fedora's largest primary has 0.3 GB, and reading this much takes half a minute. */
+export const MAX_OPEN_BYTES = 1024 * 1024 * 1024;
 
 /** By the first bytes, since names lie. */
 export function compressionOf(head: Uint8Array): Compression {
@@ -43,7 +43,7 @@ export async function* decompressed(path: string, what: string, maxBytes: number
       throw metadataRefused(
         'METADATA_BOMB',
         what,
-        `decompresses to more than ${limit} bytes${maxBytes === undefined ? '' : ', the size that repomd.xml declares'}`,
+        `decompresses to more than ${limit} bytes${limit === maxBytes ? ', the size that repomd.xml declares' : ''}`,
       );
     }
     yield chunk;

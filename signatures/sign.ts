@@ -33,9 +33,11 @@ export class Signer {
     if (fingerprint === undefined || !/^sec:/m.test(shown.stdout)) throw keyError(`${keyFile} holds no OpenPGP secret key`);
     if (others.length > 0) throw keyError(`${keyFile} holds ${others.length + 1} keys; the mirror signs with one`);
     const imported = await run('gpg', [...base, '--import'], { input: secret });
-    if (imported.code !== 0) throw keyError(`gpg cannot import ${keyFile}: ${imported.stderr.trim()}`);
     const exported = await run('gpg', [...base, '--armor', '--export', `0x${fingerprint}`]);
-    return new Signer(home, { fingerprint, publicKey: exported.stdout });
+    const signer = new Signer(home, { fingerprint, publicKey: exported.stdout });
+    if (imported.code === 0 && exported.stdout !== '') return signer;
+    await signer.close();
+    throw keyError(`gpg cannot import ${keyFile}: ${imported.stderr.trim()}`);
   }
 
   /** A detached armoured signature. */

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -163,38 +163,6 @@ test('without hosted components no key is needed', async () => {
     code: 0,
     stdout: expect.stringContaining('0 created'),
   });
-});
-
-test('killed at each call that changes a file: a component is absent or whole, and the next run makes it', async () => {
-  const secret = join(work, `${own.name}.secret`);
-  let points = 0;
-  for (const call of ['rename', 'link', 'symlink']) {
-    for (let when = 1; ; when++) {
-      const id = `acme/mos7.${points}-centos6-${call}`;
-      codename(id, { components: ['os'] });
-      const inject = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${when}`];
-      const child = spawn('strace', [...inject, process.execPath, ...mirror.argv('prepare', '--signing-key', secret)], {
-        env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
-        stdio: 'ignore',
-      });
-      const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-      if (mirror.currentTarget(`${id}/os`) !== undefined) {
-        const tree = mirror.published(`${id}/os`);
-        expect(readdirSync(tree)).toEqual(['RPM-GPG-KEY-mos7.0', 'Source', 'x86_64']);
-        expect(readdirSync(join(tree, 'x86_64/repodata'))).toHaveLength(5);
-      }
-      if (code === 0) break;
-      points++;
-    }
-  }
-  console.info(`survived SIGKILL at ${points} points`);
-  expect(points).toBeGreaterThan(10);
-  codename('acme/mos7.0-centos6');
-  await prepare();
-  expectSignedBy(own, 'x86_64');
-  const states = (await mirror.run('status', '--json')).stdout;
-  expect(states).not.toContain('"missing"');
-  expect(readdirSync(join(mirror.root, 'store/.incoming'))).toEqual([]);
 });
 
 const shape = { id: 'x', trees: ['x86_64', 'Source'], keyFile: 'K', keyText: 'k' };
