@@ -25,29 +25,31 @@ const groups = {
   },
 };
 
-const only = process.argv[2] === '--only' ? process.argv[3].split(',') : Object.keys(groups);
-await Promise.all(
-  only.flatMap((group) =>
-    Object.entries(groups[group]).map(async ([output, entry]) => {
-      if (!existsSync(join(root, entry))) throw new Error(`${entry} is missing: the checkout is incomplete`);
-      const outfile = join(root, 'dist', output);
-      await build({
-        absWorkingDir: root,
-        entryPoints: [entry],
-        outfile,
-        bundle: true,
-        platform: 'node',
-        target: 'node18',
-        format: 'cjs',
-        legalComments: 'none',
-        logLevel: 'warning',
-        minifySyntax: true,
-        minifyWhitespace: group === 'programs',
-        sourcemap: group === 'main' ? 'linked' : false,
-        banner: group === 'main' ? {} : { js: '#!/usr/bin/env node' },
-        ...(group === 'main' ? { packages: 'external' } : { external: ['cpu-features', '*.node'] }),
-      });
-      if (group !== 'main') chmodSync(outfile, 0o755);
-    }),
-  ),
-);
+/** @param {string[]} [only] names of groups */
+export async function bundle(only = Object.keys(groups)) {
+  await Promise.all(only.flatMap((group) => Object.entries(groups[group]).map(([output, entry]) => one(group, output, entry))));
+}
+
+async function one(group, output, entry) {
+  if (!existsSync(join(root, entry))) throw new Error(`${entry} is missing: the checkout is incomplete`);
+  const outfile = join(root, 'dist', output);
+  await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node18',
+    format: 'cjs',
+    legalComments: 'none',
+    logLevel: 'warning',
+    minifySyntax: true,
+    minifyWhitespace: group === 'programs',
+    sourcemap: group === 'main' ? 'linked' : false,
+    banner: group === 'main' ? {} : { js: '#!/usr/bin/env node' },
+    ...(group === 'main' ? { packages: 'external' } : { external: ['cpu-features', '*.node'] }),
+  });
+  if (group !== 'main') chmodSync(outfile, 0o755);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle(process.argv[2] === '--only' ? process.argv[3].split(',') : undefined);

@@ -15,7 +15,7 @@ interface Options {
 }
 
 function run(options: Options): void {
-  const output = command(process.execPath, [join('dist', 'main.js')], 'synthesis', 'Repair what the error names in main.ts.');
+  const output = command(process.execPath, [join('scripts', 'synth.mjs')], 'synthesis', 'Nothing was planned.');
   if (output.trim() !== '') process.stderr.write(output);
   const manifest = JSON.parse(readFileSync(join('cdktf.out', 'manifest.json'), 'utf8')) as {
     stacks: Record<string, { workingDirectory: string }>;

@@ -1,0 +1,70 @@
+/** A mistake in main.ts, as an operator sees it: the line, the value, what is allowed; no stack. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+jest.setTimeout(60_000);
+
+let copy: string;
+beforeAll(() => {
+  copy = mkdtempSync(join(tmpdir(), 'mirror-main-'));
+  for (const folder of [
+    'constructs',
+    'desired-state',
+    'starlingx',
+    'host-agent',
+    'content',
+    'transport',
+    'scripts',
+    'downloads',
+    'rpm-metadata',
+    'signatures',
+    'lab',
+    'keys',
+    'package.json',
+    'tsconfig.json',
+  ]) {
+    cpSync(folder, join(copy, folder), { recursive: true });
+  }
+  symlinkSync(join(process.cwd(), 'node_modules'), join(copy, 'node_modules'));
+});
+afterAll(() => {
+  rmSync(copy, { recursive: true });
+});
+
+function synth(edit: (main: string) => string): { status: number | null; text: string } {
+  writeFileSync(join(copy, 'main.ts'), edit(readFileSync('main.ts', 'utf8')));
+  const result = spawnSync(process.execPath, ['scripts/synth.mjs'], { cwd: copy, encoding: 'utf8' });
+  return { status: result.status, text: `${result.stdout}${result.stderr}` };
+}
+
+test('nothing is said when all is well', () => {
+  expect(synth((main) => main)).toEqual({ status: 0, text: '' });
+});
+
+test.each<[string, (main: string) => string, RegExp]>([
+  [
+    'a bad hour',
+    (main) => main.replace('hour: 3 }', 'hour: 25 }'),
+    /^main\.ts:\d+:\d+: SyncSchedule\.daily: hour 25: an hour is a whole number from 0 to 23 \(UTC\)/,
+  ],
+  ['no vhost', (main) => main.replace(/new NginxVhost.*\n/, ''), /the NginxVhost is declared before what it serves/],
+  [
+    'a missing key file',
+    (main) => main.replace("key('RPM-GPG-KEY-Docker')", "key('RPM-GPG-KEY-Dokcer')"),
+    /main\.ts:\d+:\d+: PublicKey\.fromFile: path "keys\/RPM-GPG-KEY-Dokcer"/,
+  ],
+  ['a port from the environment that is no number', (main) => main.replace("'22'", "'ssh'"), /main\.ts:\d+:\d+: mirror\/server: port NaN/],
+])('%s', (_name, edit, said) => {
+  const { status, text } = synth(edit);
+  expect(text).toMatch(said);
+  expect(text).not.toMatch(/\n\s+at /);
+  expect(status).toBe(3);
+});
+
+test('a typing mistake is shown by its line', () => {
+  const { status, text } = synth((main) => main.replace('new App()', 'new App('));
+  expect(text).toMatch(/main\.ts:\d+:\d+/);
+  expect(status).toBe(3);
+});
