@@ -1,6 +1,6 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { ExitCode, MirrorError } from '../desired-state/errors';
+import { ExitCode, faultCode, MirrorError } from '../desired-state/errors';
 import { run } from '../signatures/run';
 
 /** Replaces a file as a whole: temporary file, flush, rename, flush of the directory. No reader sees half of it, nor does a crash leave half. */
@@ -82,7 +82,8 @@ const MACHINE_FAULTS: Readonly<Record<string, { code: string; what: string; reme
 
 /** An error of the file system as one that a user can act on; every other value comes back as it is. */
 export function machineFault(error: unknown): unknown {
-  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  const { path, syscall } = error as NodeJS.ErrnoException;
+  const code = faultCode(error as NodeJS.ErrnoException);
   if (error instanceof MirrorError || code === undefined || !Object.hasOwn(MACHINE_FAULTS, code)) return error;
   const fault = MACHINE_FAULTS[code] as (typeof MACHINE_FAULTS)[string];
   const where = path ?? (syscall === undefined ? 'the file system' : syscall);

@@ -44,3 +44,11 @@ export class MirrorError extends Error {
     return `${this.message}\n  ${this.remedy}`;
   }
 }
+
+/**
+ * The code of a file system's error. Node hides why a recursive mkdir failed when there is no space: it reports the ENOENT of its own look at
+ * the directory that it could not make (v18 to v20, `MKDirp`). A recursive mkdir has no other cause for ENOENT.
+ */
+export function faultCode(error: { readonly code?: string | undefined; readonly syscall?: string | undefined }): string | undefined {
+  return error.code === 'ENOENT' && error.syscall === 'mkdir' ? 'ENOSPC' : error.code;
+}

@@ -1,4 +1,4 @@
-import { MirrorError, ExitCode } from '../desired-state/errors';
+import { MirrorError, ExitCode, faultCode } from '../desired-state/errors';
 import type { ActivationResult, HostEvent, ObservationResult } from '../desired-state/model';
 
 /** Where a command reports to. */
@@ -56,7 +56,8 @@ const machineFaults: Readonly<Record<string, string>> = {
 export function asMirrorError(thrown: unknown): MirrorError {
   if (thrown instanceof MirrorError) return thrown;
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-  const { code, path } = error as NodeJS.ErrnoException;
+  const { path } = error as NodeJS.ErrnoException;
+  const code = faultCode(error);
   const remedy = code === undefined ? undefined : machineFaults[code];
   if (code !== undefined && remedy !== undefined) {
     return new MirrorError({

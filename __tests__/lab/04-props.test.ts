@@ -18,10 +18,11 @@ echo 'deploy ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deploy; printf 'Port 22\\
   const jump = (main: string): string =>
     main.replace('signingKey: Secret', `jumpHost: { address: '${address}', user: 'root', hostKey: '${hostKey()}' },\n  signingKey: Secret`);
   await withDeployment(
-    (main) => adding(`new Customer(server, 'viasudo', { access: Access.public() });`)(jump(main)),
+    (main) =>
+      adding(`new MosCodename(server, 'viasudo', { release: '9.0', distribution: Distribution.CENTOS, version: '7' });`)(jump(main)),
     async (deployment) => {
       expect(deployment.deploy()).toMatch(/generation \d+ activated/);
-      expect((await fetchPath('/viasudo/')).status).not.toBe(404);
+      expect((await fetchPath('/mos-repos/centos/mos9.0-centos7/os/x86_64/repodata/repomd.xml')).status).toBe(200);
       expect(deployment.plan().sentences).toEqual([]);
     },
     { MIRROR_USER: 'deploy', MIRROR_PORT: '2222', MIRROR_ADDRESS: '127.0.0.1' },
@@ -62,7 +63,29 @@ test('another port, without IPv6', async () => {
   await withDeployment(asItIs, (deployment) => deployment.deploy());
 });
 
-test('storage that is no mount of its own, elsewhere', async () => {
+test('storage elsewhere: refused for a server that has content', async () => {
+  await withDeployment(
+    (main) => main.replace('signingKey: Secret', "storageRoot: '/srv/third',\n  storageOnOwnMount: false,\n  signingKey: Secret"),
+    (deployment) => {
+      const result = deployment.apply();
+      expect(result.status).not.toBe(0);
+      expect(result.text).toMatch(/the storage root is declared as \/srv\/third, but the mirror's content was set up at \/srv\/mirror/);
+    },
+  );
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('storage elsewhere on a new server: a mount of its own is required unless it is declared otherwise', async () => {
+  lab('reset', 'mirror');
+  await withDeployment(
+    (main) => main.replace('signingKey: Secret', "storageRoot: '/srv/elsewhere',\n  signingKey: Secret"),
+    (deployment) => {
+      const result = deployment.apply();
+      expect(result.status).not.toBe(0);
+      expect(result.text).toMatch(/\/srv\/elsewhere.*mount/s);
+      expect(onMirror('ls -A /srv/elsewhere 2>/dev/null || true').trim()).toBe('');
+    },
+  );
   await withDeployment(
     (main) => main.replace('signingKey: Secret', "storageRoot: '/srv/elsewhere',\n  storageOnOwnMount: false,\n  signingKey: Secret"),
     async (deployment) => {
@@ -73,17 +96,10 @@ test('storage that is no mount of its own, elsewhere', async () => {
       );
       onMirror('systemctl start mirror-sync@ceph-nautilus-noarch.service');
       expect(onMirror('systemctl show -p RequiresMountsFor mirror-sync@x.service')).toContain('/srv/elsewhere');
+      expect(deployment.plan().sentences).toEqual([]);
     },
   );
-  await withDeployment(
-    (main) => main.replace('signingKey: Secret', "storageRoot: '/srv/third',\n  signingKey: Secret"),
-    (deployment) => {
-      onMirror('mkdir -p /srv/third');
-      const result = deployment.apply();
-      expect(result.status).not.toBe(0);
-      expect(result.text).toMatch(/\/srv\/third.*mount/s);
-    },
-  );
+  lab('reset', 'mirror');
   await withDeployment(asItIs, (deployment) => deployment.deploy());
 });
 

@@ -4,6 +4,7 @@
  * All files use one lab instance, one after the other, in the order of their names; each leaves the server as the real main.ts declares it.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -193,27 +194,38 @@ export function request(address: string, port: number, path: string): Promise<An
   });
 }
 
-/** Asks for a path again and again until stopped; `stop` returns every answer that was not 200. */
+/** Runs in a process of its own, since `run` blocks this one. */
+const POLLER = `
+  const { get } = require('node:http');
+  const [address, path, host] = process.argv.slice(1);
+  let running = true, requests = 0;
+  const bad = [];
+  const once = () => new Promise((resolve) => {
+    const request = get({ host: address, path, agent: false, headers: { host, connection: 'close' }, timeout: 5000 }, (response) => {
+      response.resume();
+      response.on('end', () => { if (response.statusCode !== 200) bad.push(String(response.statusCode)); resolve(); });
+    });
+    request.on('timeout', () => request.destroy(new Error('timeout')));
+    request.on('error', (error) => { bad.push(error.message); resolve(); });
+  });
+  process.on('SIGTERM', () => { running = false; });
+  (async () => {
+    while (running) { requests++; await once(); await new Promise((r) => setTimeout(r, 10)); }
+    process.stdout.write(JSON.stringify({ requests, bad }));
+  })();`;
+
+/** Asks for a path again and again, over new connections, until stopped; `stop` returns every answer that was not 200. */
 export function poll(path: string): { stop(): Promise<{ requests: number; bad: string[] }> } {
-  const address = labEnvironment()['MIRROR_ADDRESS'] as string;
-  let running = true;
-  let requests = 0;
-  const bad: string[] = [];
-  const finished = (async () => {
-    while (running) {
-      requests++;
-      await request(address, 80, path).then(
-        (answer) => answer.status === 200 || bad.push(`${answer.status}`),
-        (error: Error) => bad.push(error.message),
-      );
-      await new Promise((r) => setTimeout(r, 10));
-    }
-  })();
+  const child = spawn(process.execPath, ['-e', POLLER, labEnvironment()['MIRROR_ADDRESS'] as string, path, NAME], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
   return {
     stop: async () => {
-      running = false;
-      await finished;
-      return { requests, bad };
+      child.kill('SIGTERM');
+      await once(child, 'close');
+      return JSON.parse(said) as { requests: number; bad: string[] };
     },
   };
 }
