@@ -57,7 +57,7 @@ export function asMirrorError(thrown: unknown): MirrorError {
   if (thrown instanceof MirrorError) return thrown;
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const { path } = error as NodeJS.ErrnoException;
-  const code = faultCode(error);
+  const code = faultCode(error as NodeJS.ErrnoException);
   const remedy = code === undefined ? undefined : machineFaults[code];
   if (code !== undefined && remedy !== undefined) {
     return new MirrorError({
