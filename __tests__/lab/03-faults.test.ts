@@ -154,7 +154,9 @@ test('a full disk under the content: the sync fails and says so, what is publish
   onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
   const before = state();
   lab('upstream', 'update', 'https://vault.centos.org/7.9.2009/extras/x86_64/', 'centos-release-scl', '77');
-  onMirror('dd if=/dev/zero of=/srv/mirror/filler bs=1M 2>/dev/null; chown mirror /srv/mirror/filler; true');
+  onMirror(
+    'fallocate -l $(df --output=avail -B1 /srv/mirror | tail -n 1) /srv/mirror/filler; dd if=/dev/zero of=/srv/mirror/filler2 bs=64k 2>/dev/null; true',
+  );
   try {
     const result = tryOnMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
     expect(result.status).not.toBe(0);
@@ -162,7 +164,7 @@ test('a full disk under the content: the sync fails and says so, what is publish
     expect(result.text).not.toMatch(noTrace);
     expect(state()).toBe(before);
   } finally {
-    onMirror('rm -f /srv/mirror/filler');
+    onMirror('rm -f /srv/mirror/filler /srv/mirror/filler2');
     lab('upstream', 'restore');
   }
   onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
@@ -273,7 +275,8 @@ describe('SSH', () => {
 
 test('no secret in the synthesized files, the plan, the state, or what anybody can read on the server', async () => {
   const env = labEnvironment();
-  const secret = (must('cat', [env['MIRROR_SIGNING_KEY_FILE'] as string]).split('\n')[5] ?? '').trim();
+  // A line from the middle of the file: its beginning is the public half.
+  const secret = (must('cat', [env['MIRROR_SIGNING_KEY_FILE'] as string]).split('\n')[16] ?? '').trim();
   expect(secret.length).toBeGreaterThan(40);
   await withDeployment(asItIs, (deployment) => {
     deployment.plan();
