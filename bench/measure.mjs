@@ -1,6 +1,6 @@
 // Repeats, medians, results.
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -46,9 +46,12 @@ async function busyShare() {
   return 1 - (delta[3] + delta[4]) / delta.reduce((a, b) => a + b);
 }
 
-/** Waits until nobody else works on this machine, for at most 20 s. False: it never became quiet, and what is measured next is too long. */
+/** Seconds to wait for a quiet machine before a measurement; `--no-wait` makes it one look. */
+export const patience = { seconds: 20 };
+
+/** Waits until nobody else works on this machine. False: it never became quiet, and what is measured next is too long. */
 async function quiet() {
-  for (let i = 0; i < 20; i++) if ((await busyShare()) < 0.2) return true;
+  for (let i = 0; i < patience.seconds; i++) if ((await busyShare()) < 0.2) return true;
   return false;
 }
 
@@ -71,12 +74,14 @@ export async function measured(name, { runs = 3, budget = 60, before = async () 
   return { value, runs: times, disturbed };
 }
 
-/** What a benchmark found: rows of { case, ours, peer, peerName, ratio, unit, runs }, and what may be aimed at. */
+/**
+ * What a benchmark found: rows of { case, ours, peer, peerName, ratio, unit, runs }, and what may be aimed at. A row replaces the one that
+ * an earlier run left for the same case and peer; ours and the peer's are always of one run.
+ */
 export class Results {
-  rows = [];
-
   constructor(name) {
-    this.name = name;
+    this.file = join(root, 'bench', 'results', `${name}.json`);
+    this.rows = existsSync(this.file) ? JSON.parse(readFileSync(this.file, 'utf8')) : [];
   }
 
   /** `aim`: what the issue asks for, and whether it is met, as `{ text, met(row) }`. */
@@ -94,11 +99,10 @@ export class Results {
       ...(aim ? { aim: aim.text } : {}),
     };
     if (aim) row.met = aim.met(row);
-    this.rows.push(row);
-    // After every row, so that a run that is cut off leaves what it found.
-    const file = join(root, 'bench', 'results', `${this.name}.json`);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `${JSON.stringify(this.rows, null, 2)}\n`);
+    row.measured = new Date().toISOString().slice(0, 10);
+    this.rows = [...this.rows.filter((r) => r.case !== row.case || r.peerName !== row.peerName), row];
+    mkdirSync(dirname(this.file), { recursive: true });
+    writeFileSync(this.file, `${JSON.stringify(this.rows, null, 2)}\n`);
   }
 }
 

@@ -1,21 +1,27 @@
-// npm run bench -- NAME [--sizes 50,200] [--keep]
+// npm run bench -- NAME [--sizes 50,200] [--without role,mitogen] [--keep]
 //
-//   deploy   deploys beside Ansible; root, and about half an hour, most of which is Ansible's
+//   deploy   deploys beside Ansible; as root, on a machine with nothing else to do; half an hour, most of which is Ansible's.
+//            --without leaves out peers (floor, floor-with-reload, synchronize, mitogen, role); --keep leaves the lab up;
+//            --no-wait measures although others use the machine, which the table then says
 //   table    writes the table of docs/benchmarks.md from bench/results/*.json
 import { deploy } from './deploy.mjs';
+import { patience } from './measure.mjs';
 import { table } from './table.mjs';
 
 const [name, ...options] = process.argv.slice(2);
-const sizes = options.includes('--sizes') ? options[options.indexOf('--sizes') + 1].split(',').map(Number) : undefined;
+const list = (option) => (options.includes(option) ? (options[options.indexOf(option) + 1] ?? '').split(',') : undefined);
 const benchmarks = {
   deploy: async () => {
-    await deploy({ ...(sizes ? { sizes } : {}), keep: options.includes('--keep') });
+    if (options.includes('--no-wait')) patience.seconds = 1;
+    await deploy({ sizes: list('--sizes')?.map(Number), without: list('--without'), keep: options.includes('--keep') });
     table();
   },
   table: async () => table(),
 };
 if (!(name in benchmarks)) {
-  process.stderr.write(`usage: npm run bench -- ${Object.keys(benchmarks).join('|')} [--sizes 50,200] [--keep]\n`);
+  process.stderr.write(
+    `usage: npm run bench -- ${Object.keys(benchmarks).join('|')} [--sizes 50,200] [--without PEERS] [--keep] [--no-wait]\n`,
+  );
   process.exit(2);
 }
 try {
