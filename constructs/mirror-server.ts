@@ -7,7 +7,7 @@ import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { host, hostKey, pathsOverlap, port, storageRoot, user } from '../desired-state/validate';
+import { host, hostKey, port, storageRoot, user } from '../desired-state/validate';
 import { check, invalid } from './private/check';
 import { declare } from './private/declare';
 import { deploymentFiles } from './private/deployment';
@@ -73,7 +73,11 @@ export class MirrorServer extends Construct {
   private readonly ownMount: boolean;
   private readonly target: Target;
   private readonly elements = new Map<string, { element: Element; declaredAt: string }>();
+  private readonly files = new Map<string, { text: string; declaredAt: string }>();
+  /** Public path → construct that claimed it. */
   private readonly publicPaths = new Map<string, string>();
+  /** Directory above claimed paths → one of them. */
+  private readonly pathsBelow = new Map<string, string>();
   private readonly activation: Resource;
   private site: Site | undefined;
 
@@ -150,16 +154,19 @@ export class MirrorServer extends Construct {
    * @internal
    */
   claimPath(scope: IConstruct, path: string): void {
-    for (const [other, owner] of this.publicPaths) {
-      if (pathsOverlap(path, other)) {
-        const relation = path === other ? 'is the same as' : path.startsWith(`${other}/`) ? 'lies under' : 'lies above';
-        throw invalid(scope, 'public path', JSON.stringify(`/${path}`), {
-          allowed: `it ${relation} "/${other}" of ${owner}`,
-          fix: 'Give every repository and customer a path of its own.',
-        });
-      }
+    const parts = path.split('/');
+    const ancestors = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
+    const over = ancestors.find((ancestor) => this.publicPaths.has(ancestor));
+    const other = over ?? this.pathsBelow.get(path);
+    if (other !== undefined) {
+      const relation = path === other ? 'is the same as' : over === undefined ? 'lies above' : 'lies under';
+      throw invalid(scope, 'public path', JSON.stringify(`/${path}`), {
+        allowed: `it ${relation} "/${other}" of ${this.publicPaths.get(other)}`,
+        fix: 'Give every repository and customer a path of its own.',
+      });
     }
     this.publicPaths.set(path, scope.node.path);
+    for (const ancestor of ancestors) this.pathsBelow.set(ancestor, path);
   }
 
   /** @internal */
@@ -172,15 +179,14 @@ export class MirrorServer extends Construct {
       });
     }
     for (const [file, text] of Object.entries(element.files)) {
-      for (const other of this.elements.values()) {
-        const existing = other.element.files[file];
-        if (existing !== undefined && existing !== text) {
-          throw invalid(scope, 'key', JSON.stringify(file), {
-            allowed: `${other.declaredAt} declares another content for this file`,
-            fix: 'Rename one of the two key files.',
-          });
-        }
+      const other = this.files.get(file);
+      if (other !== undefined && other.text !== text) {
+        throw invalid(scope, 'key', JSON.stringify(file), {
+          allowed: `${other.declaredAt} declares another content for this file`,
+          fix: 'Rename one of the two key files.',
+        });
       }
+      this.files.set(file, { text, declaredAt: scope.node.path });
     }
     this.elements.set(element.id, { element, declaredAt: scope.node.path });
     (this.activation.dependsOn ??= []).push(`${resource.terraformResourceType}.${resource.friendlyUniqueId}`);

@@ -218,8 +218,3 @@ export function isIPv6(value: string): boolean {
     return false;
   }
 }
-
-/** True when the two public paths are the same, or one lies under the other, by whole segments. */
-export function pathsOverlap(a: string, b: string): boolean {
-  return a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`);
-}

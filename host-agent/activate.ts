@@ -1,7 +1,7 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import type { ActivationRequest, ActivationResult } from '../desired-state/model';
+import type { ActivationRequest, ActivationResult, DesiredState } from '../desired-state/model';
 import { bootstrap, type ContentUser } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
 import { linkTarget, readIfPresent, writeDurably } from './files';
@@ -61,7 +61,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, rep
   const directory = await writeGeneration(paths, manifest, content, request.secrets, user);
   try {
     await validate(paths, manifest, previous);
-    await prepare(paths, request, directory, user, report);
+    if (!hostedContentIsThere(desired, manifest, previous)) await prepare(paths, request, directory, user, report);
     // From here on it is finished or taken back, whoever listens. Up to here, an operator who gave up has given up.
     if (!(await report.stillHeard(`switching to generation ${number}`))) throw callerGone();
   } catch (error) {
@@ -170,6 +170,25 @@ async function verifyUnits(files: readonly string[]): Promise<void> {
     remedy: 'Correct the schedule or the unit that the construct renders. Nothing was changed.',
     exitCode: ExitCode.invalid,
   });
+}
+
+/**
+ * True when nothing that hosted content is made from changed since the last generation, and all of it is there: then there is nothing to
+ * prepare, and a deploy saves the start of another program (0.3 s).
+ */
+function hostedContentIsThere(desired: DesiredState, manifest: Manifest, previous: Manifest): boolean {
+  const hosted = (elements: Readonly<Record<string, string>>): string =>
+    Object.keys(elements)
+      .filter((id) => /^(codename|customer)\//.test(id))
+      .sort()
+      .map((id) => `${id} ${elements[id]}`)
+      .join('\n');
+  if (previous.programs !== manifest.programs || hosted(previous.elements) !== hosted(manifest.elements)) return false;
+  if (Object.entries(manifest.secrets).some(([name, digest]) => previous.secrets[name] !== digest)) return false;
+  return desired.elements
+    .filter((element) => element.id.startsWith('codename/'))
+    .flatMap((element) => Object.values(element.links))
+    .every((target) => existsSync(join(desired.storage.root, target)));
 }
 
 /** Lets mirrorctl prepare content, as the content user, before anything points to it: empty hosted repositories, for instance. */

@@ -61,11 +61,14 @@ test('a customer that leaves is unpublished at once; its content stays', async (
 
 test('one schedule', async () => {
   const later = (main: string): string => main.replace('SyncSchedule.daily({ hour: 3 })', 'SyncSchedule.daily({ hour: 4, minute: 30 })');
-  await withDeployment(later, (deployment) => {
+  await withDeployment(later, async (deployment) => {
     const plan = deployment.plan();
     expect(plan.elements).toEqual({ 'timer/epel-7': 'delete,create', activation: 'delete,create' });
     expect(plan.sentences).toEqual(['changes the schedule of epel-7 from daily at 03:00 UTC to daily at 04:30 UTC']);
+    // A hosted component that was lost is made again by whatever deploy comes next.
+    onMirror('rm /srv/mirror/repositories/mos/mos7.0-centos6/cr/current');
     deployment.deploy();
+    expect((await fetchPath('/mos-repos/centos/mos7.0-centos6/cr/x86_64/repodata/repomd.xml')).status).toBe(200);
     expect(onMirror('systemctl show -p TimersCalendar mirror-sync@epel-7.timer')).toContain('04:30:00');
     expect(onMirror('systemctl is-active mirror-sync@epel-7.timer').trim()).toBe('active');
   });
