@@ -45,6 +45,7 @@ export class Host {
 
   /** What the peers need and we do not: Python and rsync; and nginx, so that no contender installs packages while measured. */
   async prepare() {
+    await run('bash', ['-c', '. scripts/lib/prerequisites.sh && mirror_debian_packages rsync']);
     await this.ssh(
       'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3 rsync nginx-light',
     );
