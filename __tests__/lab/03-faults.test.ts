@@ -185,10 +185,11 @@ test('the operator is killed half way, at ten moments: the site answers, and the
     await withDeployment(moment % 2 === 0 ? adding(NEW_CUSTOMER) : asItIs, async (deployment) => {
       const site = poll(SITE);
       const apply = deployment.startApply();
+      const ended = once(apply, 'exit'); // it may end before the kill
       await new Promise((r) => setTimeout(r, 300 + moment * 150));
       run('pkill', ['-KILL', '-P', String(apply.pid)]);
       apply.kill('SIGKILL');
-      await once(apply, 'exit');
+      await ended;
       run('pkill', ['-KILL', '-f', `${deployment.stack}`]);
       const { bad } = await site.stop();
       expect(bad).toEqual([]);
