@@ -1,9 +1,10 @@
 // This project: the whole `npx cdktf deploy`, Terraform alone, and the one SSH session alone.
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run } from './measure.mjs';
 
 const work = join(root, 'cdktf.out', 'bench');
+mkdirSync(work, { recursive: true });
 
 export class Cdktf {
   constructor(app, host) {

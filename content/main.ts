@@ -38,15 +38,14 @@ Examples:
   mirrorctl status epel-7 --json   one repository, for programs`;
 
 const PREPARE_EXAMPLES = `
-Examples:
-  mirrorctl prepare                                  a deploy does this
-  mirrorctl prepare --signing-key /run/signing-key   with the key from another file`;
+Example: a deploy does this. By hand, as root:
+  runuser -u mirror -- mirrorctl prepare < /etc/mirror/secrets/signing-key`;
 
 export function program(): Command {
   const root = new Command('mirrorctl')
     .description('Content of the package mirror: copies upstream repositories, keeps hosted ones.')
     .addOption(new Option('--configuration <directory>', 'the generation to read').default(`${ServerPaths.configuration}/current`))
-    .addOption(new Option('--state <directory>', 'state, locks, key ring').default(ServerPaths.state))
+    .addOption(new Option('--state <directory>', 'state and locks').default(ServerPaths.state))
     .addHelpText('after', EXIT_CODES)
     .showHelpAfterError('(mirrorctl --help shows what there is)')
     .exitOverride();
@@ -98,9 +97,7 @@ export function program(): Command {
   root
     .command('prepare')
     .description('make every declared hosted component exist, empty and signed; packages are never touched')
-    .addOption(
-      new Option('--signing-key <file>', "the mirror's secret OpenPGP key").default(`${ServerPaths.configuration}/secrets/signing-key`),
-    )
+    .addOption(new Option('--signing-key <file>', "the mirror's secret OpenPGP key; - is standard input").default('-'))
     .option('--json', 'print one JSON document on standard output', false)
     .addHelpText('after', PREPARE_EXAMPLES)
     .action(async (options: { signingKey: string; json: boolean }) => {

@@ -48,6 +48,7 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
     await requireStorage(context.layout, definitions.server);
     const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components');
     try {
+      await Signer.removeLeftovers(context.layout.state);
       const jobs = await jobsOf(context, definitions);
       if (jobs.length > 0) await publishAll(context, jobs);
       for (const { shape, published, why } of jobs) {
@@ -161,5 +162,5 @@ async function ownPublicKey(context: PrepareContext): Promise<string> {
 
 async function openSigner(context: PrepareContext): Promise<Signer> {
   await mkdir(context.layout.state, { recursive: true });
-  return Signer.open(context.signingKey, join(context.layout.state, 'gnupg'));
+  return Signer.open(context.signingKey, context.layout.state);
 }

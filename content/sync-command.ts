@@ -44,9 +44,14 @@ export async function syncSelected(
         say,
         graceSeconds: GRACE_SECONDS,
       };
-      await forEachParallel(chosen, REPOSITORIES_AT_A_TIME, async (definition) => {
-        seen.add(definition.id);
-        const outcome = await syncRepository(context, definition);
+      await forEachParallel(chosen, REPOSITORIES_AT_A_TIME, async ({ id }) => {
+        seen.add(id);
+        // Hours may have passed since the list was made: what is no longer declared is left out, and trust is that of now.
+        const latest = await read();
+        const definition = latest.repositories.find((repository) => repository.id === id);
+        if (definition === undefined) return;
+        const current = { ...context, server: latest.server, layout: new Layout(latest.server.storageRoot, state, latest.directory) };
+        const outcome = await syncRepository(current, definition);
         outcomes.push(outcome);
         report(outcome);
       });

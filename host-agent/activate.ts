@@ -1,7 +1,7 @@
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import type { ActivationRequest, ActivationResult, DesiredState } from '../desired-state/model';
+import type { ActivationRequest, ActivationResult } from '../desired-state/model';
 import { bootstrap, type ContentUser } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
 import { linkTarget, readIfPresent, writeDurably } from './files';
@@ -17,6 +17,7 @@ import {
   secretDigest,
   writeGeneration,
 } from './generation';
+import { hostedIsCurrent, missingCopies, prepareHosted, recordHosted, restoreHosted } from './hosted';
 import { callerGone } from './lock';
 import { compareElements, EMPTY_MANIFEST, readManifest, unitsOf, type Manifest } from './manifest';
 import { testConfiguration } from './nginx';
@@ -44,8 +45,10 @@ export async function activate(paths: HostPaths, request: ActivationRequest, rep
   const interrupted = readJournal(paths);
   assemble(desired, 0);
 
-  if (interrupted === undefined && matches(paths, before, request) && (await deviations(paths, before)).length === 0) {
+  const same = interrupted === undefined && matches(paths, before, request) && hostedIsCurrent(paths, before);
+  if (same && (await deviations(paths, before)).length === 0) {
     recordLastDrift(paths, request.lastDrift);
+    await startNewSyncs(before, report);
     const nothing = { added: [], changed: [], removed: [] };
     return { kind: 'activation', outcome: 'unchanged', generation: before.generation, ...nothing, seconds: since(started) };
   }
@@ -58,14 +61,15 @@ export async function activate(paths: HostPaths, request: ActivationRequest, rep
   const number = Math.max(...generationNumbers(paths)) + 1;
   const content = assemble(desired, number);
   const manifest = manifestFor(request, content, number, hostKey(paths), new Date());
-  const directory = await writeGeneration(paths, manifest, content, request.secrets, user);
+  const directory = await writeGeneration(paths, manifest, content, request.secrets);
   try {
     await validate(paths, manifest, previous);
-    if (!hostedContentIsThere(desired, manifest, previous)) await prepare(paths, request, directory, user, report);
+    if (!hostedIsCurrent(paths, manifest)) await prepareHosted(paths, manifest, user, report);
     // From here on it is finished or taken back, whoever listens. Up to here, an operator who gave up has given up.
     if (!(await report.stillHeard(`switching to generation ${number}`))) throw callerGone();
   } catch (error) {
     rmSync(directory, { recursive: true, force: true });
+    await restoreHosted(paths, previous, user, report);
     throw asMirrorError(error);
   }
 
@@ -74,6 +78,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, rep
   try {
     await switchTo(context, manifest);
     markActivated(paths, manifest);
+    recordHosted(paths, manifest);
     recordLastDrift(paths, request.lastDrift);
   } catch (error) {
     throw await takeBack(context, previous, manifest, asMirrorError(error), report);
@@ -82,7 +87,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, rep
   pruneGenerations(paths, number, GENERATIONS_KEPT);
   prunePrograms(paths, new Set(manifestsOnDisk(paths).map((kept) => kept.programs)), new Date());
   const difference = compareElements(previous.elements, manifest.elements);
-  await startNewSyncs(manifest, difference.added, report);
+  await startNewSyncs(manifest, report);
   return { kind: 'activation', outcome: 'activated', generation: number, ...difference, seconds: since(started) };
 }
 
@@ -125,7 +130,10 @@ async function recover(paths: HostPaths, from: number, user: ContentUser, storag
     report.progress(`an earlier deploy was interrupted: restoring generation ${from}`);
     const previous = from === 0 ? EMPTY_MANIFEST : readManifest(join(paths.generations, String(from)));
     try {
-      if (previous !== undefined) await switchTo({ paths, user, storageRoot, known: manifestsOnDisk(paths), afterCrash: true }, previous);
+      if (previous !== undefined) {
+        await switchTo({ paths, user, storageRoot, known: manifestsOnDisk(paths), afterCrash: true }, previous);
+        await restoreHosted(paths, previous, user, report);
+      }
     } catch (error) {
       // What stopped it may be what this deploy repairs: say so and go on.
       report.warning(`generation ${from} could not be restored: ${asMirrorError(error).message}`);
@@ -172,51 +180,6 @@ async function verifyUnits(files: readonly string[]): Promise<void> {
   });
 }
 
-/**
- * True when nothing that hosted content is made from changed since the last generation, and all of it is there: then there is nothing to
- * prepare, and a deploy saves the start of another program (0.3 s).
- */
-function hostedContentIsThere(desired: DesiredState, manifest: Manifest, previous: Manifest): boolean {
-  const hosted = (elements: Readonly<Record<string, string>>): string =>
-    Object.keys(elements)
-      .filter((id) => /^(codename|customer)\//.test(id))
-      .sort()
-      .map((id) => `${id} ${elements[id]}`)
-      .join('\n');
-  if (previous.programs !== manifest.programs || hosted(previous.elements) !== hosted(manifest.elements)) return false;
-  if (Object.entries(manifest.secrets).some(([name, digest]) => previous.secrets[name] !== digest)) return false;
-  return desired.elements
-    .filter((element) => element.id.startsWith('codename/'))
-    .flatMap((element) => Object.values(element.links))
-    .every((target) => existsSync(join(desired.storage.root, target)));
-}
-
-/** Lets mirrorctl prepare content, as the content user, before anything points to it: empty hosted repositories, for instance. */
-async function prepare(
-  paths: HostPaths,
-  request: ActivationRequest,
-  directory: string,
-  user: ContentUser,
-  report: Reporter,
-): Promise<void> {
-  const program = join(paths.programs, request.programs, 'mirrorctl.cjs');
-  const key = request.secrets['signing-key'] === undefined ? [] : ['--signing-key', join(directory, 'secrets', 'signing-key')];
-  const result = await run(process.execPath, [program, '--configuration', directory, 'prepare', ...key], {
-    uid: user.uid,
-    gid: user.gid,
-    env: { HOME: paths.state },
-    onLine: (line) => report.progress(line),
-  });
-  if (result.exitCode === 0) return;
-  const known = Object.values(ExitCode).find((code) => code === result.exitCode && code !== ExitCode.ok);
-  throw new MirrorError({
-    code: 'PREPARE_FAILED',
-    message: `mirrorctl could not prepare the content: ${lastWords(result)}`,
-    remedy: 'Nothing was switched: the previous generation serves. Correct what mirrorctl names, then deploy again.',
-    exitCode: known ?? ExitCode.internal,
-  });
-}
-
 /** Restores the previous generation after a failed switch. Returns the error to report. */
 async function takeBack(
   context: SwitchContext,
@@ -242,6 +205,7 @@ async function takeBack(
     });
   }
   rmSync(join(context.paths.generations, String(failed.generation)), { recursive: true, force: true });
+  await restoreHosted(context.paths, previous, context.user, report);
   closeJournal(context.paths);
   return new MirrorError({
     code: 'ROLLED_BACK',
@@ -256,9 +220,9 @@ function recordLastDrift(paths: HostPaths, text: string): void {
   if (readIfPresent(paths.lastDrift) !== text) writeDurably(paths.lastDrift, text, 0o600);
 }
 
-/** New repositories begin to fill in the background: a deploy does not wait for gigabytes. */
-async function startNewSyncs(manifest: Manifest, added: readonly string[], report: Reporter): Promise<void> {
-  const repositories = added.filter((id) => id.startsWith('repository/'));
+/** Repositories that were never published begin to fill in the background: a deploy does not wait for gigabytes. */
+async function startNewSyncs(manifest: Manifest, report: Reporter): Promise<void> {
+  const repositories = missingCopies(manifest);
   if (repositories.length === 0 || !unitsOf(manifest).includes(NEW_SYNCS_UNIT)) return;
   const started = await run('systemctl', ['start', '--no-block', NEW_SYNCS_UNIT]);
   if (started.exitCode === 0) report.progress(`the first sync of ${repositories.length} new repositories runs in the background`);

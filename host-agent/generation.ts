@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -129,7 +129,6 @@ export async function writeGeneration(
   manifest: Manifest,
   content: GenerationContent,
   secrets: Readonly<Record<string, string>>,
-  contentUser: { uid: number; gid: number },
 ): Promise<string> {
   const directory = join(paths.generations, String(manifest.generation));
   const temporary = join(paths.generations, `.new-${manifest.generation}`);
@@ -143,12 +142,9 @@ export async function writeGeneration(
     }
     for (const [path, text] of Object.entries(content.files)) writePlain(join(temporary, path), text, 0o644);
     const secretDirectory = join(temporary, 'secrets');
-    mkdirSync(secretDirectory, { mode: 0o750 });
-    chownSync(secretDirectory, 0, contentUser.gid);
-    for (const [name, text] of Object.entries(secrets)) {
-      writePlain(join(secretDirectory, name), text, 0o400);
-      chownSync(join(secretDirectory, name), contentUser.uid, contentUser.gid);
-    }
+    // Root's alone: the programs that read what upstreams send never see them.
+    mkdirSync(secretDirectory, { mode: 0o700 });
+    for (const [name, text] of Object.entries(secrets)) writePlain(join(secretDirectory, name), text, 0o400);
     writePlain(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`, 0o644);
     chmodSync(temporary, 0o755);
     // One syncfs instead of an fsync for each of hundreds of files.

@@ -23,7 +23,7 @@ export interface Lock {
  * away while it waited throws CALLER_GONE: an operator who gave up must not be surprised later.
  */
 export async function takeLock(path: string, who: string, waitSeconds: number, tell: Tell): Promise<Lock> {
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   try {
     if (!(await flock(fd, ['-n']))) {
       const holder = describeHolder(readFileSync(path, 'utf8'));

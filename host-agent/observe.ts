@@ -6,6 +6,7 @@ import { SENTINEL, type ObservationRequest, type ObservationResult } from '../de
 import { compareDigests, driftText } from './drift';
 import { isMissing, kindOf, linkTarget, readIfPresent } from './files';
 import { currentGeneration, secretDigest } from './generation';
+import { missingHosted } from './hosted';
 import { foundLinks, planLinks } from './links';
 import { isStartableTimer, unitsOf, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
@@ -93,9 +94,10 @@ function storageDeviations(paths: HostPaths, manifest: Manifest): string[] {
   // Without the sentinel the disk is not there: naming every link would say the same many times.
   if (kindOf(join(storage.root, SENTINEL)) !== 'file') return [`${join(storage.root, SENTINEL)} missing`];
   const links = foundLinks(storage.root);
-  return Object.keys(planLinks([], manifest.links, links).place).map(
+  const deviating = Object.keys(planLinks([], manifest.links, links).place).map(
     (path) => `${join(storage.root, 'www', path)} ${links(path) === undefined ? 'missing' : 'modified'}`,
   );
+  return [...deviating, ...missingHosted(manifest).map((target) => `${join(storage.root, target)} missing`)];
 }
 
 /** Relative path → SHA-256 of the files of a generation, without its manifest and secrets. */

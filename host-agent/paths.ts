@@ -18,6 +18,8 @@ export function hostPaths(prefix = '') {
     /** Root's part of the state directory. */
     hostState: at(`${ServerPaths.state}/host`),
     journal: at(`${ServerPaths.state}/host/journal.json`),
+    /** Digest of what the hosted content on disk was made from. */
+    hostedRecord: at(`${ServerPaths.state}/host/hosted`),
     lastDrift: at(`${ServerPaths.state}/host/last-drift`),
     programs: at(ServerPaths.programs),
     hostProgramLink: at('/usr/local/sbin/mirror-host'),
@@ -26,7 +28,8 @@ export function hostPaths(prefix = '') {
     timerWants: at('/etc/systemd/system/timers.target.wants'),
     nginxLink: at('/etc/nginx/sites-enabled/mirror.conf'),
     nginxDefaultLink: at('/etc/nginx/sites-enabled/default'),
-    lock: at('/run/lock/mirror-host.lock'),
+    /** In /run itself, where only root makes files: anybody may put a link into /run/lock. */
+    lock: at('/run/mirror-host.lock'),
     mountInfo: '/proc/self/mountinfo',
     passwd: at('/etc/passwd'),
   } as const;

@@ -135,7 +135,7 @@ test('a customer: five components per codename, one access list, its keys apart 
   });
   const result = synth(app);
   expect(result.element('customer/acme').triggers['nginx']).toMatch(
-    /location \^~ \/teams\/acme\/ \{\n {4}allow 203\.0\.113\.0\/24;\n {4}allow 2001:db8::\/32;\n {4}deny all;/,
+    /location \^~ \/teams\/acme\/ \{\n {4}autoindex on;\n {4}allow 203\.0\.113\.0\/24;\n {4}allow 2001:db8::\/32;\n {4}deny all;/,
   );
   const two = result.desiredState.elements.find((e) => e.id === 'codename/acme/mos9.0-centos7-fuel');
   expect(Object.keys(two?.links ?? {})).toEqual(

@@ -91,15 +91,13 @@ describe('assembling elements', () => {
 });
 
 describe('a generation on disk', () => {
-  const user = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-
   async function write(number: number, secrets: Record<string, string> = {}) {
     const paths = hostPaths(directory);
     mkdirSync(paths.generations, { recursive: true });
     const state = desired(element('repository/a', { 'definitions/repositories/a.yaml': 'id: a\n', 'nginx/vhost.conf': 'v' }));
     const content = assemble(state, number);
     const manifest = manifestFor(request(state, secrets), content, number, hostKey(paths), new Date(0));
-    await writeGeneration(paths, manifest, content, secrets, user);
+    await writeGeneration(paths, manifest, content, secrets);
     return { paths, manifest };
   }
 

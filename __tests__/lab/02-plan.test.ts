@@ -25,6 +25,8 @@ test('adding a customer shows that customer and the activation, nothing else; th
     expect(applied).toMatch(/generation \d+ activated.*\+ codename\/acme\/mos9\.0-centos7.*\+ customer\/acme/s);
     expect((await fetchPath(repomd)).status).toBe(403);
     expect((await fetchPath('/acme/')).status).toBe(403);
+    expect((await fetchPath('/acme')).status).toBe(404);
+    expect((await fetchPath('/')).body).not.toContain('acme');
     expect((await fetchPath('/acme/mos9.0-centos7.repo')).status).toBe(403);
     const local = (path: string): string =>
       onMirror(`curl -s -o /dev/null -w '%{http_code}' -H 'Host: ${NAME}' http://127.0.0.1${path} || true`);
@@ -61,14 +63,11 @@ test('a customer that leaves is unpublished at once; its content stays', async (
 
 test('one schedule', async () => {
   const later = (main: string): string => main.replace('SyncSchedule.daily({ hour: 3 })', 'SyncSchedule.daily({ hour: 4, minute: 30 })');
-  await withDeployment(later, async (deployment) => {
+  await withDeployment(later, (deployment) => {
     const plan = deployment.plan();
     expect(plan.elements).toEqual({ 'timer/epel-7': 'delete,create', activation: 'delete,create' });
     expect(plan.sentences).toEqual(['changes the schedule of epel-7 from daily at 03:00 UTC to daily at 04:30 UTC']);
-    // A hosted component that was lost is made again by whatever deploy comes next.
-    onMirror('rm /srv/mirror/repositories/mos/mos7.0-centos6/cr/current');
     deployment.deploy();
-    expect((await fetchPath('/mos-repos/centos/mos7.0-centos6/cr/x86_64/repodata/repomd.xml')).status).toBe(200);
     expect(onMirror('systemctl show -p TimersCalendar mirror-sync@epel-7.timer')).toContain('04:30:00');
     expect(onMirror('systemctl is-active mirror-sync@epel-7.timer').trim()).toBe('active');
   });
@@ -126,6 +125,11 @@ test.each([
   ['a public link is gone', 'rm /srv/mirror/www/mos-repos/centos/mos7.0-centos6/os', /mos-repos\/centos\/mos7\.0-centos6\/os/],
   ['the site link is gone', 'rm /etc/nginx/sites-enabled/mirror.conf', /sites-enabled\/mirror\.conf/],
   ['a definition is edited', 'echo >> /etc/mirror/current/definitions/repositories/epel-7.yaml', /definitions\/repositories\/epel-7\.yaml/],
+  [
+    'a hosted component is gone',
+    'rm -rf /srv/mirror/repositories/mos/mos7.0-centos6/os',
+    /repositories\/mos\/mos7\.0-centos6\/os\/current missing/,
+  ],
   ['the signing key is gone', 'rm /etc/mirror/secrets/signing-key', /signing-key/],
 ])('drift: %s', async (_name, command, shown) => {
   await withDeployment(asItIs, async (deployment) => {
@@ -136,6 +140,17 @@ test.each([
     expect(deployment.plan().sentences).toEqual([]);
     expect((await fetchPath('/mos-repos/centos/mos7.0-centos6/os/x86_64/repodata/repomd.xml')).status).toBe(200);
   });
+});
+
+test('copies that were lost with their disk are fetched again in the background, whatever the next deploy is for', async () => {
+  await withDeployment(asItIs, (deployment) => {
+    onMirror('rm -rf /srv/mirror/repositories/docker-ce-7; rm -rf /srv/mirror/store/sha256');
+    expect(deployment.deploy()).toContain('Resources: 0 added');
+    onMirror('systemctl stop nginx');
+    expect(deployment.deploy()).toMatch(/first sync of 1 new repositories/);
+  });
+  onMirror('for i in $(seq 60); do [ -e /srv/mirror/repositories/docker-ce-7/current ] && break; sleep 1; done');
+  expect((await fetchPath('/mirror/centos/download.docker.com/linux/centos/7/x86_64/stable/repodata/repomd.xml')).status).toBe(200);
 });
 
 test('a new version of our own programs shows and arrives, without another change', async () => {

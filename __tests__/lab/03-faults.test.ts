@@ -1,5 +1,8 @@
 /** What goes wrong on the way to a server, and that the previous generation keeps serving. */
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   adding,
   asItIs,
@@ -75,6 +78,59 @@ test('a vhost that nginx accepts but that does not answer: rolled back, and the 
     deployment.deploy();
     expect(deployment.plan().sentences).toEqual([]);
   });
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('a signing key that came with a refused deploy is gone with it', async () => {
+  const published = async (): Promise<string> =>
+    (await fetchPath('/mos-repos/centos/mos7.0-centos6/os/RPM-GPG-KEY-mos7.0')).body + (await fetchPath(`${SITE}.asc`)).body;
+  const before = await published();
+  const other = mkdtempSync(join(tmpdir(), 'mirror-other-key-'));
+  try {
+    must('gpg', [
+      '--homedir',
+      other,
+      '--batch',
+      '--passphrase',
+      '',
+      '--quick-generate-key',
+      'other <other@example.org>',
+      'rsa2048',
+      'sign',
+      '0',
+    ]);
+    writeFileSync(join(other, 'key'), must('gpg', ['--homedir', other, '--batch', '--armor', '--export-secret-keys']));
+    await withDeployment(
+      // sshd has that port.
+      (main) => main.replace("{ serverName: 'mirror.example.org' }", "{ serverName: 'mirror.example.org', port: 22 }"),
+      (deployment) => {
+        expect(deployment.apply().status).not.toBe(0);
+      },
+      { MIRROR_SIGNING_KEY_FILE: join(other, 'key') },
+    );
+  } finally {
+    run('gpgconf', ['--homedir', other, '--kill', 'all']);
+    rmSync(other, { recursive: true });
+  }
+  expect(await published()).toBe(before);
+  await withDeployment(asItIs, (deployment) => {
+    deployment.deploy();
+    expect(deployment.plan().sentences).toEqual([]);
+  });
+  expect(await published()).toBe(before);
+});
+
+test('a link where the lock is made does not lead root elsewhere', async () => {
+  onMirror(
+    'echo precious > /etc/precious; rm -f /run/mirror-host.lock; ln -s /etc/precious /run/mirror-host.lock; runuser -u nobody -- ln -s /etc/precious /run/lock/mirror-host.lock',
+  );
+  await withDeployment(asItIs, (deployment) => {
+    expect(
+      deployment.terraform('apply', '-input=false', '-no-color', '-auto-approve', '-replace=null_resource.server_Activation_0701FE9D')
+        .status,
+    ).not.toBe(0);
+  });
+  expect(onMirror('cat /etc/precious; rm -f /run/mirror-host.lock /run/lock/mirror-host.lock')).toBe('precious\n');
   await withDeployment(asItIs, (deployment) => deployment.deploy());
 });
 
@@ -171,7 +227,7 @@ test('a full disk under the content: the sync fails and says so, what is publish
 });
 
 test('two deploys at once: one waits and says for whom', async () => {
-  const holder = 'flock /run/lock/mirror-host.lock';
+  const holder = 'flock /run/mirror-host.lock';
   onMirror(`systemd-run --unit=holder --collect ${holder} sleep 4`);
   await withDeployment(adding(NEW_CUSTOMER), (deployment) => {
     const applied = deployment.deploy();
@@ -287,9 +343,11 @@ test('no secret in the synthesized files, the plan, the state, or what anybody c
   // Only in the place for secrets, which only the content user reads.
   expect(
     onMirror(
-      `grep -rlF '${secret}' /etc/mirror /srv/mirror/www /srv/mirror/repositories /var/log /run/log 2>/dev/null | grep -v '^/etc/mirror/generations/[0-9]*/secrets/signing-key$' || true`,
+      `grep -rlF '${secret}' /etc/mirror /srv/mirror/www /srv/mirror/repositories /var/lib/mirror /var/log /run/log 2>/dev/null | grep -v '^/etc/mirror/generations/[0-9]*/secrets/signing-key$' || true`,
     ).trim(),
   ).toBe('');
-  expect(tryOnMirror('runuser -u www-data -- cat /etc/mirror/current/secrets/signing-key').status).not.toBe(0);
-  expect(onMirror('stat -L -c "%U %a" /etc/mirror/secrets/signing-key').trim()).toBe('mirror 400');
+  for (const user of ['www-data', 'mirror'])
+    expect(tryOnMirror(`runuser -u ${user} -- cat /etc/mirror/current/secrets/signing-key`).status).not.toBe(0);
+  expect(onMirror('find /var/lib/mirror -name "private-keys*"').trim()).toBe('');
+  expect(onMirror('stat -L -c "%U %a" /etc/mirror/secrets/signing-key').trim()).toBe('root 400');
 });

@@ -4,13 +4,13 @@ const CURRENT = `${ServerPaths.configuration}/current`;
 
 /** How content is served wherever it is public; included by the vhost and by each customer's location. */
 export function servingSnippet(): string {
-  return `# repomd.xml changes with every publication. What repomd.xml names by checksum never changes.
-location ~ /repodata/repomd\\.xml(\\.asc|\\.key)?$ {
-    open_file_cache off;
-    add_header Cache-Control "no-cache";
-}
+  return `# What repomd.xml names by checksum never changes. repomd.xml itself, and metadata without a checksum in its name, may at any time.
 location ~ "/repodata/[0-9a-f]{32,128}-" {
     add_header Cache-Control "public, max-age=31536000, immutable";
+}
+location ~ /repodata/[^/]+$ {
+    open_file_cache off;
+    add_header Cache-Control "no-cache";
 }
 `;
 }
@@ -35,24 +35,36 @@ ${listen}
     server_tokens off;
     root ${settings.storageRoot}/www;
     charset utf-8;
-    autoindex on;
     autoindex_exact_size off;
     disable_symlinks if_not_owner from=$document_root;
     open_file_cache max=10000 inactive=60s;
     open_file_cache_valid 5s;
 
+    # Listings where everybody may look; above customers there is none.
+    location /mirror/ {
+        autoindex on;
+    }
+    location /mos-repos/ {
+        autoindex on;
+    }
+    location = / {
+        default_type text/plain;
+        return 200 "mirror/      copies of upstream repositories\nmos-repos/   MOS repositories\nrepo-files/  yum configuration\nkeys/        public keys of upstreams\n";
+    }
     include ${CURRENT}/nginx/generation.conf;
     include ${CURRENT}/nginx/serving.conf;
     include ${CURRENT}/nginx/locations/*.conf;
 
     location /keys/ {
         alias ${CURRENT}/keys/;
+        autoindex on;
         default_type text/plain;
         disable_symlinks off;
         open_file_cache off;
     }
     location /repo-files/ {
         alias ${CURRENT}/repo-files/;
+        autoindex on;
         default_type text/plain;
         disable_symlinks off;
         open_file_cache off;
@@ -73,7 +85,12 @@ export interface OwnerLocation {
 export function ownerLocation(location: OwnerLocation): string {
   const access = location.networks === undefined ? [] : [...location.networks.map((n) => `    allow ${n};`), '    deny all;'];
   return `# ${location.owner}
+# Without the slash nginx would redirect, and so tell everybody that the directory exists.
+location = /${location.prefix} {
+    return 404;
+}
 location ^~ /${location.prefix}/ {
+    autoindex on;
 ${access.map((line) => `${line}\n`).join('')}    include ${CURRENT}/nginx/serving.conf;
     location ~ ^/${location.prefix.replaceAll('.', '\\.')}/(?<repo_file>[a-z0-9.-]+\\.repo)$ {
         alias ${CURRENT}/owners/${location.owner}/$repo_file;

@@ -6,12 +6,15 @@ interface Storage {
 
 /** `mirror-sync@.service`: one run of one repository. The instance is the repository's id. */
 export function syncService(storage: Storage): string {
-  return service(storage, 'Sync of %i', '/usr/local/bin/mirrorctl sync %i');
+  return service(storage, 'Sync of %i', '/usr/local/bin/mirrorctl sync %i', '12h');
 }
 
-/** `mirror-sync-new.service`: the first run of repositories that a deploy added, one after the other in the background. */
+/**
+ * `mirror-sync-new.service`: the first run of repositories that a deploy added, two at a time in the background. Without a time limit, since
+ * together they may fetch terabytes; each connection has its own limits.
+ */
 export function syncNewService(storage: Storage): string {
-  return service(storage, 'First sync of new repositories', '/usr/local/bin/mirrorctl sync --new');
+  return service(storage, 'First sync of new repositories', '/usr/local/bin/mirrorctl sync --new', 'infinity');
 }
 
 /**
@@ -33,7 +36,7 @@ WantedBy=timers.target
 }
 
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
-function service(storage: Storage, description: string, command: string): string {
+function service(storage: Storage, description: string, command: string, timeout: string): string {
   return `[Unit]
 Description=${description}
 Wants=network-online.target
@@ -44,7 +47,7 @@ RequiresMountsFor=${storage.root}
 Type=oneshot
 User=${CONTENT_USER}
 ExecStart=${command}
-TimeoutStartSec=12h
+TimeoutStartSec=${timeout}
 Nice=10
 IOSchedulingPriority=7
 UMask=0022
