@@ -3,8 +3,9 @@ import { ownerLocation } from '../desired-state/render/nginx';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { id as validId, prefix } from '../desired-state/validate';
 import { Access } from './access';
-import { check, invalid, show } from './private/check';
+import { check, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
+import { checkKeys } from './private/public-keys';
 import { MirrorServer } from './mirror-server';
 import type { PublicKey } from './public-key';
 
@@ -28,6 +29,7 @@ export class Customer extends Construct {
 
   constructor(server: MirrorServer, id: string, props: CustomerProps) {
     super(server, id);
+    checkProps(this, props, { id: true, prefix: true, access: true, keys: true });
     this.ownerId = props.id ?? id;
     check(this, 'id', this.ownerId, validId);
     if (this.ownerId === 'mos')
@@ -43,8 +45,9 @@ export class Customer extends Construct {
         fix: 'Access.public() or Access.networks([…]).',
       });
     }
-    server.claimPath(this, this.prefix);
     this.keys = props.keys ?? [];
+    checkKeys(this, this.keys);
+    server.claimPath(this, this.prefix);
 
     const location = ownerLocation({ owner: this.ownerId, prefix: this.prefix, networks: props.access.allowedNetworks });
     const definition = definitionYaml({

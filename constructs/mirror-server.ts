@@ -7,12 +7,12 @@ import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { host, hostKey, port, storageRoot, user } from '../desired-state/validate';
-import { check, invalid } from './private/check';
+import { flag, host, hostKey, port, storageRoot, user } from '../desired-state/validate';
+import { check, checkMade, checkProps, invalid } from './private/check';
 import { declare } from './private/declare';
 import { deploymentFiles } from './private/deployment';
 import { MirrorStack } from './mirror-stack';
-import type { Secret } from './secret';
+import { Secret } from './secret';
 
 /** A host that the operator's machine connects through. */
 export interface JumpHost {
@@ -96,17 +96,37 @@ export class MirrorServer extends Construct {
         fix: 'Declare the second server in a MirrorStack of its own.',
       });
     }
+    checkProps(this, props, {
+      address: true,
+      port: true,
+      user: true,
+      hostKey: true,
+      jumpHost: true,
+      storageRoot: true,
+      storageOnOwnMount: true,
+      signingKey: true,
+    });
     check(this, 'address', props.address, host);
     check(this, 'port', props.port ?? 22, port);
     check(this, 'user', props.user ?? 'root', user);
     check(this, 'hostKey', props.hostKey, hostKey);
-    if (props.jumpHost) {
+    if (props.jumpHost !== undefined) {
+      checkProps(this, props.jumpHost, { address: true, port: true, user: true, hostKey: true }, 'jumpHost');
       check(this, 'jumpHost.address', props.jumpHost.address, host);
       check(this, 'jumpHost.port', props.jumpHost.port ?? 22, port);
       check(this, 'jumpHost.user', props.jumpHost.user, user);
       check(this, 'jumpHost.hostKey', props.jumpHost.hostKey, hostKey);
     }
     check(this, 'storageRoot', props.storageRoot ?? '/srv/mirror', storageRoot);
+    check(this, 'storageOnOwnMount', props.storageOnOwnMount ?? true, flag);
+    checkMade(
+      this,
+      'signingKey',
+      props.signingKey,
+      (props.signingKey as unknown) instanceof Secret,
+      { allowed: 'a secret is passed by name', fix: 'Secret.fromEnvironment("MIRROR_SIGNING_KEY").' },
+      `(a value of type ${typeof props.signingKey})`,
+    );
     this.storageRoot = props.storageRoot ?? '/srv/mirror';
     this.ownMount = props.storageOnOwnMount ?? true;
     this.target = {
@@ -178,6 +198,7 @@ export class MirrorServer extends Construct {
         fix: 'Ids are unique on a server: pass another id.',
       });
     }
+    this.refuseSharedDirectory(scope, element.id);
     for (const [file, text] of Object.entries(element.files)) {
       const other = this.files.get(file);
       if (other !== undefined && other.text !== text) {
@@ -190,6 +211,21 @@ export class MirrorServer extends Construct {
     }
     this.elements.set(element.id, { element, declaredAt: scope.node.path });
     (this.activation.dependsOn ??= []).push(`${resource.terraformResourceType}.${resource.friendlyUniqueId}`);
+  }
+
+  /** A repository's content is in `repositories/<id>`, an owner's codenames in `repositories/<owner>/`: one name, one of both. */
+  private refuseSharedDirectory(scope: IConstruct, elementId: string): void {
+    const [kind, name] = elementId.split('/') as [string, string];
+    if (kind !== 'repository' && kind !== 'customer') return;
+    const other = this.elements.get(`${kind === 'repository' ? 'customer' : 'repository'}/${name}`)?.declaredAt;
+    const productsOwn = kind === 'repository' && name === 'mos';
+    if (other === undefined && !productsOwn) return;
+    throw invalid(scope, 'id', JSON.stringify(name), {
+      allowed: productsOwn
+        ? '"mos" is the product itself, whose codenames have this directory on the server'
+        : `${other} has this id, and repositories and customers share one directory on the server`,
+      fix: 'Use another id.',
+    });
   }
 
   /**

@@ -3,7 +3,7 @@ import type { CodenameDefinition } from '../desired-state/definitions';
 import { codenameRepoFile } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { architecture, distribution, distributionVersion, release } from '../desired-state/validate';
-import { check, checkList, invalid, show } from './private/check';
+import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { Customer } from './customer';
 import type { Distribution } from './distribution';
@@ -45,6 +45,7 @@ export class MosCodename extends Construct {
   constructor(scope: MirrorServer | Customer, id: string, props: MosCodenameProps) {
     super(scope, id);
     const server = MirrorServer.of(this);
+    checkProps(this, props, { release: true, distribution: true, version: true, variant: true, architectures: true });
     const owner = scope instanceof Customer ? scope : PRODUCT;
     check(this, 'release', props.release, release);
     check(this, 'distribution', props.distribution, distribution);

@@ -1,7 +1,7 @@
 import { Construct } from 'constructs';
 import { servingSnippet, vhost } from '../desired-state/render/nginx';
-import { dnsName, port } from '../desired-state/validate';
-import { check } from './private/check';
+import { dnsName, flag, port } from '../desired-state/validate';
+import { check, checkProps } from './private/check';
 import { declare } from './private/declare';
 import { MirrorServer } from './mirror-server';
 
@@ -18,8 +18,10 @@ export interface NginxVhostProps {
 export class NginxVhost extends Construct {
   constructor(server: MirrorServer, id: string, props: NginxVhostProps) {
     super(server, id);
+    checkProps(this, props, { serverName: true, port: true, ipv6: true });
     check(this, 'serverName', props.serverName, dnsName);
     check(this, 'port', props.port ?? 80, port);
+    check(this, 'ipv6', props.ipv6 ?? true, flag);
     const site = { serverName: props.serverName, port: props.port ?? 80 };
     server.setSite(this, site);
     const text = vhost({ ...site, ipv6: props.ipv6 ?? true, storageRoot: server.storageRoot });

@@ -5,11 +5,11 @@ import { definitionYaml } from '../desired-state/render/yaml';
 import { distribution, id as validId, upstreamUrl } from '../desired-state/validate';
 import { MirrorError } from '../desired-state/errors';
 import { mirrorPath } from '../starlingx/url-mapping';
-import { check, checkList, invalid, show } from './private/check';
+import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
-import type { SyncSchedule } from './sync-schedule';
+import { checkSchedule, type SyncSchedule } from './sync-schedule';
 import { SyncTimer } from './sync-timer';
 import { Trust } from './trust';
 
@@ -42,6 +42,15 @@ export interface RpmRepositoryProps {
 export class RpmRepository extends Construct {
   constructor(server: MirrorServer, id: string, props: RpmRepositoryProps) {
     super(server, id);
+    checkProps(this, props, {
+      id: true,
+      publishedAs: true,
+      fetchFrom: true,
+      trust: true,
+      view: true,
+      schedule: true,
+      distribution: true,
+    });
     const repositoryId = props.id ?? id;
     check(this, 'id', repositoryId, validId);
     check(this, 'publishedAs', props.publishedAs, upstreamUrl);
@@ -59,6 +68,7 @@ export class RpmRepository extends Construct {
         allowed: `a view is one of ${Object.values(View).join(', ')}`,
         fix: 'View.VERBATIM.',
       });
+    checkSchedule(this, props.schedule);
 
     const path = this.publicPath(props.publishedAs, props.distribution ?? Distribution.CENTOS);
     server.claimPath(this, path.decoded);

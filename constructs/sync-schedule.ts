@@ -1,20 +1,24 @@
 import { dailyCalendar, hour, hourlyCalendar, minute, weekday, weeklyCalendar, type Weekday } from '../desired-state/schedule';
-import { check } from './private/check';
+import type { IConstruct } from 'constructs';
+import { check, checkMade, checkProps } from './private/check';
 
 /** When a repository is synced; all times are UTC, so that summer time moves nothing. A run that was missed is made up for at boot. */
 export class SyncSchedule {
   static daily(at: { readonly hour: number; readonly minute?: number }): SyncSchedule {
+    checkProps('SyncSchedule.daily', at, { hour: true, minute: true }, 'at');
     check('SyncSchedule.daily', 'hour', at.hour, hour);
     check('SyncSchedule.daily', 'minute', at.minute ?? 0, minute);
     return new SyncSchedule(dailyCalendar(at.hour, at.minute ?? 0));
   }
 
   static hourly(at: { readonly minute: number }): SyncSchedule {
+    checkProps('SyncSchedule.hourly', at, { minute: true }, 'at');
     check('SyncSchedule.hourly', 'minute', at.minute, minute);
     return new SyncSchedule(hourlyCalendar(at.minute));
   }
 
   static weekly(at: { readonly day: Weekday; readonly hour: number; readonly minute?: number }): SyncSchedule {
+    checkProps('SyncSchedule.weekly', at, { day: true, hour: true, minute: true }, 'at');
     check('SyncSchedule.weekly', 'day', at.day, weekday);
     check('SyncSchedule.weekly', 'hour', at.hour, hour);
     check('SyncSchedule.weekly', 'minute', at.minute ?? 0, minute);
@@ -25,4 +29,12 @@ export class SyncSchedule {
     /** systemd calendar expression. */
     readonly onCalendar: string,
   ) {}
+}
+
+/** Validates a construct's prop `schedule`. */
+export function checkSchedule(where: IConstruct, schedule: SyncSchedule | undefined): void {
+  checkMade(where, 'schedule', schedule, schedule === undefined || (schedule as unknown) instanceof SyncSchedule, {
+    allowed: 'a schedule is made by SyncSchedule',
+    fix: 'SyncSchedule.daily({ hour: 3 }), or leave it out for the default.',
+  });
 }

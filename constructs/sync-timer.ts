@@ -3,9 +3,9 @@ import { spreadCalendar } from '../desired-state/schedule';
 import { syncTimer } from '../desired-state/render/systemd';
 import { id as validId } from '../desired-state/validate';
 import { MirrorServer } from './mirror-server';
-import { check, invalid } from './private/check';
+import { check, checkProps, invalid } from './private/check';
 import { declare } from './private/declare';
-import type { SyncSchedule } from './sync-schedule';
+import { checkSchedule, type SyncSchedule } from './sync-schedule';
 
 export interface SyncTimerProps {
   /** Id of an RpmRepository that is declared before. */
@@ -18,6 +18,7 @@ export interface SyncTimerProps {
 export class SyncTimer extends Construct {
   constructor(scope: Construct, id: string, props: SyncTimerProps) {
     super(scope, id);
+    checkProps(this, props, { repositoryId: true, schedule: true });
     check(this, 'repositoryId', props.repositoryId, validId);
     if (!MirrorServer.of(this).declares(`repository/${props.repositoryId}`)) {
       throw invalid(this, 'repositoryId', JSON.stringify(props.repositoryId), {
@@ -25,6 +26,7 @@ export class SyncTimer extends Construct {
         fix: 'Declare the RpmRepository first; it brings its timer by itself.',
       });
     }
+    checkSchedule(this, props.schedule);
     const timer = syncTimer(props.repositoryId, props.schedule?.onCalendar ?? spreadCalendar(props.repositoryId));
     declare(
       this,

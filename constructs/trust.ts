@@ -1,6 +1,7 @@
 import type { KeyReference, TrustDefinition } from '../desired-state/definitions';
 import { reason } from '../desired-state/validate';
 import { check, checkList } from './private/check';
+import { checkKeys } from './private/public-keys';
 import type { PublicKey } from './public-key';
 
 /** What makes a repository's content trustworthy. Keys are pinned in the project, never taken from the host that is mirrored. */
@@ -37,5 +38,6 @@ export class Trust {
 
 function atLeastOne(where: string, keys: readonly PublicKey[]): readonly PublicKey[] {
   checkList(where, 'keys', keys, 'key', () => undefined, 'Put the upstream\'s public key into keys/ and pass key("<file>").');
+  checkKeys(where, keys);
   return [...keys];
 }

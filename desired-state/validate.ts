@@ -112,20 +112,25 @@ export function hostKey(value: unknown): Problem | undefined {
   );
 }
 
-const systemRoots = ['bin', 'boot', 'dev', 'etc', 'lib', 'lib64', 'proc', 'root', 'run', 'sbin', 'sys', 'tmp', 'usr'];
+/** Not below these: they belong to the system, or the sync units (ProtectSystem=, ProtectHome=, PrivateTmp=) cannot write there. */
+const foreignTrees = [
+  ...['/bin', '/boot', '/dev', '/etc', '/home', '/lib', '/lib64', '/proc', '/root', '/run', '/sbin', '/sys', '/tmp', '/usr'],
+  ...['/var/cache', '/var/lock', '/var/run', '/var/spool', '/var/tmp'],
+];
+/** Nor these themselves: others have directories in them. */
+const sharedDirectories = ['/var/lib', '/var/log', '/var/www'];
 
-/** The storage root: an absolute path outside the system's own directories. */
+/** The storage root: an absolute path outside the system's own directories, where the sync units can write. */
 export function storageRoot(value: unknown): Problem | undefined {
-  const allowed = 'a storage root is an absolute path of letters, digits, ".", "_" and "-", outside the system\'s directories';
+  const allowed =
+    'a storage root is an absolute path of letters, digits, ".", "_" and "-", outside the directories of the system, of users and of other programs';
   const fix = 'For instance "/srv/mirror".';
   if (typeof value !== 'string' || value.length > 200 || !/^(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/.test(value)) return problem(allowed, fix);
-  const [, first, second] = value.split('/');
   if (
-    systemRoots.includes(first as string) ||
-    second === undefined ||
-    value === '/var/lib' ||
-    value.startsWith('/var/lib/mirror') ||
-    value === '/var/log'
+    value.split('/').length < 3 ||
+    foreignTrees.some((tree) => value === tree || value.startsWith(`${tree}/`)) ||
+    sharedDirectories.includes(value) ||
+    value.startsWith('/var/lib/mirror')
   )
     return problem(allowed, fix);
   return undefined;
@@ -169,11 +174,25 @@ export function network(value: unknown): Problem | undefined {
   if (bits === 0) return bad;
   if (length === undefined) return undefined;
   if (!/^(0|[1-9]\d{0,2})$/.test(length) || Number(length) > bits) return bad;
-  if (bits === 32) {
-    const number = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
-    if (number % 2 ** (32 - Number(length)) !== 0) return bad;
-  }
-  return undefined;
+  const number = bits === 32 ? joined(address.split('.').map(Number), 8) : joined(groupsOfIPv6(address), 16);
+  return number % (1n << BigInt(bits - Number(length))) === 0n ? undefined : bad;
+}
+
+function joined(parts: readonly number[], bitsEach: number): bigint {
+  return parts.reduce((sum, part) => (sum << BigInt(bitsEach)) + BigInt(part), 0n);
+}
+
+/** The eight numbers of a valid IPv6 address, however it is written. */
+function groupsOfIPv6(address: string): number[] {
+  const canonical = new URL(`http://[${address}]/`).hostname.slice(1, -1);
+  const [head, tail] = canonical.split('::').map((side) => (side === '' ? [] : side.split(':').map((group) => parseInt(group, 16))));
+  if (tail === undefined) return head as number[];
+  return [...(head as number[]), ...new Array<number>(8 - (head as number[]).length - tail.length).fill(0), ...tail];
+}
+
+export function flag(value: unknown): Problem | undefined {
+  if (typeof value === 'boolean') return undefined;
+  return problem('true or false', 'Write it without quotes, or leave it out for the default.');
 }
 
 export function environmentVariable(value: unknown): Problem | undefined {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { initRemedy } from './init-remedy';
 import { summarize, type TerraformPlan } from './plan-summary';
 
 const PLAN_FILE = 'mirror.tfplan';
@@ -33,12 +34,7 @@ function run(options: Options): void {
   const directory = join('cdktf.out', stack.workingDirectory);
   const terraform = process.env['TERRAFORM_BINARY_NAME'] ?? 'terraform';
   // -reconfigure: this checkout may have been initialized for another server's state.
-  command(
-    terraform,
-    [`-chdir=${directory}`, 'init', '-input=false', '-no-color', '-reconfigure'],
-    'terraform init',
-    'The registry, or the backend of the state, must answer.',
-  );
+  command(terraform, [`-chdir=${directory}`, 'init', '-input=false', '-no-color', '-reconfigure'], 'terraform init', initRemedy);
   command(
     terraform,
     [`-chdir=${directory}`, 'plan', '-input=false', '-no-color', `-out=${PLAN_FILE}`],
@@ -70,11 +66,16 @@ function onlyStack(names: readonly string[]): string {
 }
 
 /** Runs a program and returns its standard output; a failure shows what it printed. */
-function command(program: string, args: readonly string[], what: string, remedy: string): string {
+function command(program: string, args: readonly string[], what: string, remedy: string | ((said: string) => string)): string {
   const result = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 30, env: { CHECKPOINT_DISABLE: '1', ...process.env } });
   if (result.status === 0) return result.stdout;
   const said = result.error ? result.error.message : `${result.stdout}${result.stderr}`.trim();
-  throw new MirrorError({ code: 'COMMAND_FAILED', message: `${what} failed:\n${said}`, remedy, exitCode: ExitCode.invalid });
+  throw new MirrorError({
+    code: 'COMMAND_FAILED',
+    message: `${what} failed:\n${said}`,
+    remedy: typeof remedy === 'string' ? remedy : remedy(said),
+    exitCode: ExitCode.invalid,
+  });
 }
 
 const program = new Command('plan')

@@ -4,7 +4,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 const FILE = 'docs/reference/commands.md';
 const programs = [
-  ['mirrorctl', 'dist/programs/mirrorctl.cjs', ['sync', 'status', 'prepare'], 'On the server, as root or the user `mirror`: content.'],
+  [
+    'mirrorctl',
+    'dist/programs/mirrorctl.cjs',
+    ['sync', 'status', 'prepare'],
+    'On the server, as the user `mirror` (`runuser -u mirror -- mirrorctl …`; root may run `status`): content.',
+  ],
   [
     'mirror-host',
     'dist/programs/mirror-host.cjs',

@@ -14,9 +14,21 @@ try {
 try {
   createRequire(import.meta.url)(join(root, 'dist', 'main.js'));
 } catch (error) {
-  const mistake = ['InvalidPropError', 'MirrorError'].includes(error.name) || /^(Error: )?Validation failed/.test(String(error.message));
-  if (!mistake) throw error;
-  const line = /\((?:.*\/)?(main\.ts:\d+:\d+)\)|at (?:.*\/)?(main\.ts:\d+:\d+)/.exec(error.stack ?? '');
-  console.error(`${line ? `${line[1] ?? line[2]}: ` : ''}${error.message}${error.remedy ? `\n  ${error.remedy}` : ''}`);
+  const said = String(error?.message ?? error);
+  const frames = String(error?.stack ?? '')
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .map((line) => /(?:^\s+at |\(|\/)(main\.ts:\d+:\d+)\)?$/.exec(line)?.[1]);
+  const twice = /^There is already a Construct with name /.test(said);
+  const mistake = ['InvalidPropError', 'MirrorError'].includes(error?.name) || /^(Error: )?Validation failed/.test(said) || twice;
+  // What main.ts itself throws is a mistake there; what our code throws without meaning to is our defect, and keeps its stack.
+  if (!mistake && frames[0] === undefined) throw error;
+  const position = frames.find((frame) => frame !== undefined);
+  const remedy = twice
+    ? 'Give each construct an id of its own: the second argument.'
+    : mistake
+      ? error.remedy
+      : 'npx tsc --noEmit -p . finds misspelt names and wrong types.';
+  console.error(`${position ? `${position}: ` : ''}${said}${remedy ? `\n  ${remedy}` : ''}`);
   process.exit(3);
 }

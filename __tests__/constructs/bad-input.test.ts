@@ -106,8 +106,40 @@ describe('the server', () => {
     '/var/lib/mirror',
     '/srv/.hidden',
     '/proc/x',
+    '/home/mirror',
+    '/home/mirror/data',
+    '/root/mirror',
+    '/var/tmp/mirror',
+    '/var/cache/mirror',
+    '/var/spool/mirror',
+    '/var/run/mirror',
+    '/var/lock/mirror',
+    '/var/www',
+    '/var/log',
+    '/var/lib',
   ])('storage root %j', (storageRoot) => {
     refuses(() => bareServer({ storageRoot }), 'mirror/server: storageRoot');
+  });
+  test.each(['/srv/mirror', '/data/mirror', '/var/www/mirror', '/var/mirror', '/homes/mirror', '/mnt/a/b'])(
+    'storage root %j is fine',
+    (storageRoot) => {
+      expect(bareServer({ storageRoot }).server.storageRoot).toBe(storageRoot);
+    },
+  );
+  test.each(['yes', 1])('flag %j', (value) => {
+    refuses(() => bareServer({ storageOnOwnMount: value as unknown as boolean }), 'mirror/server: storageOnOwnMount', 'true or false');
+    refuses(() => mirror({}, { ipv6: value as unknown as boolean }), 'mirror/server/vhost: ipv6', 'true or false');
+  });
+  test('a signing key that is no Secret is refused, and not shown', () => {
+    const text = '-----BEGIN PGP PRIVATE KEY BLOCK-----';
+    refuses(
+      () => bareServer({ signingKey: text as unknown as Secret }),
+      'mirror/server: signingKey',
+      'type string',
+      'Secret.fromEnvironment',
+    );
+    expect(() => bareServer({ signingKey: text as unknown as Secret })).not.toThrow(/PRIVATE/);
+    refuses(() => bareServer({ signingKey: undefined as unknown as Secret }), 'mirror/server: signingKey', 'type undefined');
   });
   test('a jump host is checked like the server', () => {
     refuses(() => bareServer({ jumpHost: { address: 'jump', user: 'root', hostKey: 'none' } }), 'jumpHost.hostKey');
@@ -133,6 +165,86 @@ describe('the server', () => {
   });
   test.each(['', 'a b', 'a;b', '1.2.3.4', '*.example.org', 'a{}', 'under_score.example.org'])('server name %j', (serverName) => {
     refuses(() => new NginxVhost(bareServer().server, 'v', { serverName }), 'mirror/server/v: serverName');
+  });
+});
+
+/** As main.ts passes them: synthesis checks no types. */
+const any = <T>(value: unknown): T => value as T;
+const codenameProps = { release: '7.0', distribution: Distribution.CENTOS, version: '6' };
+
+describe('misspelt props', () => {
+  test.each<[string, () => unknown, string, string]>([
+    ['server', () => bareServer(any({ storage: '/srv/x' })), 'mirror/server: prop "storage"', 'there are address, port, user,'],
+    ['server, near', () => bareServer(any({ adress: 'x' })), 'mirror/server: prop "adress"', 'Did you mean address?'],
+    [
+      'jump host',
+      () => bareServer(any({ jumpHost: { address: 'jump', user: 'root', hostKey: HOST_KEY, prot: 2222 } })),
+      'mirror/server: jumpHost, prop "prot"',
+      'Did you mean port?',
+    ],
+    ['jump host, no object', () => bareServer(any({ jumpHost: 'jump' })), 'mirror/server: jumpHost "jump"', 'an object with address'],
+    ['vhost', () => mirror({}, any({ ipV6: false })), 'mirror/server/vhost: prop "ipV6"', 'Did you mean ipv6?'],
+    [
+      'repository',
+      () => repository(mirror().server, 'r', any({ schedul: 1 })),
+      'mirror/server/r: prop "schedul"',
+      'Did you mean schedule?',
+    ],
+    [
+      'customer',
+      () => new Customer(mirror().server, 'c', any({ access: Access.public(), key: [] })),
+      'mirror/server/c: prop "key"',
+      'keys?',
+    ],
+    [
+      'codename',
+      () => new MosCodename(mirror().server, 'c', any({ ...codenameProps, arch: [] })),
+      'mirror/server/c: prop "arch"',
+      'Remove it.',
+    ],
+    ['timer', () => new SyncTimer(mirror().server, 't', any({ repository: 'r' })), 'mirror/server/t: prop "repository"', 'repositoryId'],
+    ['daily', () => SyncSchedule.daily(any({ hour: 3, minutes: 30 })), 'SyncSchedule.daily: at, prop "minutes"', 'Did you mean minute?'],
+    ['hourly', () => SyncSchedule.hourly(any({ hour: 3, minute: 1 })), 'SyncSchedule.hourly: at, prop "hour"', 'there are minute'],
+    ['weekly', () => SyncSchedule.weekly(any({ days: 'Mon', hour: 3 })), 'SyncSchedule.weekly: at, prop "days"', 'Did you mean day?'],
+  ])('%s', (_name, act, ...parts) => {
+    refuses(act, ...parts);
+  });
+  test.each<[string, (props: never) => unknown]>([
+    ['other/server', (props) => new MirrorServer(new MirrorStack(bareServer().app, 'other'), 'server', props)],
+    ['mirror/server/x', (props) => new NginxVhost(bareServer().server, 'x', props)],
+    ['mirror/server/x', (props) => new RpmRepository(mirror().server, 'x', props)],
+    ['mirror/server/x', (props) => new Customer(mirror().server, 'x', props)],
+    ['mirror/server/x', (props) => new MosCodename(mirror().server, 'x', props)],
+    ['mirror/server/x', (props) => new SyncTimer(mirror().server, 'x', props)],
+    ['SyncSchedule.daily', (props) => SyncSchedule.daily(props)],
+    ['SyncSchedule.hourly', (props) => SyncSchedule.hourly(props)],
+    ['SyncSchedule.weekly', (props) => SyncSchedule.weekly(props)],
+  ])('%s without props, or with another thing', (where, make) => {
+    for (const props of [undefined, null, 'text', 3, []])
+      refuses(() => make(any(props)), where.replace('mirror/server/x', '/x'), 'an object with');
+  });
+});
+
+describe('values that our classes make', () => {
+  const epel = PublicKey.fromFile('keys/RPM-GPG-KEY-EPEL-7');
+  const customer = (keys: unknown): Customer => new Customer(mirror().server, 'c', { access: Access.public(), keys: any(keys) });
+  test('keys', () => {
+    refuses(() => Trust.signedMetadata(any(['RPM-GPG-KEY-EPEL-7'])), 'Trust.signedMetadata: keys[0]', 'PublicKey');
+    refuses(() => Trust.signedPackages(any([epel, undefined])), 'Trust.signedPackages: keys[1]');
+    refuses(() => customer(['RPM-GPG-KEY-EPEL-7']), 'mirror/server/c: keys[0] "RPM-GPG-KEY-EPEL-7"', 'key("<file>")');
+    refuses(() => customer(epel), 'mirror/server/c: keys', 'a list of keys');
+  });
+  test('a key twice, read once or twice', () => {
+    const again = PublicKey.fromFile('keys/RPM-GPG-KEY-EPEL-7');
+    refuses(() => customer([epel, again]), 'mirror/server/c: keys[1] "RPM-GPG-KEY-EPEL-7"', 'keys[0] is the same');
+    refuses(() => Trust.signedPackages([epel, epel]), 'keys[1]', 'once');
+    refuses(() => Trust.signedPackages([epel, again]), 'keys[1]', 'keys[0] is the same');
+  });
+  test.each(['daily', { hour: 3 }, null, mirror().server])('schedule', (schedule) => {
+    const { server } = mirror();
+    refuses(() => repository(server, 'r', { schedule: any(schedule) }), 'mirror/server/r: schedule', 'SyncSchedule.daily({ hour: 3 })');
+    repository(server, 's');
+    refuses(() => new SyncTimer(server, 't', { repositoryId: 's', schedule: any(schedule) }), 'mirror/server/t: schedule');
   });
 });
 
@@ -187,6 +299,18 @@ describe('paths and ids that collide', () => {
       'declared at mirror/server/a already',
     );
   });
+  test('a repository and a customer, or the product, of one id', () => {
+    const { server } = mirror();
+    repository(server, 'acme');
+    refuses(
+      () => new Customer(server, 'c', { id: 'acme', access: Access.public() }),
+      'mirror/server/c: id "acme"',
+      'mirror/server/acme has this id',
+    );
+    new Customer(server, 'other', { access: Access.public() });
+    refuses(() => repository(server, 'r', { id: 'other' }), 'mirror/server/r: id "other"', 'mirror/server/other has this id');
+    refuses(() => repository(server, 'm', { id: 'mos' }), 'mirror/server/m: id "mos"', 'the product itself');
+  });
   test('/cust and /cust2 are apart, /cust and /cust/x are not', () => {
     const { server } = mirror();
     new Customer(server, 'cust', { access: Access.public() });
@@ -235,8 +359,28 @@ describe('access', () => {
     '10.0.0.0/08',
     'fe80::1%eth0',
     '10.0.0.0; allow all',
+    '2001:db8::1/32',
+    '2001:db8:0:1::/48',
+    '::1/0',
+    'ffff::/15',
+    '::ffff:10.0.0.1/104',
+    '2001:db8::1/127',
   ])('network %j', (network) => {
     refuses(() => Access.networks([network]), 'Access.networks: networks[0]');
+  });
+  test.each([
+    '2001:db8::/32',
+    '2001:db8::1',
+    '2001:db8::1/128',
+    '::/0',
+    '2001:db8:0:1::/64',
+    'fe00::/7',
+    '2001:db8::2/127',
+    '1:2:3:4:5:6:7:8/125',
+    '10.0.0.0/8',
+    '0.0.0.0/0',
+  ])('network %j is fine', (network) => {
+    expect(Access.networks([network]).allowedNetworks).toEqual([network]);
   });
   test('no network, one twice, and no access at all', () => {
     refuses(() => Access.networks([]), 'at least one network');

@@ -56,11 +56,37 @@ test.each<[string, (main: string) => string, RegExp]>([
     /main\.ts:\d+:\d+: PublicKey\.fromFile: path "keys\/RPM-GPG-KEY-Dokcer"/,
   ],
   ['a port from the environment that is no number', (main) => main.replace("'22'", "'ssh'"), /main\.ts:\d+:\d+: mirror\/server: port NaN/],
+  [
+    'a misspelt prop',
+    (main) => main.replace('schedule: Sync', 'schedul: Sync'),
+    /^main\.ts:\d+:\d+: .*prop "schedul": .*Did you mean schedule\?/,
+  ],
+  [
+    'one id for two constructs',
+    (main) => main.replace('app.synth()', "new Customer(server, 'customer', { access: Access.public() });\napp.synth()"),
+    /^main\.ts:\d+:1: There is already a Construct with name 'customer' in .*\n {2}Give each construct an id of its own: the second argument\./,
+  ],
+  [
+    'a function that does not exist',
+    (main) => main.replace('SyncSchedule.daily', 'SyncSchedule.dayly'),
+    /^main\.ts:\d+:\d+: SyncSchedule\.dayly is not a function\n {2}npx tsc/,
+  ],
+  ['a name that does not exist', (main) => main.replace('trust: ceph', 'trust: cehp'), /^main\.ts:\d+:\d+: cehp is not defined\n/],
 ])('%s', (_name, edit, said) => {
   const { status, text } = synth(edit);
   expect(text).toMatch(said);
   expect(text).not.toMatch(/\n\s+at /);
   expect(status).toBe(3);
+});
+
+test('a defect of ours keeps its stack', () => {
+  const file = join(copy, 'constructs', 'access.ts');
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, text.replace('return new Access(undefined);', 'return (undefined as unknown as () => Access)();'));
+  const result = synth((main) => main);
+  writeFileSync(file, text);
+  expect(result.text).toMatch(/\n\s+at .*constructs\/access\.ts:\d+/);
+  expect(result.status).toBe(1);
 });
 
 test('a typing mistake is shown by its line', () => {

@@ -41,6 +41,67 @@ export function checkList<T>(
     throw invalid(where, `${prop}[${twice}]`, show(values[twice]), { allowed: `each ${one} once`, fix: 'Remove the second one.' });
 }
 
+/**
+ * Validates what a construct was given as its props: an object, of known props only. Synthesis checks no types, so that a misspelt optional
+ * prop would be ignored in silence.
+ *
+ * @param known every prop; the type keeps the list complete
+ * @param name what the object is called in `where`: its `props`, or one of them
+ */
+export function checkProps<P extends object>(
+  where: IConstruct | string,
+  props: P,
+  known: Readonly<Record<keyof NoInfer<P>, true>>,
+  name = 'props',
+): void {
+  const names = Object.keys(known);
+  const list = names.join(', ');
+  if (typeof (props as unknown) !== 'object' || (props as unknown) === null || Array.isArray(props))
+    throw invalid(where, name, show(props), { allowed: `an object with ${list}`, fix: 'Write { … }.' });
+  const unknown = Object.keys(props).find((prop) => !Object.hasOwn(known, prop));
+  if (unknown === undefined) return;
+  const meant = nearest(unknown, names);
+  throw invalid(where, name === 'props' ? 'prop' : `${name}, prop`, JSON.stringify(unknown), {
+    allowed: `there is no such prop; there are ${list}`,
+    fix: meant === undefined ? 'Remove it.' : `Did you mean ${meant}?`,
+  });
+}
+
+/** Validates that a value was made by one of our classes; `shown` hides a value that may be secret. */
+export function checkMade(
+  where: IConstruct | string,
+  prop: string,
+  value: unknown,
+  made: boolean,
+  problem: Problem,
+  shown: string = show(value),
+): void {
+  if (!made) throw invalid(where, prop, shown, problem);
+}
+
+/** The name that is fewest edits away, where that is few enough to be a slip. */
+function nearest(word: string, names: readonly string[]): string | undefined {
+  const [best] = names
+    .map((name) => ({ name, edits: distance(word.toLowerCase(), name.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits)
+    .filter(({ name, edits }) => edits <= Math.max(2, name.length / 3) && edits <= name.length / 2);
+  return best?.name;
+}
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  [...a].forEach((letter, i) => {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const kept = (row[j] as number) + (letter === b[j] ? 0 : 1);
+      next.push(Math.min(kept, (row[j + 1] as number) + 1, (next[j] as number) + 1));
+    }
+    row = next;
+  });
+  return row[b.length] as number;
+}
+
 export function invalid(where: IConstruct | string, prop: string, value: string, problem: Problem): InvalidPropError {
   const path = typeof where === 'string' ? where : where.node.path;
   return new InvalidPropError(`${path}: ${prop} ${value}: ${problem.allowed}. ${problem.fix}`);
@@ -48,12 +109,16 @@ export function invalid(where: IConstruct | string, prop: string, value: string,
 
 /** A value as an operator can recognise it: escaped, and cut when it is long. */
 export function show(value: unknown): string {
-  const text =
-    typeof value === 'string'
-      ? JSON.stringify(value)
-      : typeof value === 'number'
-        ? String(value)
-        : (JSON.stringify(value) ?? String(value));
+  const text = typeof value === 'number' ? String(value) : asJson(value);
   const visible = text.replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
   return visible.length > 120 ? `${visible.slice(0, 117)}…` : visible;
+}
+
+/** Constructs hold each other, and are no JSON. */
+function asJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return `(a ${(value as object).constructor?.name ?? 'value'})`;
+  }
 }
