@@ -1,7 +1,7 @@
 /** `mirrorctl`: content of the mirror. Runs on the server as the user `mirror`. */
 import { Command, CommanderError, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { ServerPaths } from '../desired-state/model';
+import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 
 interface GlobalOptions {
   readonly configuration: string;
@@ -38,8 +38,8 @@ Examples:
   mirrorctl status epel-7 --json   one repository, for programs`;
 
 const PREPARE_EXAMPLES = `
-Example: a deploy does this. By hand, as root:
-  runuser -u mirror -- mirrorctl prepare < /etc/mirror/secrets/signing-key`;
+Examples:
+  mirrorctl prepare < /etc/mirror/secrets/signing-key   by hand; a deploy does it by itself`;
 
 export function program(): Command {
   const root = new Command('mirrorctl')
@@ -139,10 +139,25 @@ function warn(text: string): void {
 async function main(): Promise<void> {
   // What is published must be readable for the web server, whatever the caller's mask is.
   process.umask(0o022);
+  becomeContentUser();
   try {
     await program().parseAsync();
   } catch (error) {
     process.exitCode = await exitCodeFor(error);
+  }
+}
+
+/** Root's `mirrorctl sync x` does what it says, with the rights of the content user: what upstreams send is never handled by root. */
+function becomeContentUser(): void {
+  if (process.getuid?.() !== 0) return;
+  try {
+    process.setgid?.(CONTENT_USER);
+    process.setgroups?.([process.getgid?.() ?? 0]);
+    process.setuid?.(CONTENT_USER);
+    process.env.HOME = ServerPaths.state;
+  } catch (error) {
+    // Without that user this is no deployed server: what belongs to another user is refused later.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_UNKNOWN_CREDENTIAL') throw error;
   }
 }
 

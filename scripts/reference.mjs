@@ -8,7 +8,7 @@ const programs = [
     'mirrorctl',
     'dist/programs/mirrorctl.cjs',
     ['sync', 'status', 'prepare'],
-    'On the server, as the user `mirror` (`runuser -u mirror -- mirrorctl …`; root may run `status`): content.',
+    'On the server: content. Root runs it with the rights of the user `mirror`.',
   ],
   [
     'mirror-host',

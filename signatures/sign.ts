@@ -124,7 +124,7 @@ function unreadable(message: string): MirrorError {
   return new MirrorError({
     code: 'SIGNING_KEY_UNREADABLE',
     message,
-    remedy: 'As root: runuser -u mirror -- mirrorctl prepare < /etc/mirror/secrets/signing-key; or name another file by --signing-key.',
+    remedy: 'As root: mirrorctl prepare < /etc/mirror/secrets/signing-key; or name another file by --signing-key.',
     exitCode: ExitCode.environment,
   });
 }
