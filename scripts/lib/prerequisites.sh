@@ -106,23 +106,11 @@ mirror_debian_packages() {
 
 # ---- Node -------------------------------------------------------------------------------------------------------------------------------
 
-# A registry that lacks the builds of other platforms makes npm leave those optional packages out of the lock file, and then npm ci calls the
-# lock file out of date: "Missing: NAME@ from lock file", without a version. npm install takes the locked versions and writes nothing.
-mirror_npm_ci() {
-  local options=(--prefix "$MIRROR_ROOT" --no-audit --no-fund --loglevel=error) said
-  said=$(npm ci "${options[@]}" 2>&1) && return 0
-  printf '%s\n' "$said"
-  grep -q 'Missing: .*@ from lock file' <<<"$said" || return 1
-  ! grep -qE 'Invalid: |Missing: [^ ]+@[^@ ]+ from lock file' <<<"$said" || return 1
-  echo 'npm install, by the lock file'
-  npm install --no-save "${options[@]}"
-}
-
 mirror_node_modules_locked() {
   local lock stamp="$MIRROR_ROOT/node_modules/.package-lock.sha256"
   lock=$(sha256sum <"$MIRROR_ROOT/package-lock.json")
   [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$lock" ] || return 0
-  mirror_step 'installing npm packages' mirror_npm_ci ||
+  mirror_step 'npm ci' npm ci --prefix "$MIRROR_ROOT" --no-audit --no-fund --loglevel=error ||
     { mirror_fail 'npm packages' 'the packages of package-lock.json could not be installed' 'Is the npm registry in reach? npm ping tells. Then run this again.'; return 1; }
   echo "$lock" >"$stamp"
 }
