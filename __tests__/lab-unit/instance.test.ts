@@ -2,7 +2,7 @@ import { MirrorError } from '../../desired-state/errors';
 import { addressesIn, candidatePrefixes, hostsFile, instanceOf, overlaps } from '../../lab/instance';
 
 describe('instanceOf', () => {
-  const of = (name: string, checkout = '/work/main') => instanceOf(name, checkout, '/cache');
+  const of = (name: string, checkout = '/checkouts/one') => instanceOf(name, checkout, '/cache');
 
   test.each(['default', 'a', 'test-123456', 'a'.repeat(20)])('accepts %s, and its interface fits into 15 characters', (name) => {
     expect(of(name).gatewayInterface.length).toBeLessThanOrEqual(15);
@@ -15,7 +15,7 @@ describe('instanceOf', () => {
   });
 
   test('checkouts and names never share anything', () => {
-    const [one, other, elsewhere] = [of('a'), of('b'), of('a', '/work/other')];
+    const [one, other, elsewhere] = [of('a'), of('b'), of('a', '/checkouts/other')];
     for (const pick of [
       (i: typeof one) => i.state,
       (i: typeof one) => i.gatewayInterface,
