@@ -87,42 +87,19 @@ export function withKeyRing<T>(keys: readonly SigningKey[], work: (home: string)
 export function signDetached(file: string, key: SigningKey, version3: boolean): void {
   rmSync(`${file}.asc`, { force: true });
   if (!version3) {
-    withKeyRing([key], (home) =>
-      run([
-        'gpg',
-        '--homedir',
-        home,
-        '--batch',
-        '--yes',
-        '--digest-algo',
-        'SHA256',
-        '--armor',
-        '--local-user',
-        key.fingerprint,
-        '--detach-sign',
-        file,
-      ]),
-    );
+    withKeyRing([key], (home) => detachSign('gpg', home, key, file, ['--yes']));
     return;
   }
   const home = mkdtempSync(join(tmpdir(), 'lab-gpg-'));
   try {
     run(['gpg1', '--homedir', home, '--batch', '--quiet', '--import', key.secretFile]);
-    run([
-      'gpg1',
-      '--homedir',
-      home,
-      '--batch',
-      '--force-v3-sigs',
-      '--digest-algo',
-      'SHA256',
-      '--armor',
-      '--local-user',
-      key.fingerprint,
-      '--detach-sign',
-      file,
-    ]);
+    detachSign('gpg1', home, key, file, ['--force-v3-sigs']);
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
+}
+
+function detachSign(program: 'gpg' | 'gpg1', home: string, key: SigningKey, file: string, options: readonly string[]): void {
+  const how = ['--digest-algo', 'SHA256', '--armor', '--local-user', key.fingerprint, '--detach-sign', file];
+  run([program, '--homedir', home, '--batch', ...options, ...how]);
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { MirrorError } from '../../desired-state/errors';
 import { type PublicKey, readPublicKeys } from '../../desired-state/openpgp-key';
+import { caught } from '../support/caught';
 
 const keysFolder = join(__dirname, '../../keys');
 const keyFiles = readdirSync(keysFolder).filter((name) => name.startsWith('RPM-GPG-KEY-'));
@@ -232,14 +233,4 @@ function body(armoured: string): Buffer {
 function packet(tag: number, content: Buffer): Buffer {
   const length = content.length < 192 ? [content.length] : [((content.length - 192) >> 8) + 192, (content.length - 192) & 255];
   return Buffer.concat([Buffer.from([0xc0 | tag, ...length]), content]);
-}
-
-function caught(run: () => unknown): MirrorError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof MirrorError) return error;
-    throw error;
-  }
-  throw new Error('nothing was thrown');
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { MirrorError } from '../../desired-state/errors';
 import { encodePath, mirrorPath } from '../../starlingx/url-mapping';
+import { caught } from '../support/caught';
 
 const M = 'mirror/centos';
 
@@ -238,14 +239,4 @@ function filesBelow(directory: string): string[] {
   return readdirSync(directory)
     .map((name) => join(directory, name))
     .flatMap((path) => (statSync(path).isDirectory() ? filesBelow(path) : [path]));
-}
-
-function caught(run: () => unknown): MirrorError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof MirrorError) return error;
-    throw error;
-  }
-  throw new Error('nothing was thrown');
 }
