@@ -7,32 +7,30 @@ import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { flag, host, hostKey, port, storageRoot, user } from '../desired-state/validate';
+import { flag, host, port, storageRoot, user } from '../desired-state/validate';
 import { check, checkMade, checkProps, invalid } from './private/check';
 import { declare } from './private/declare';
 import { deploymentFiles } from './private/deployment';
+import { hostKeysOf, type HostKeyPin } from './private/host-keys';
 import { MirrorStack } from './mirror-stack';
 import { Secret } from './secret';
 
-/** A host that the operator's machine connects through. */
-export interface JumpHost {
+/** A host that the operator's machine connects through. Pinned like the server itself: by `hostKey` or `knownHosts`. */
+export interface JumpHost extends HostKeyPin {
   readonly address: string;
   /** @default 22 */
   readonly port?: number;
   readonly user: string;
-  /** Pinned like the server's own. */
-  readonly hostKey: string;
 }
 
-export interface MirrorServerProps {
+/** The server's own SSH host key is pinned by `hostKey` or `knownHosts`. */
+export interface MirrorServerProps extends HostKeyPin {
   /** DNS name or IP address that SSH connects to. */
   readonly address: string;
   /** @default 22 */
   readonly port?: number;
   /** root, or an account that may run everything by sudo without a password. @default "root" */
   readonly user?: string;
-  /** SHA-256 fingerprint of the server's SSH host key, as `ssh-keygen -lf` prints it. */
-  readonly hostKey: string;
   /** @default the server is reached directly */
   readonly jumpHost?: JumpHost;
   /** Directory for all content. @default "/srv/mirror" */
@@ -101,6 +99,7 @@ export class MirrorServer extends Construct {
       port: true,
       user: true,
       hostKey: true,
+      knownHosts: true,
       jumpHost: true,
       storageRoot: true,
       storageOnOwnMount: true,
@@ -109,13 +108,15 @@ export class MirrorServer extends Construct {
     check(this, 'address', props.address, host);
     check(this, 'port', props.port ?? 22, port);
     check(this, 'user', props.user ?? 'root', user);
-    check(this, 'hostKey', props.hostKey, hostKey);
+    const hostKeys = hostKeysOf(this, '', props, { address: props.address, port: props.port ?? 22 });
+    let jumpHost: Target['jumpHost'];
     if (props.jumpHost !== undefined) {
-      checkProps(this, props.jumpHost, { address: true, port: true, user: true, hostKey: true }, 'jumpHost');
+      checkProps(this, props.jumpHost, { address: true, port: true, user: true, hostKey: true, knownHosts: true }, 'jumpHost');
       check(this, 'jumpHost.address', props.jumpHost.address, host);
       check(this, 'jumpHost.port', props.jumpHost.port ?? 22, port);
       check(this, 'jumpHost.user', props.jumpHost.user, user);
-      check(this, 'jumpHost.hostKey', props.jumpHost.hostKey, hostKey);
+      const jump = { address: props.jumpHost.address, port: props.jumpHost.port ?? 22 };
+      jumpHost = { ...jump, user: props.jumpHost.user, hostKeys: hostKeysOf(this, 'jumpHost.', props.jumpHost, jump) };
     }
     check(this, 'storageRoot', props.storageRoot ?? '/srv/mirror', storageRoot);
     check(this, 'storageOnOwnMount', props.storageOnOwnMount ?? true, flag);
@@ -133,8 +134,8 @@ export class MirrorServer extends Construct {
       address: props.address,
       port: props.port ?? 22,
       user: props.user ?? 'root',
-      hostKey: props.hostKey,
-      ...(props.jumpHost ? { jumpHost: { port: 22, ...props.jumpHost } } : {}),
+      hostKeys,
+      ...(jumpHost ? { jumpHost } : {}),
       secrets: { 'signing-key': props.signingKey.environmentVariable },
     };
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
@@ -279,7 +280,7 @@ export class MirrorServer extends Construct {
       dependsOn: [],
       triggers: {
         element: 'activation',
-        server: `${target.user}@${target.address}:${target.port} ${target.hostKey}`,
+        server: `${target.user}@${target.address}:${target.port} ${target.hostKeys.join(' ')}`,
         desired_state: Lazy.stringValue({ produce: () => files.desiredStateDigest() }),
         programs: files.programsDigest,
         last_drift: lastDrift,

@@ -10,8 +10,8 @@ const account = {
   address: z.string().min(1),
   port: z.number().int().min(1).max(65535),
   user: z.string().regex(/^[a-z_][a-z0-9_.-]*\$?$/i),
-  /** The pinned host key. Absent: connecting fails and shows the key that the server offers. */
-  hostKey: FingerprintSchema.optional(),
+  /** The pinned host keys: one of them must be offered. None: connecting fails and shows the key that the server offers. */
+  hostKeys: z.array(FingerprintSchema),
 };
 
 /** `mirror/target.json` of a stack: where a desired state goes. Holds names of secrets, never secrets. */
@@ -23,4 +23,4 @@ export const TargetSchema = z.strictObject({
 });
 export type Target = z.infer<typeof TargetSchema>;
 /** One SSH hop: the server itself or the host it is reached through. */
-export type Endpoint = Pick<Target, 'address' | 'port' | 'user' | 'hostKey'>;
+export type Endpoint = Pick<Target, 'address' | 'port' | 'user' | 'hostKeys'>;

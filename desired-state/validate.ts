@@ -108,7 +108,21 @@ export function hostKey(value: unknown): Problem | undefined {
   if (typeof value === 'string' && /^SHA256:[A-Za-z0-9+/]{43}$/.test(value)) return undefined;
   return problem(
     'a host key is pinned by its SHA-256 fingerprint: "SHA256:" and 43 characters',
-    'On the server: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub',
+    'On the server: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub. Or name a known_hosts file of the project in knownHosts.',
+  );
+}
+
+/** A file of the project: a relative path that stays in it. */
+export function projectFile(value: unknown): Problem | undefined {
+  if (
+    typeof value === 'string' &&
+    value.length <= 200 &&
+    value.split('/').every((part) => /^[A-Za-z0-9._+-]+$/.test(part) && !/^(\.\.?$|-)/.test(part))
+  )
+    return undefined;
+  return problem(
+    'a file of the project is a relative path of letters, digits, ".", "_", "+" and "-", without ".."',
+    'For instance "known_hosts" or "keys/known_hosts".',
   );
 }
 

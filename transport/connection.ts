@@ -4,7 +4,8 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Endpoint, Target } from '../desired-state/target';
 import type { Credentials } from './credentials';
 import { connectionLost, explainConnectError, explainSudo } from './errors';
-import { describeKey, HOST_KEY_GROUPS, hostKeyError, type OfferedKey } from './fingerprint';
+import { HOST_KEY_GROUPS } from '../desired-state/host-key';
+import { describeKey, hostKeyError, type OfferedKey } from './fingerprint';
 
 /** How a remote command ended. `exitCode` is null when a signal ended it. */
 export interface ExecResult {
@@ -190,7 +191,7 @@ async function handshake(
       algorithms: { serverHostKey: algorithms },
       hostVerifier: (key: Buffer) => {
         const key_ = describeKey(key);
-        if (key_.fingerprint === endpoint.hostKey) return true;
+        if (endpoint.hostKeys.includes(key_.fingerprint)) return true;
         refused = key_;
         return false;
       },

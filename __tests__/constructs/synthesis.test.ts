@@ -103,8 +103,8 @@ test('each prop of the server is where it acts', () => {
     address: '198.51.100.7',
     port: 2222,
     user: 'deploy',
-    hostKey: HOST_KEY,
-    jumpHost,
+    hostKeys: [HOST_KEY],
+    jumpHost: { address: '2001:db8::1', port: 2200, user: 'ops', hostKeys: [HOST_KEY] },
     secrets: { 'signing-key': 'ELSEWHERE' },
   });
   expect(result.desiredState.storage).toEqual({ root: '/data/mirror', ownMount: false });

@@ -115,7 +115,7 @@ describe('over SSH', () => {
   let connection: Connection;
   beforeAll(async () => {
     server = await startServer({ hostKeys: [hostKey], userKey });
-    const target = { address: '127.0.0.1', port: server.port, user: 'root', hostKey: hostKey.fingerprint, secrets: {} };
+    const target = { address: '127.0.0.1', port: server.port, user: 'root', hostKeys: [hostKey.fingerprint], secrets: {} };
     connection = await connect(target, { privateKey: Buffer.from(userKey.privateKey) });
   });
   afterAll(async () => {

@@ -16,7 +16,7 @@ const target = {
   address: '127.0.0.1',
   port: 9,
   user: 'root',
-  hostKey: `SHA256:${'A'.repeat(43)}`,
+  hostKeys: [`SHA256:${'A'.repeat(43)}`],
   secrets: { 'signing-key': 'MIRROR_SIGNING_KEY' },
 };
 const desiredState = {
@@ -93,9 +93,9 @@ describe('apply refuses, without a stack trace,', () => {
     ['a port that is none', () => write('target.json', { ...target, port: 70_000 }), 3, 'port: Number must be less than or equal to 65535'],
     [
       'a host key that is no fingerprint',
-      () => write('target.json', { ...target, hostKey: 'aa:bb' }),
+      () => write('target.json', { ...target, hostKeys: ['aa:bb'] }),
       3,
-      'hostKey: must look like SHA256:',
+      'hostKeys.0: must look like SHA256:',
     ],
     ['a user that is an option', () => write('target.json', { ...target, user: '-oProxyCommand=x' }), 3, 'user: Invalid'],
     ['to guess a key', () => delete environment.SSH_AUTH_SOCK, 7, 'there is no SSH key to log in with'],

@@ -35,7 +35,14 @@ afterAll(async () => {
 });
 
 async function dial(changes: Partial<Target> = {}): Promise<Connection> {
-  const target: Target = { address: '127.0.0.1', port: server.port, user: 'root', hostKey: ed25519.fingerprint, secrets: {}, ...changes };
+  const target: Target = {
+    address: '127.0.0.1',
+    port: server.port,
+    user: 'root',
+    hostKeys: [ed25519.fingerprint],
+    secrets: {},
+    ...changes,
+  };
   const connection = await connect(target, credentials);
   open.push(connection);
   return connection;
@@ -56,18 +63,18 @@ describe('host keys', () => {
     ['ecdsa', ecdsa],
     ['rsa', rsa],
   ])('a pinned %s key is found among several', async (_, key) => {
-    const connection = await dial({ hostKey: key.fingerprint });
+    const connection = await dial({ hostKeys: [key.fingerprint] });
     expect(await connection.exec('echo in')).toMatchObject({ exitCode: 0, stdout: 'in\n' });
   });
 
   test('another key is refused, and both fingerprints are shown', async () => {
-    const error = await failure(dial({ hostKey: stranger.fingerprint }));
+    const error = await failure(dial({ hostKeys: [stranger.fingerprint] }));
     expect(error).toMatchObject({ code: 'HOST_KEY_MISMATCH', exitCode: 6 });
     for (const key of [stranger, ed25519, ecdsa, rsa]) expect(error.message).toContain(key.fingerprint);
   });
 
   test('without a pin nothing is trusted, and the offered key is shown with the way to verify it', async () => {
-    const unpinned: Target = { address: '127.0.0.1', port: server.port, user: 'root', secrets: {} };
+    const unpinned: Target = { address: '127.0.0.1', port: server.port, user: 'root', hostKeys: [], secrets: {} };
     const error = await failure(connect(unpinned, credentials));
     expect(error).toMatchObject({ code: 'HOST_KEY_UNKNOWN', exitCode: 6 });
     expect(error.message).toContain(ed25519.fingerprint);
@@ -82,10 +89,10 @@ describe('jump host', () => {
     jump = await startServer({ hostKeys: [jumpKey], userKey });
   });
   afterAll(() => jump.close());
-  const hop = (hostKey: string) => ({ address: '127.0.0.1', port: jump.port, user: 'jumper', hostKey });
+  const hop = (hostKey: string) => ({ address: '127.0.0.1', port: jump.port, user: 'jumper', hostKeys: [hostKey] });
 
   test('carries the connection, also when the pin needs a second handshake', async () => {
-    const connection = await dial({ jumpHost: hop(jumpKey.fingerprint), hostKey: rsa.fingerprint });
+    const connection = await dial({ jumpHost: hop(jumpKey.fingerprint), hostKeys: [rsa.fingerprint] });
     expect((await connection.exec('cat', { stdin: 'through' })).stdout).toBe('through');
   });
 
@@ -176,14 +183,14 @@ describe('connecting', () => {
   });
 
   test('a key that the server does not know says whose and which variable', async () => {
-    const target: Target = { address: '127.0.0.1', port: server.port, user: 'root', hostKey: ed25519.fingerprint, secrets: {} };
+    const target: Target = { address: '127.0.0.1', port: server.port, user: 'root', hostKeys: [ed25519.fingerprint], secrets: {} };
     const error = await failure(connect(target, { privateKey: Buffer.from(stranger.privateKey) }));
     expect(error).toMatchObject({ code: 'AUTHENTICATION_FAILED', exitCode: 6 });
     expect(error.remedy).toContain('MIRROR_SSH_KEY');
   });
 
   test('a private key that is none says so', async () => {
-    const target: Target = { address: '127.0.0.1', port: server.port, user: 'root', hostKey: ed25519.fingerprint, secrets: {} };
+    const target: Target = { address: '127.0.0.1', port: server.port, user: 'root', hostKeys: [ed25519.fingerprint], secrets: {} };
     expect(await failure(connect(target, { privateKey: Buffer.from('not a key') }))).toMatchObject({
       code: 'SSH_KEY_UNUSABLE',
       exitCode: 7,

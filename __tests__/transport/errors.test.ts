@@ -1,7 +1,7 @@
 import { credentialsFrom } from '../../transport/credentials';
 import { explainConnectError, explainSudo } from '../../transport/errors';
 
-const endpoint = { address: '192.0.2.7', port: 2222, user: 'deploy', hostKey: undefined } as never;
+const endpoint = { address: '192.0.2.7', port: 2222, user: 'deploy', hostKeys: [] };
 const error = (properties: object, message = 'it broke'): Error => Object.assign(new Error(message), properties);
 
 test.each([

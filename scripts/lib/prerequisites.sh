@@ -18,7 +18,7 @@ export MIRROR_CACHE
 
 # What the lab runs. gnupg1 makes the version 3 signatures that CentOS' vault carries; gpg 2 cannot.
 MIRROR_LAB_PACKAGES=(
-  mmdebstrap systemd-container iproute2 util-linux e2fsprogs openssh-client openssl curl ca-certificates
+  mmdebstrap systemd-container iproute2 util-linux e2fsprogs openssh-client openssh-server sudo openssl curl ca-certificates
   nginx-light rpm createrepo-c dnf dnf-plugins-core gnupg gnupg1 zstd xz-utils bzip2 strace
 )
 

@@ -1,0 +1,44 @@
+import { readFileSync, statSync } from 'node:fs';
+import type { IConstruct } from 'constructs';
+import { knownHostKeys } from '../../desired-state/known-hosts';
+import { hostKey, projectFile } from '../../desired-state/validate';
+import { check, invalid, show } from './check';
+
+/** How a host key is pinned: by exactly one of the two. */
+export interface HostKeyPin {
+  /** SHA-256 fingerprint of the SSH host key, as `ssh-keygen -lf` prints it. */
+  readonly hostKey?: string;
+  /** Path of a known_hosts file, relative to the project: every key that it has for the address and port is accepted. */
+  readonly knownHosts?: string;
+}
+
+/** Bytes. A line has a few hundred. */
+const MAX_KNOWN_HOSTS = 256 * 1024;
+
+/**
+ * The fingerprints that are accepted for one host.
+ *
+ * @param prefix of the props' names: `jumpHost.`, or nothing
+ */
+export function hostKeysOf(where: IConstruct, prefix: string, pin: HostKeyPin, host: { address: string; port: number }): string[] {
+  if (pin.knownHosts === undefined) {
+    check(where, `${prefix}hostKey`, pin.hostKey, hostKey);
+    return [pin.hostKey as string];
+  }
+  const prop = `${prefix}knownHosts`;
+  if (pin.hostKey !== undefined) {
+    throw invalid(where, prop, show(pin.knownHosts), {
+      allowed: `a host key is pinned by ${prefix}hostKey or by ${prop}, not by both`,
+      fix: 'Remove one of the two.',
+    });
+  }
+  check(where, prop, pin.knownHosts, projectFile);
+  const stats = statSync(pin.knownHosts, { throwIfNoEntry: false });
+  if (!stats?.isFile() || stats.size > MAX_KNOWN_HOSTS) {
+    throw invalid(where, prop, show(pin.knownHosts), {
+      allowed: `it is a regular file of at most ${MAX_KNOWN_HOSTS} bytes`,
+      fix: `Make it: ssh-keyscan${host.port === 22 ? '' : ` -p ${host.port}`} ${host.address} > known_hosts, and compare it with the server's console.`,
+    });
+  }
+  return knownHostKeys(readFileSync(pin.knownHosts, 'utf8'), { file: pin.knownHosts, ...host });
+}
