@@ -15,6 +15,7 @@ import {
   PublicKey,
   RpmRepository,
   Secret,
+  State,
   SyncSchedule,
   Trust,
   Variant,
@@ -25,7 +26,7 @@ const env = (name: string, production: string): string => process.env[name] ?? p
 const key = PublicKey.from(env('MIRROR_KEYS', 'keys'));
 
 const app = new App();
-const stack = new MirrorStack(app, 'mirror');
+const stack = new MirrorStack(app, 'mirror', { state: State.from(env('MIRROR_STATE', 'terraform.mirror.tfstate')) });
 
 // ---- The server -----------------------------------------------------------------------------------------------------------------------
 const server = new MirrorServer(stack, 'server', {

@@ -138,6 +138,7 @@ export class MirrorServer extends Construct {
       ...(jumpHost ? { jumpHost } : {}),
       secrets: { 'signing-key': props.signingKey.environmentVariable },
     };
+    stack.deploysTo(props.address);
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
     this.activation = this.activate(files);
     this.declareServices();

@@ -1,7 +1,10 @@
 import { LocalProvider } from '@cdktf/provider-local/lib/provider';
 import { NullProvider } from '@cdktf/provider-null/lib/provider';
-import { LocalBackend, TerraformStack, type TerraformBackend } from 'cdktf';
+import { Annotations, TerraformStack, type TerraformBackend } from 'cdktf';
 import type { Construct } from 'constructs';
+import { isLocalOrReserved } from '../desired-state/validate';
+import { checkMade, checkProps } from './private/check';
+import { State } from './state';
 
 /**
  * Exact versions for users. `null` only holds triggers; `local` asks the server while planning (`data.local_command`, since 2.6).
@@ -10,10 +13,31 @@ import type { Construct } from 'constructs';
 const PINNED = { null: '3.2.4', local: '2.6.1' } as const;
 const WIDENED = { null: '>= 2.1.2', local: '>= 2.6' } as const;
 
-/** A stack for one mirror server. Its state is a file beside the project until a backend is declared (outside a lab: always declare one). */
+/** cdktf's name for: no stack trace beside an annotation, since the manifest would hold this machine's paths. */
+const DISABLE_STACK_TRACE = '@cdktf/disable_stack_trace_in_metadata';
+
+export interface MirrorStackProps {
+  /**
+   * Where Terraform's state is kept. A backend that is declared in the stack by cdktf's own classes goes before it.
+   * @default what the environment variable MIRROR_STATE says, else the file `terraform.<stack>.tfstate` beside main.ts
+   */
+  readonly state?: State;
+}
+
+/** A stack for one mirror server. */
 export class MirrorStack extends TerraformStack {
-  constructor(scope: Construct, id: string) {
+  private readonly state: State;
+  private address: string | undefined;
+
+  constructor(scope: Construct, id: string, props: MirrorStackProps = {}) {
     super(scope, id);
+    this.node.setContext(DISABLE_STACK_TRACE, true);
+    checkProps(this, props, { state: true });
+    checkMade(this, 'state', props.state, props.state === undefined || (props.state as unknown) instanceof State, {
+      allowed: 'a place for state is made by State.from',
+      fix: 'state: State.from("https://state.example.org/mirror").',
+    });
+    this.state = props.state ?? State.from(process.env['MIRROR_STATE'] ?? `terraform.${id}.tfstate`);
     new NullProvider(this, 'Null');
     new LocalProvider(this, 'Local');
     const versions = process.env['MIRROR_PROVIDERS'] === 'any' ? WIDENED : PINNED;
@@ -23,12 +47,23 @@ export class MirrorStack extends TerraformStack {
   }
 
   /**
-   * Where state is kept when the app declares no backend: `terraform.<stack>.tfstate` in the project, or the file that the environment
-   * variable MIRROR_STATE names. cdktf's own default would write this machine's absolute path into the plan.
+   * The address that is deployed to.
+   * @internal
    */
+  deploysTo(address: string): void {
+    this.address = address;
+  }
+
+  /** The declared place for state. cdktf's own default would write this machine's absolute path into the plan. */
   override ensureBackendExists(): TerraformBackend {
     const declared = this.node.tryFindChild('backend');
     if (declared) return declared as TerraformBackend;
-    return new LocalBackend(this, { path: process.env['MIRROR_STATE'] ?? `../../../terraform.${this.node.id}.tfstate` });
+    if (this.state.inCheckout && this.address !== undefined && !isLocalOrReserved(this.address)) {
+      Annotations.of(this).addWarning(
+        `the state of ${this.address} is a file in this checkout: another checkout would not find it, and nothing keeps two people from deploying at once. ` +
+          'Declare a remote one: docs/how-to/remote-state.md.',
+      );
+    }
+    return this.state.declareIn(this);
   }
 }

@@ -251,3 +251,10 @@ export function isIPv6(value: string): boolean {
     return false;
   }
 }
+
+/** Whether an address is this machine, or a name that no server has (RFC 2606, RFC 6761): an example that nobody has changed yet. */
+export function isLocalOrReserved(address: string): boolean {
+  if (isIPv4(address)) return address.startsWith('127.');
+  if (isIPv6(address)) return new URL(`http://[${address}]/`).hostname === '[::1]';
+  return /(^|\.)(localhost|invalid|test|example|example\.(com|net|org))$/.test(address);
+}

@@ -1,4 +1,5 @@
 // What cdktf runs as the app: bundles main.ts and the programs, then synthesizes. A mistake in main.ts is shown by its line, without a stack.
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,4 +32,12 @@ try {
       : 'npx tsc --noEmit -p . finds misspelt names and wrong types.';
   console.error(`${position ? `${position}: ` : ''}${said}${remedy ? `\n  ${remedy}` : ''}`);
   process.exit(3);
+}
+
+// Warnings. The cdktf CLI, which sets this variable, shows them itself.
+if (process.env.CDKTF_CONTINUE_SYNTH_ON_ERROR_ANNOTATIONS === undefined) {
+  const manifest = JSON.parse(readFileSync(join(process.env.CDKTF_OUTDIR ?? 'cdktf.out', 'manifest.json'), 'utf8'));
+  for (const { constructPath, level, message } of Object.values(manifest.stacks).flatMap((stack) => stack.annotations ?? [])) {
+    if (level === '@cdktf/warn') console.log(`warning: ${constructPath}: ${message}`);
+  }
 }

@@ -2,24 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { App, HttpBackend } from 'cdktf';
-import {
-  Access,
-  Customer,
-  Distribution,
-  MirrorServer,
-  MirrorStack,
-  MosCodename,
-  NginxVhost,
-  Secret,
-  SyncSchedule,
-  Trust,
-  Variant,
-} from '../../constructs';
+import { Access, Customer, Distribution, MosCodename, NginxVhost, Secret, SyncSchedule, Trust, Variant } from '../../constructs';
 import { sha256 } from '../../desired-state/canonical';
 import { DesiredStateSchema } from '../../desired-state/model';
 import { TargetSchema } from '../../desired-state/target';
-import { HOST_KEY, bareServer, key, mirror, repository, serverProps, synth } from './support';
+import { HOST_KEY, bareServer, key, mirror, repository, synth } from './support';
 
 test('one repository: its definition, its timer, and the activation that depends on both', () => {
   const { app, server } = mirror();
@@ -228,16 +215,6 @@ test('providers are pinned exactly; only the lab widens them', () => {
   expect(versions(undefined)).toEqual(['2.6.1', '3.2.4']);
   expect(versions('any')).toEqual(['>= 2.1.2', '>= 2.6']);
   delete process.env['MIRROR_PROVIDERS'];
-});
-
-test('state: a relative path by default, a declared backend instead', () => {
-  delete process.env['MIRROR_STATE'];
-  expect(synth(mirror().app).json.terraform.backend).toEqual({ local: { path: '../../../terraform.mirror.tfstate' } });
-  const app = new App({ outdir: mkdtempSync(join(tmpdir(), 'mirror-synth-')) });
-  const stack = new MirrorStack(app, 'mirror');
-  new HttpBackend(stack, { address: 'https://state.example.org/mirror' });
-  new NginxVhost(new MirrorServer(stack, 'server', serverProps), 'vhost', { serverName: 'mirror.example.org' });
-  expect(synth(app).json.terraform.backend).toEqual({ http: { address: 'https://state.example.org/mirror' } });
 });
 
 test('the real main.ts declares what the seeds name, and adding a customer takes at most six lines', () => {
