@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { initRemedy } from './init-remedy';
+import { initRemedy, planRemedy } from './init-remedy';
 import { summarize, type TerraformPlan } from './plan-summary';
 
 const PLAN_FILE = 'mirror.tfplan';
@@ -35,12 +35,7 @@ function run(options: Options): void {
   const terraform = process.env['TERRAFORM_BINARY_NAME'] ?? 'terraform';
   // -reconfigure: this checkout may have been initialized for another server's state.
   command(terraform, [`-chdir=${directory}`, 'init', '-input=false', '-no-color', '-reconfigure'], 'terraform init', initRemedy);
-  command(
-    terraform,
-    [`-chdir=${directory}`, 'plan', '-input=false', '-no-color', `-out=${PLAN_FILE}`],
-    'terraform plan',
-    'The server must answer; MIRROR_OBSERVE=0 plans without it.',
-  );
+  command(terraform, [`-chdir=${directory}`, 'plan', '-input=false', '-no-color', `-out=${PLAN_FILE}`], 'terraform plan', planRemedy);
   const plan = JSON.parse(command(terraform, [`-chdir=${directory}`, 'show', '-json', PLAN_FILE], 'terraform show', '')) as TerraformPlan;
   const summary = summarize(plan);
   if (options.json) {
