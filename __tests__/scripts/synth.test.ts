@@ -33,14 +33,24 @@ afterAll(() => {
   rmSync(copy, { recursive: true });
 });
 
-function synth(edit: (main: string) => string): { status: number | null; text: string } {
+function synth(edit: (main: string) => string, env: NodeJS.ProcessEnv = {}): { status: number | null; text: string } {
   writeFileSync(join(copy, 'main.ts'), edit(readFileSync('main.ts', 'utf8')));
-  const result = spawnSync(process.execPath, ['scripts/synth.mjs'], { cwd: copy, encoding: 'utf8' });
+  const result = spawnSync(process.execPath, ['scripts/synth.mjs'], { cwd: copy, encoding: 'utf8', env: { ...process.env, ...env } });
   return { status: result.status, text: `${result.stdout}${result.stderr}` };
 }
 
 test('nothing is said when all is well', () => {
   expect(synth((main) => main)).toEqual({ status: 0, text: '' });
+});
+
+test('a warning is said once, by us or by the cdktf CLI', () => {
+  const server = { MIRROR_ADDRESS: '203.0.113.7' };
+  expect(synth((main) => main, server)).toEqual({
+    status: 0,
+    text: expect.stringMatching(/^warning: mirror: the state of 203\.0\.113\.7 is a file.*\n$/),
+  });
+  expect(synth((main) => main, { ...server, CDKTF_CONTINUE_SYNTH_ON_ERROR_ANNOTATIONS: 'true' })).toEqual({ status: 0, text: '' });
+  expect(synth((main) => main, { ...server, MIRROR_STATE: 'https://state.example.org/mirror' })).toEqual({ status: 0, text: '' });
 });
 
 test.each<[string, (main: string) => string, RegExp]>([
@@ -70,6 +80,11 @@ test.each<[string, (main: string) => string, RegExp]>([
     'a function that does not exist',
     (main) => main.replace('SyncSchedule.daily', 'SyncSchedule.dayly'),
     /^main\.ts:\d+:\d+: SyncSchedule\.dayly is not a function\n {2}npx tsc/,
+  ],
+  [
+    'a password in the URL of the state',
+    (main) => main.replace("'terraform.mirror.tfstate'", "'https://me:s3cret@state.example.org/mirror'"),
+    /^main\.ts:\d+:\d+: State\.from: state "https:\/\/\*\*\*@state\.example\.org\/mirror": .*TF_HTTP_PASSWORD/,
   ],
   ['a name that does not exist', (main) => main.replace('trust: ceph', 'trust: cehp'), /^main\.ts:\d+:\d+: cehp is not defined\n/],
 ])('%s', (_name, edit, said) => {
