@@ -57,12 +57,20 @@ function stateRemedy(text: string): string | undefined {
   const known = STATE.find(([pattern]) => pattern.test(text))?.[1];
   if (known !== undefined) return known;
   if (!text.includes('Error acquiring the state lock')) return undefined;
+  // The backends http and pg print the one who asks, not the one who holds: http at least gives the holder's id (Terraform 1.11).
+  const holder = /HTTP remote state already locked: ID=(\S+)/.exec(text)?.[1];
+  if (holder !== undefined || text.includes('Already locked for workspace')) {
+    return (
+      `Somebody else holds the lock of the state${holder === undefined ? '' : ` (ID ${holder})`}; what Terraform prints below "Lock Info" is this ` +
+      `command's own request. Wait, and try again.${holder === undefined ? '' : ` ${unlock(holder)}`}`
+    );
+  }
   const field = (name: string): string | undefined =>
     new RegExp(`\\b${name}: +(.*?) +(ID|Path|Operation|Who|Version|Created|Info):`).exec(text)?.[1];
   const [id, who, operation, created] = ['ID', 'Who', 'Operation', 'Created'].map(field);
   if (id === undefined || who === undefined) return 'Somebody else holds the lock of the state: wait, and try again.';
-  return (
-    `${who} has held the lock of the state since ${created ?? 'an unknown time'} (${operation ?? 'unknown'}): wait, and try again. Only if that process ` +
-    `is gone for good: terraform -chdir=cdktf.out/stacks/<stack> force-unlock ${id}`
-  );
+  return `${who} has held the lock of the state since ${created ?? 'an unknown time'} (${operation ?? 'unknown'}): wait, and try again. ${unlock(id)}`;
 }
+
+const unlock = (id: string): string =>
+  `Only if that process is gone for good: terraform -chdir=cdktf.out/stacks/<stack> force-unlock ${id}`;

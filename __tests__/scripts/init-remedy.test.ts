@@ -53,12 +53,20 @@ test.each<[string, string]>([
   ['Initializing the backend...\n\nError: dial tcp 127.0.0.1:15432: connect: connection refused', 'does not answer'],
   ['Error: Saved plan is stale\n\nThe given plan file can no longer be applied', 'plan and review again'],
   [
-    `Error: Error acquiring the state lock\n\nError message: HTTP remote state already locked:\nID=26d960a0${LOCK_INFO}`,
-    'ada@ops-1 has held the lock of the state since 2026-11-22 05:32:57.475768955 +0000 UTC (OperationTypeApply): wait',
+    `Error: Error acquiring the state lock\n\nError message: HTTP remote state already locked:\nID=26d960a0-9658${LOCK_INFO}`,
+    'Somebody else holds the lock of the state (ID 26d960a0-9658); what Terraform prints below "Lock Info" is this command\'s own request.',
+  ],
+  [
+    `Error: Error acquiring the state lock\n\nError message: HTTP remote state already locked:\nID=26d960a0-9658${LOCK_INFO}`,
+    'force-unlock 26d960a0-9658',
   ],
   [
     `Error: Error acquiring the state lock\n\nError message: Already locked for workspace creation: default${LOCK_INFO}`,
-    'ada@ops-1 has held',
+    'Somebody else holds the lock of the state; what',
+  ],
+  [
+    `Error: Error acquiring the state lock\n\nError message: resource temporarily unavailable${LOCK_INFO}`,
+    'ada@ops-1 has held the lock of the state since 2026-11-22 05:32:57.475768955 +0000 UTC (OperationTypeApply): wait',
   ],
   [
     `Error: Error acquiring the state lock\n\nError message: operation error S3: PutObject, https response error\nStatusCode: 412, api error PreconditionFailed: At least one${LOCK_INFO}`,
