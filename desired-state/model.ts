@@ -58,6 +58,7 @@ const relativePath = z
  * - `nginx/locations/*.conf`: included by the vhost
  * - `nginx/serving.conf`: included by the vhost and by locations
  * - `systemd/*.service`, `systemd/*.timer`: installed in `/etc/systemd/system`; timers are enabled and started
+ * - `ssh/authorized_keys`: who may log in as the deploy account
  * - `definitions/**.yaml`: read by `mirrorctl`
  * - `keys/*`: public keys of upstreams, served at `/keys/` and used by `mirrorctl`
  * - `repo-files/*.repo`: yum configuration, served at `/repo-files/`
@@ -65,7 +66,7 @@ const relativePath = z
  */
 const generationFile = relativePath.refine(
   (p) =>
-    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-[^/]+\.(service|timer)|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-(?!revert\.)[^/]+\.(service|timer)|ssh\/authorized_keys|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
       p,
     ),
   { message: 'is not a place that a generation has' },
@@ -96,8 +97,21 @@ export const DesiredStateSchema = z.strictObject({
   probe: z.strictObject({ serverName: z.string().min(1), port: z.number().int().min(1).max(65535) }),
   /** Debian packages that must be installed. */
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)),
-  /** Names of the secrets that travel beside the desired state, for instance `signing-key`. */
-  secrets: z.array(z.string().regex(/^[a-z][a-z0-9-]*$/)),
+  /** Secrets that travel beside the desired state, by name (`signing-key`), with the version that is declared: a new one shows in the plan. */
+  secrets: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), z.string()),
+  /** An account that the server keeps for deploys: it logs in with the keys of `ssh/authorized_keys` and may run mirror-host by sudo. */
+  deployAccount: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_-]{0,30}$/)
+    .optional(),
+  /** A switch that is not confirmed over a new connection within this many seconds is taken back. */
+  confirmSeconds: z.number().int().min(5).max(600),
+  waivers: z.strictObject({
+    /** Owner whose server is taken over. */
+    takeOver: z.string().optional(),
+    /** Ids of elements that may be unpublished although they are more than half of what the server publishes. */
+    unpublish: z.array(z.string()),
+  }),
   elements: z.array(ElementSchema),
 });
 export type DesiredState = z.infer<typeof DesiredStateSchema>;
@@ -114,30 +128,61 @@ export const ActivationRequestSchema = z.strictObject({
 });
 export type ActivationRequest = z.infer<typeof ActivationRequestSchema>;
 
-/** What travels to `mirror-host observe` on standard input: what is declared, by digest only. */
-export const ObservationRequestSchema = z.strictObject({
+/**
+ * What travels to `mirror-host observe` on standard input: what is declared, by digest only. Fields that this version does not know are
+ * ignored, since a plan may ask a server that has an older one.
+ */
+export const ObservationRequestSchema = z.object({
   owner: z.string(),
   /** Element id → SHA-256 of its canonical JSON. */
   elements: z.record(z.string(), z.string()),
+  /** Content of the secrets that the planning machine has: the server compares them with its own. */
+  secrets: z.record(z.string(), z.string()).default({}),
 });
 export type ObservationRequest = z.infer<typeof ObservationRequestSchema>;
+
+/** What travels to `mirror-host receive` on standard input: the server programs, each in base64. */
+export const ProgramsRequestSchema = z.strictObject({
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  programs: z.strictObject({ 'mirror-host.cjs': z.string().base64(), 'mirrorctl.cjs': z.string().base64() }),
+});
+export type ProgramsRequest = z.infer<typeof ProgramsRequestSchema>;
 
 /** A line that `mirror-host` prints on standard output: JSON, one a line. */
 export type HostEvent =
   | { readonly event: 'progress'; readonly text: string }
   | { readonly event: 'warning'; readonly text: string }
   | { readonly event: 'error'; readonly code: string; readonly message: string; readonly remedy: string; readonly exitCode: number }
-  | { readonly event: 'result'; readonly result: ActivationResult | ObservationResult };
+  | { readonly event: 'result'; readonly result: HostResult };
+
+/** What a command of `mirror-host` ends with. */
+export type HostResult = ActivationResult | ObservationResult | SettledResult | ProgramsResult;
 
 export interface ActivationResult {
   readonly kind: 'activation';
-  /** `unchanged`: the server was intact and matched; no new generation, no reload. */
+  /** `activated`: serves, and is taken back unless it is confirmed. `unchanged`: intact and matching; no new generation, no reload. */
   readonly outcome: 'activated' | 'unchanged';
   readonly generation: number;
   readonly added: readonly string[];
   readonly changed: readonly string[];
   readonly removed: readonly string[];
   readonly seconds: number;
+  /** Of an activated one: how long it waits for its confirmation. */
+  readonly confirmSeconds?: number;
+}
+
+/** Of `confirm`, `revert`, `rollback` and `decommission`: which generation serves for good. */
+export interface SettledResult {
+  readonly kind: 'settled';
+  readonly outcome: 'confirmed' | 'reverted' | 'nothing to revert' | 'rolled back' | 'decommissioned';
+  readonly generation: number;
+  /** The generation that was taken back or left. */
+  readonly from?: number;
+}
+
+export interface ProgramsResult {
+  readonly kind: 'programs';
+  readonly digest: string;
 }
 
 export interface ObservationResult {

@@ -2,12 +2,14 @@ import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, SENTINEL, type DesiredState } from '../desired-state/model';
+import { ensureAccount } from './account';
 import type { Reporter } from './events';
 import { ensureDirectory, kindOf, linkTarget, readIfPresent, replaceSymlink, writeDurably, writePlain } from './files';
 import { EMPTY_MANIFEST } from './manifest';
 import { asContentUser } from './links';
 import { DOCUMENT_ROOT, type HostPaths } from './paths';
 import { linkPrograms } from './programs';
+import { ensureRevertUnit } from './revert-unit';
 import { lastWords, run } from './run';
 import { judgeStorage, storageFacts } from './storage';
 import { systemctl } from './units';
@@ -21,8 +23,16 @@ export interface ContentUser {
 /**
  * Makes a bare server ready for generations: packages, user, directories, sentinel, an empty valid generation 0. Idempotent, and cheap
  * when there is nothing to do. Throws MirrorError before it changes anything when the data mount is missing.
+ *
+ * @param accountBefore the deploy account of the generation that serves: it keeps its rights until the next one is confirmed
  */
-export async function bootstrap(paths: HostPaths, desired: DesiredState, programs: string, report: Reporter): Promise<ContentUser> {
+export async function bootstrap(
+  paths: HostPaths,
+  desired: DesiredState,
+  programs: string,
+  accountBefore: string | undefined,
+  report: Reporter,
+): Promise<ContentUser> {
   const storage = judgeStorage(desired.storage, storageFacts(paths, desired.storage.root));
   await installPackages(desired.packages, report);
   const user = await ensureContentUser(paths, report);
@@ -47,6 +57,8 @@ export async function bootstrap(paths: HostPaths, desired: DesiredState, program
   if (linkTarget(paths.current) === undefined) replaceSymlink(paths.current, 'generations/0');
   if (linkTarget(paths.secrets) !== 'current/secrets') replaceSymlink(paths.secrets, 'current/secrets');
   linkPrograms(paths, programs, 'ifMissing');
+  await ensureRevertUnit(paths);
+  if (desired.deployAccount !== undefined) await ensureAccount(paths, desired.deployAccount, accountBefore, report);
   await ensureNginxSite(paths, report);
   return user;
 }

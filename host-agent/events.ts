@@ -1,5 +1,5 @@
 import { MirrorError, ExitCode, faultCode } from '../desired-state/errors';
-import type { ActivationResult, HostEvent, ObservationResult } from '../desired-state/model';
+import type { HostEvent, HostResult } from '../desired-state/model';
 
 /** Where a command reports to. */
 export interface Reporter {
@@ -8,7 +8,7 @@ export interface Reporter {
   stillHeard(text: string): Promise<boolean>;
   warning(text: string): void;
   error(error: MirrorError): void;
-  result(result: ActivationResult | ObservationResult): void;
+  result(result: HostResult): void;
 }
 
 /** JSON lines for programs, sentences for people. `write` gets one line without its end and tells whether it could be delivered. */
@@ -33,13 +33,28 @@ export function sentence(event: HostEvent): string {
       return `warning: ${event.text}`;
     case 'error':
       return `error: ${event.message}\n  ${event.remedy}`;
-    case 'result': {
-      const result = event.result;
-      if (result.kind === 'observation') return result.text;
-      return result.outcome === 'unchanged'
-        ? `unchanged: generation ${result.generation} serves`
-        : `generation ${result.generation} activated in ${result.seconds.toFixed(1)} s`;
-    }
+    case 'result':
+      return resultSentence(event.result);
+  }
+}
+
+function resultSentence(result: HostResult): string {
+  switch (result.kind) {
+    case 'observation':
+      return result.text;
+    case 'programs':
+      return `the programs ${result.digest.slice(0, 12)} are installed`;
+    case 'activation':
+      if (result.outcome === 'unchanged') return `unchanged: generation ${result.generation} serves`;
+      return (
+        `generation ${result.generation} activated in ${result.seconds.toFixed(1)} s; taken back in ${result.confirmSeconds} s ` +
+        `unless you confirm it: mirror-host confirm --generation ${result.generation}`
+      );
+    case 'settled':
+      if (result.outcome === 'nothing to revert') return `nothing to take back: generation ${result.generation} serves`;
+      if (result.outcome === 'confirmed') return `generation ${result.generation} is confirmed`;
+      if (result.outcome === 'decommissioned') return 'decommissioned: nothing of the mirror is served here any more';
+      return `${result.outcome}: generation ${result.generation} serves, after ${result.from}`;
   }
 }
 

@@ -2,6 +2,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  fchmodSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -68,12 +69,18 @@ export function writeDurably(path: string, text: string, mode = 0o644): void {
   syncDirectory(dirname(path));
 }
 
-/** Writes and fsyncs a file. The caller renames it. */
+/** Writes and fsyncs a text. The caller renames it. */
 export function writeSynced(path: string, text: string, mode: number): void {
+  writeBytesSynced(path, Buffer.from(text, 'utf8'), mode);
+}
+
+/** Writes and fsyncs a file, of exactly this mode. */
+export function writeBytesSynced(path: string, bytes: Buffer, mode: number): void {
   rmSync(path, { force: true });
   const fd = openSync(path, 'wx', mode);
   try {
-    writeAll(fd, text, path);
+    writeAll(fd, bytes, path);
+    fchmodSync(fd, mode);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
@@ -84,14 +91,13 @@ export function writeSynced(path: string, text: string, mode: number): void {
 export function writePlain(path: string, text: string, mode: number): void {
   const fd = openSync(path, 'wx', mode);
   try {
-    writeAll(fd, text, path);
+    writeAll(fd, Buffer.from(text, 'utf8'), path);
   } finally {
     closeSync(fd);
   }
 }
 
-function writeAll(fd: number, text: string, path: string): void {
-  const bytes = Buffer.from(text, 'utf8');
+function writeAll(fd: number, bytes: Buffer, path: string): void {
   try {
     for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
   } catch (error) {

@@ -69,10 +69,10 @@ export function generationConf(generation: number): string {
   return `location = /.mirror/generation { default_type text/plain; add_header Cache-Control no-store; return 200 "${generation}\\n"; }\n`;
 }
 
-/** Digest of a desired state that does not depend on the order of its elements. Pure. */
+/** Digest of what a desired state makes of the server: neither the order of its elements counts nor how it gets there. Pure. */
 export function desiredStateDigest(desired: DesiredState): string {
   const elements = [...desired.elements].sort((a, b) => (a.id < b.id ? -1 : 1));
-  return digestOf({ ...desired, elements });
+  return digestOf({ ...desired, elements, waivers: undefined, confirmSeconds: undefined });
 }
 
 /** HMAC of a secret by a key that only this server has: comparable here, worthless elsewhere. Pure. */
@@ -119,8 +119,17 @@ export function manifestFor(request: ActivationRequest, content: GenerationConte
     files: Object.fromEntries(Object.entries(content.files).map(([path, text]) => [path, sha256(text)])),
     links: content.links,
     secrets: Object.fromEntries(Object.entries(request.secrets).map(([name, text]) => [name, secretDigest(key, name, text)])),
+    published: Object.fromEntries(
+      desired.elements.map(({ id, links }) => [id, Object.keys(links)] as const).filter(([, paths]) => paths.length > 0),
+    ),
+    ...(desired.deployAccount === undefined ? {} : { deployAccount: desired.deployAccount }),
     activated: false,
   };
+}
+
+/** Manifests of the generations on disk, oldest first. */
+export function manifestsOnDisk(paths: HostPaths): Manifest[] {
+  return generationNumbers(paths).flatMap((n) => readManifest(join(paths.generations, String(n))) ?? []);
 }
 
 /** Writes a generation completely, and durably, under a temporary name and renames it. Returns its directory. */
@@ -167,7 +176,7 @@ export async function writeGeneration(
   return directory;
 }
 
-/** Notes in the manifest that a generation serves. */
+/** Notes in the manifest that a generation was confirmed. */
 export function markActivated(paths: HostPaths, manifest: Manifest): void {
   const path = join(paths.generations, String(manifest.generation), 'manifest.json');
   writeDurably(path, `${JSON.stringify({ ...manifest, activated: true }, null, 1)}\n`);

@@ -1,72 +1,30 @@
 /** mirror-host: what runs as root on a mirror's server. */
 import { Command, InvalidArgumentError } from 'commander';
-import type { z } from 'zod';
-import { ExitCode, MirrorError } from '../desired-state/errors';
-import { ActivationRequestSchema, ObservationRequestSchema, SCHEMA_VERSION } from '../desired-state/model';
+import { ExitCode } from '../desired-state/errors';
+import { ActivationRequestSchema, ObservationRequestSchema, ProgramsRequestSchema, SCHEMA_VERSION } from '../desired-state/model';
 import { activate } from './activate';
-import { bootstrap } from './bootstrap';
-import { asMirrorError, reporter, type Reporter } from './events';
-import { describeCaller, takeLock } from './lock';
+import { locked, lockedAndSettled, printing, readRequest, reporting, revertWhenDue, type EventOptions } from './commands';
+import { decommission, decommissionText } from './decommission';
+import { generationsText, listGenerations } from './generations';
+import { currentGeneration } from './generation';
+import { linkTarget } from './files';
 import { observe } from './observe';
 import { hostPaths } from './paths';
-import { requirePrograms } from './programs';
-import { parseRequest } from './request';
+import { receivePrograms } from './receive';
+import { confirm, rollback } from './settle';
 import { describeStatus, readStatus } from './status';
 
 const paths = hostPaths();
-
-/** Reads the JSON document on standard input. Not by readFileSync, which fails on a pipe that has nothing to read yet. */
-async function readRequest<T extends z.ZodTypeAny>(schema: T): Promise<z.output<T>> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return parseRequest(schema, Buffer.concat(chunks).toString('utf8'));
-}
-
-async function locked<T>(owner: string, waitSeconds: number, report: Reporter, action: () => Promise<T>): Promise<T> {
-  const lock = await takeLock(paths.lock, describeCaller(process.env, owner), waitSeconds, (text) => report.stillHeard(text));
-  try {
-    return await action();
-  } finally {
-    lock.release();
-  }
-}
-
-/** Prints a line; false when nobody reads any more. */
-function printLine(line: string): Promise<boolean> {
-  return new Promise((resolve) => process.stdout.write(`${line}\n`, (error) => resolve(!error)));
-}
-
-interface EventOptions {
-  readonly json?: true;
-}
-
-/** Runs a command that reports events; its error is the last event, its exit code the process's. */
-async function reporting(options: EventOptions, action: (report: Reporter) => Promise<void>): Promise<void> {
-  const report = reporter(options.json === true || !process.stdout.isTTY, printLine);
-  try {
-    requireRoot();
-    await action(report);
-  } catch (thrown) {
-    const error = asMirrorError(thrown);
-    report.error(error);
-    process.exitCode = error.exitCode;
-  }
-}
-
-function requireRoot(): void {
-  if (process.getuid?.() === 0) return;
-  throw new MirrorError({
-    code: 'NOT_ROOT',
-    message: 'mirror-host works as root only',
-    remedy: 'Run it with sudo.',
-    exitCode: ExitCode.environment,
-  });
-}
 
 function seconds(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 0 || value > 86_400) throw new InvalidArgumentError('Must be whole seconds from 0 to 86400.');
   return value;
+}
+
+function generationNumber(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Must be the number of a generation (mirror-host generations).');
+  return Number(text);
 }
 
 const program = new Command('mirror-host')
@@ -78,30 +36,64 @@ const program = new Command('mirror-host')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage));
 
 program
-  .command('bootstrap')
-  .description('install packages, user and directories; reads an activation request on standard input, switches nothing')
+  .command('receive')
+  .description('install the server programs in the request on standard input; runs none of them')
   .option('--json', 'print JSON also on a terminal')
-  .option('--wait <seconds>', 'how long to wait for another deploy', seconds, 120)
-  .action((options: EventOptions & { wait: number }) =>
-    reporting(options, async (report) => {
-      const request = await readRequest(ActivationRequestSchema);
-      requirePrograms(paths, request.programs);
-      await locked(request.desiredState.owner, options.wait, report, () =>
-        bootstrap(paths, request.desiredState, request.programs, report),
-      );
-      report.progress('the server is ready for its first generation');
-    }),
+  .action((options: EventOptions) =>
+    reporting(options, async (report) => report.result(receivePrograms(paths, await readRequest(ProgramsRequestSchema)))),
   );
 
 program
   .command('activate')
-  .description('activate the desired state in the request on standard input')
+  .description('activate the desired state in the request on standard input; taken back unless `confirm` follows in time')
   .option('--json', 'print JSON also on a terminal')
   .option('--wait <seconds>', 'how long to wait for another deploy', seconds, 120)
   .action((options: EventOptions & { wait: number }) =>
     reporting(options, async (report) => {
       const request = await readRequest(ActivationRequestSchema);
-      report.result(await locked(request.desiredState.owner, options.wait, report, () => activate(paths, request, report)));
+      const run = (by: string) => activate(paths, request, by, report);
+      report.result(await lockedAndSettled(paths, request.desiredState.owner, options.wait, report, run));
+    }),
+  );
+
+program
+  .command('confirm')
+  .description('keep the generation that was switched to: the operator can still log in')
+  .option('--generation <number>', 'which one; without it the one that waits', generationNumber)
+  .option('--json', 'print JSON also on a terminal')
+  .action((options: EventOptions & { generation?: number }) =>
+    reporting(options, async (report) =>
+      report.result(await locked(paths, 'confirm', 60, report, () => confirm(paths, options.generation, report))),
+    ),
+  );
+
+program
+  .command('revert')
+  .description('take back a deploy that was interrupted, or not confirmed in time; run by a timer and at boot')
+  .option('--json', 'print JSON also on a terminal')
+  .action((options: EventOptions) => reporting(options, async (report) => report.result(await revertWhenDue(paths, report))));
+
+program
+  .command('rollback')
+  .description('an emergency: let an older generation serve; shows as drift until the next deploy')
+  .option('--to <number>', 'which one; without it the newest that was confirmed before the current', generationNumber)
+  .option('--json', 'print JSON also on a terminal')
+  .option('--wait <seconds>', 'how long to wait for a deploy', seconds, 120)
+  .action((options: EventOptions & { to?: number; wait: number }) =>
+    reporting(options, async (report) =>
+      report.result(await locked(paths, 'rollback', options.wait, report, (by) => rollback(paths, options.to, by, report))),
+    ),
+  );
+
+program
+  .command('decommission')
+  .description('dismantle the mirror: unpublish everything and remove what was installed; content stays')
+  .option('--yes', 'do it; without it, say what would be done')
+  .option('--json', 'print JSON also on a terminal')
+  .action((options: EventOptions & { yes?: true }) =>
+    reporting(options, async (report) => {
+      if (options.yes === true) return report.result(await locked(paths, 'decommission', 120, report, () => decommission(paths, report)));
+      report.progress(decommissionText(currentGeneration(paths, linkTarget(paths.current)).storage?.root));
     }),
   );
 
@@ -117,16 +109,13 @@ program
   .command('status')
   .description('which generation serves, whose it is, since when, and what deviates')
   .option('--json', 'print one JSON document')
-  .action((options: EventOptions) =>
-    readStatus(paths).then(
-      (status) => void process.stdout.write(options.json === true ? `${JSON.stringify(status)}\n` : `${describeStatus(status)}\n`),
-      (thrown: unknown) => {
-        const error = asMirrorError(thrown);
-        process.stderr.write(`${error.describe()}\n`);
-        process.exitCode = error.exitCode;
-      },
-    ),
-  );
+  .action((options: EventOptions) => printing(options, () => readStatus(paths), describeStatus));
+
+program
+  .command('generations')
+  .description('the generations on this server, newest first, and what each changed')
+  .option('--json', 'print one JSON document')
+  .action((options: EventOptions) => printing(options, () => listGenerations(paths), generationsText));
 
 // The connection may be cut at any moment: what has begun is finished or taken back, whether anybody listens or not.
 process.on('SIGHUP', () => undefined);

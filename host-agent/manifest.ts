@@ -23,7 +23,10 @@ export const ManifestSchema = z.object({
   links: z.record(z.string(), z.string()),
   /** Secret name → HMAC-SHA-256 by the host key. */
   secrets: z.record(z.string(), z.string()),
-  /** False until the generation served and its probe passed. */
+  /** Element id → its public paths. */
+  published: z.record(z.string(), z.array(z.string())),
+  deployAccount: z.string().optional(),
+  /** False until the generation was confirmed. */
   activated: z.boolean(),
 });
 export type Manifest = z.infer<typeof ManifestSchema>;
@@ -39,6 +42,7 @@ export const EMPTY_MANIFEST: Manifest = {
   files: {},
   links: {},
   secrets: {},
+  published: {},
   activated: true,
 };
 

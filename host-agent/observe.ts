@@ -3,14 +3,17 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { SENTINEL, type ObservationRequest, type ObservationResult } from '../desired-state/model';
+import { accountDeviations } from './account';
 import { compareDigests, driftText } from './drift';
 import { isMissing, kindOf, linkTarget, readIfPresent } from './files';
 import { currentGeneration, secretDigest } from './generation';
 import { missingHosted } from './hosted';
+import { machineClock, readJournal, secondsLeft } from './journal';
 import { foundLinks, planLinks } from './links';
 import { isStartableTimer, unitsOf, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { digestOfPrograms, programLinks } from './programs';
+import { revertUnitDeviations } from './revert-unit';
 import { run } from './run';
 import { mountPoints } from './storage';
 import { unitFacts } from './units';
@@ -26,7 +29,7 @@ export async function observe(paths: HostPaths, request: ObservationRequest, now
     generation: manifest.generation,
     owner: manifest.owner,
     askedBy: request.owner,
-    deviations: await deviations(paths, manifest),
+    deviations: [...(await deviations(paths, manifest)), ...rotated(paths, manifest, request.secrets)],
     actual: manifest.elements,
     declared: request.elements,
   });
@@ -45,7 +48,17 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
   const directory = join(paths.generations, String(manifest.generation));
   const found: string[] = [];
 
-  if (readIfPresent(paths.journal) !== undefined) found.push('an activation is running or was interrupted');
+  const journal = readJournal(paths);
+  if (journal !== undefined) {
+    found.push(
+      secondsLeft(journal, machineClock(paths)) > 0
+        ? `generation ${journal.to} waits for its confirmation`
+        : 'an activation is running or was interrupted',
+    );
+  }
+  const left = readIfPresent(paths.leftRecord);
+  if (left !== undefined) found.push(left);
+  found.push(...revertUnitDeviations(paths), ...accountDeviations(paths, manifest.deployAccount));
   found.push(...compareDigests(manifest.files, filesOf(directory), (file) => join(paths.current, file), { unexpected: true }));
   found.push(...secretDeviations(paths, manifest, directory));
 
@@ -72,6 +85,15 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
   }
   found.push(...storageDeviations(paths, manifest));
   return found;
+}
+
+/** Secrets that the planning machine has in another version than the server. Nothing but their names is told. */
+function rotated(paths: HostPaths, manifest: Manifest, given: Readonly<Record<string, string>>): string[] {
+  const key = readIfPresent(paths.hostKey);
+  if (key === undefined) return [];
+  return Object.entries(given)
+    .filter(([name, content]) => manifest.secrets[name] !== undefined && manifest.secrets[name] !== secretDigest(key, name, content))
+    .map(([name]) => `the secret ${name} is another than the deployed one`);
 }
 
 function secretDeviations(paths: HostPaths, manifest: Manifest, directory: string): string[] {

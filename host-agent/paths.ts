@@ -18,6 +18,8 @@ export function hostPaths(prefix = '') {
     /** Root's part of the state directory. */
     hostState: at(`${ServerPaths.state}/host`),
     journal: at(`${ServerPaths.state}/host/journal.json`),
+    /** Says that the newest generation was taken back or rolled back from, until the next one is confirmed. */
+    leftRecord: at(`${ServerPaths.state}/host/left`),
     /** Digest of what the hosted content on disk was made from. */
     hostedRecord: at(`${ServerPaths.state}/host/hosted`),
     lastDrift: at(`${ServerPaths.state}/host/last-drift`),
@@ -32,6 +34,11 @@ export function hostPaths(prefix = '') {
     lock: at('/run/mirror-host.lock'),
     mountInfo: '/proc/self/mountinfo',
     passwd: at('/etc/passwd'),
+    sudoers: at('/etc/sudoers.d/mirror-deploy'),
+    /** Homes of deploy accounts, root's. */
+    accountHomes: at('/var/lib/mirror-deploy'),
+    bootId: '/proc/sys/kernel/random/boot_id',
+    uptime: '/proc/uptime',
   } as const;
 }
 export type HostPaths = ReturnType<typeof hostPaths>;

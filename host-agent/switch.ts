@@ -1,8 +1,6 @@
 import { join } from 'node:path';
-import { z } from 'zod';
-import { rmSync } from 'node:fs';
 import type { ContentUser } from './bootstrap';
-import { linkTarget, readIfPresent, replaceSymlink, syncDirectory, writeDurably } from './files';
+import { linkTarget, replaceSymlink, syncDirectory } from './files';
 import { asContentUser, foundLinks, placeLinks, planLinks, removeLinks } from './links';
 import { unitsOf, type Manifest } from './manifest';
 import { probe, reloadNginx } from './nginx';
@@ -58,25 +56,4 @@ export async function switchTo(context: SwitchContext, target: Manifest): Promis
   if (target.probe !== undefined) await probe(target.probe, target.generation);
   asContentUser(user, () => placeLinks(storageRoot, links.place));
   await startTimers(units);
-}
-
-const JournalSchema = z.object({ from: z.number().int().min(0), to: z.number().int().min(0), since: z.string() });
-/** Says that a switch is under way: found at the start of a deploy, it means that the one before died. */
-export type Journal = z.infer<typeof JournalSchema>;
-
-/** Writes the journal, durably, before the first change. */
-export function openJournal(paths: HostPaths, from: number, to: number, now: Date): void {
-  writeDurably(paths.journal, JSON.stringify({ from, to, since: now.toISOString() } satisfies Journal));
-}
-
-/** Removes the journal after the last change. */
-export function closeJournal(paths: HostPaths): void {
-  rmSync(paths.journal, { force: true });
-  syncDirectory(paths.hostState);
-}
-
-/** The journal of a switch that did not end, or undefined. */
-export function readJournal(paths: HostPaths): Journal | undefined {
-  const text = readIfPresent(paths.journal);
-  return text === undefined ? undefined : JournalSchema.parse(JSON.parse(text));
 }

@@ -1,0 +1,68 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import type { SettledResult } from '../desired-state/model';
+import { keepAccounts } from './account';
+import { findContentUser } from './bootstrap';
+import type { Reporter } from './events';
+import { linkTarget } from './files';
+import { currentGeneration, manifestsOnDisk } from './generation';
+import { readJournal } from './journal';
+import { EMPTY_MANIFEST } from './manifest';
+import { reloadNginx } from './nginx';
+import type { HostPaths } from './paths';
+import { disarmRevert, REVERT_UNIT } from './revert-unit';
+import { run } from './run';
+import { takeBack } from './settle';
+import { switchTo } from './switch';
+import { systemctl } from './units';
+
+/** What is removed, and what stays, before anything is. Pure. */
+export function decommissionText(storageRoot: string | undefined): string {
+  return [
+    'This dismantles the mirror on this server: everything is unpublished at once; its timers and units, nginx site, programs, generations,',
+    'secrets and deploy account are removed.',
+    `What stays: the content${storageRoot === undefined ? '' : ` (${storageRoot})`}, its state (/var/lib/mirror), the user mirror and the Debian packages.`,
+    'Terraform does not know of it: remove the stack from main.ts, or its state, too.',
+    'Nothing was done. To do it: mirror-host decommission --yes',
+  ].join('\n');
+}
+
+/** Dismantles the mirror. The caller holds the host lock. Throws MirrorError while a sync runs: none is killed. */
+export async function decommission(paths: HostPaths, report: Reporter): Promise<SettledResult> {
+  await refuseRunningSyncs();
+  const journal = readJournal(paths);
+  if (journal !== undefined) await takeBack(paths, journal, report);
+  const current = currentGeneration(paths, linkTarget(paths.current));
+  const user = findContentUser(paths);
+  const known = manifestsOnDisk(paths);
+  const root = [...known].reverse().find((manifest) => manifest.storage !== undefined)?.storage?.root;
+  if (user !== undefined && root !== undefined) {
+    report.progress(`unpublishing generation ${current.generation}`);
+    await switchTo({ paths, user, storageRoot: root, known }, EMPTY_MANIFEST);
+  }
+  rmSync(paths.nginxLink, { force: true });
+  await reloadNginx();
+  report.progress('removing units, programs, generations and secrets');
+  rmSync(join(paths.units, 'multi-user.target.wants', REVERT_UNIT), { force: true });
+  rmSync(join(paths.units, REVERT_UNIT), { force: true });
+  await disarmRevert();
+  await systemctl(['daemon-reload'], 'reload the unit files');
+  await keepAccounts(paths, [], report);
+  rmSync(paths.accountHomes, { recursive: true, force: true });
+  for (const link of [paths.hostProgramLink, paths.contentProgramLink]) rmSync(link, { force: true });
+  for (const directory of [paths.hostState, paths.programs, paths.configuration]) rmSync(directory, { recursive: true, force: true });
+  return { kind: 'settled', outcome: 'decommissioned', generation: 0, from: current.generation };
+}
+
+async function refuseRunningSyncs(): Promise<void> {
+  const listed = await run('systemctl', ['list-units', '--plain', '--no-legend', '--state=activating,active', 'mirror-sync*.service']);
+  const running = listed.stdout.split('\n').flatMap((line) => line.trim().split(/\s+/)[0] || []);
+  if (running.length === 0) return;
+  throw new MirrorError({
+    code: 'SYNC_RUNNING',
+    message: `syncs are running: ${running.join(', ')}: nothing was changed`,
+    remedy: 'Wait for their end, or stop them: systemctl stop <unit>.',
+    exitCode: ExitCode.locked,
+  });
+}
