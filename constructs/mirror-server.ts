@@ -7,13 +7,15 @@ import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { flag, host, port, storageRoot, user } from '../desired-state/validate';
+import { confirmSeconds, flag, host, port, storageRoot, user } from '../desired-state/validate';
 import { check, checkMade, checkProps, invalid } from './private/check';
-import { declare } from './private/declare';
+import { authorizedKeysOf, type DeployAccountProps } from './private/deploy-account';
+import { declare, literal } from './private/declare';
 import { deploymentFiles } from './private/deployment';
 import { hostKeysOf, type HostKeyPin } from './private/host-keys';
 import { MirrorStack } from './mirror-stack';
 import { Secret } from './secret';
+import { checkWaivers, type Waiver } from './waiver';
 
 /** A host that the operator's machine connects through. Pinned like the server itself: by `hostKey` or `knownHosts`. */
 export interface JumpHost extends HostKeyPin {
@@ -24,13 +26,11 @@ export interface JumpHost extends HostKeyPin {
 }
 
 /** The server's own SSH host key is pinned by `hostKey` or `knownHosts`. */
-export interface MirrorServerProps extends HostKeyPin {
+export interface MirrorServerProps extends HostKeyPin, DeployAccountProps {
   /** DNS name or IP address that SSH connects to. */
   readonly address: string;
   /** @default 22 */
   readonly port?: number;
-  /** root, or an account that may run everything by sudo without a password. @default "root" */
-  readonly user?: string;
   /** @default the server is reached directly */
   readonly jumpHost?: JumpHost;
   /** Directory for all content. @default "/srv/mirror" */
@@ -42,6 +42,13 @@ export interface MirrorServerProps extends HostKeyPin {
   readonly storageOnOwnMount?: boolean;
   /** Armoured OpenPGP secret key, without passphrase, that signs the metadata of hosted repositories. */
   readonly signingKey: Secret;
+  /**
+   * A deploy that the operator cannot confirm over a new connection within this many seconds is taken back by the server.
+   * @default 60
+   */
+  readonly confirmWithinSeconds?: number;
+  /** What is refused as a likely accident, and meant this time. @default none */
+  readonly waivers?: readonly Waiver[];
 }
 
 /** What the vhost tells the server about itself. */
@@ -70,6 +77,8 @@ export class MirrorServer extends Construct {
   readonly storageRoot: string;
   private readonly ownMount: boolean;
   private readonly target: Target;
+  private readonly settings: Pick<DesiredState, 'secrets' | 'deployAccount' | 'confirmSeconds'>;
+  private readonly waivers: readonly Waiver[];
   private readonly elements = new Map<string, { element: Element; declaredAt: string }>();
   private readonly files = new Map<string, { text: string; declaredAt: string }>();
   /** Public path → construct that claimed it. */
@@ -104,10 +113,16 @@ export class MirrorServer extends Construct {
       storageRoot: true,
       storageOnOwnMount: true,
       signingKey: true,
+      authorizedKeys: true,
+      bootstrapUser: true,
+      confirmWithinSeconds: true,
+      waivers: true,
     });
     check(this, 'address', props.address, host);
     check(this, 'port', props.port ?? 22, port);
-    check(this, 'user', props.user ?? 'root', user);
+    const authorizedKeys = authorizedKeysOf(this, props);
+    check(this, 'confirmWithinSeconds', props.confirmWithinSeconds ?? 60, confirmSeconds);
+    checkWaivers(this, props.waivers ?? []);
     const hostKeys = hostKeysOf(this, '', props, { address: props.address, port: props.port ?? 22 });
     let jumpHost: Target['jumpHost'];
     if (props.jumpHost !== undefined) {
@@ -136,12 +151,19 @@ export class MirrorServer extends Construct {
       user: props.user ?? 'root',
       hostKeys,
       ...(jumpHost ? { jumpHost } : {}),
-      secrets: { 'signing-key': props.signingKey.environmentVariable },
+      ...(authorizedKeys === undefined ? {} : { bootstrapUser: props.bootstrapUser ?? 'root' }),
+      secrets: { 'signing-key': props.signingKey.source },
     };
     stack.deploysTo(props.address);
+    this.settings = {
+      secrets: { 'signing-key': props.signingKey.version },
+      ...(authorizedKeys === undefined ? {} : { deployAccount: this.target.user }),
+      confirmSeconds: props.confirmWithinSeconds ?? 60,
+    };
+    this.waivers = props.waivers ?? [];
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
     this.activation = this.activate(files);
-    this.declareServices();
+    this.declareServices(authorizedKeys);
     this.node.addValidation({
       validate: () =>
         this.site
@@ -241,18 +263,27 @@ export class MirrorServer extends Construct {
   /** Everything declared below this server, in a fixed order. */
   private desiredState(): DesiredState {
     const site = this.site ?? { serverName: 'undeclared', port: 80 };
+    const takenOver = this.waivers.find(({ owner }) => owner !== undefined)?.owner;
     return {
       schemaVersion: SCHEMA_VERSION,
       owner: this.node.path,
       storage: { root: this.storageRoot, ownMount: this.ownMount },
       probe: site,
-      packages: [...MIRROR_PACKAGES],
-      secrets: ['signing-key'],
+      packages: this.packages,
+      ...this.settings,
+      waivers: {
+        unpublish: this.waivers.flatMap((waiver) => waiver.elements).sort(),
+        ...(takenOver === undefined ? {} : { takeOver: takenOver }),
+      },
       elements: [...this.elements.values()].map((e) => e.element).sort((a, b) => (a.id < b.id ? -1 : 1)),
     };
   }
 
-  private declareServices(): void {
+  private get packages(): string[] {
+    return [...MIRROR_PACKAGES, ...(this.settings.deployAccount === undefined ? [] : ['sudo'])];
+  }
+
+  private declareServices(authorizedKeys: string | undefined): void {
     const definition: ServerDefinition = { kind: 'server', storageRoot: this.storageRoot, ownMount: this.ownMount };
     const yaml = definitionYaml(definition);
     const sync = syncService({ root: this.storageRoot });
@@ -264,7 +295,13 @@ export class MirrorServer extends Construct {
         files: { 'definitions/server.yaml': yaml, 'systemd/mirror-sync@.service': sync, 'systemd/mirror-sync-new.service': syncNew },
         links: {},
       },
-      { definition: yaml, packages: MIRROR_PACKAGES.join('\n'), sync_service: sync, sync_new_service: syncNew },
+      { definition: yaml, packages: this.packages.join('\n'), sync_service: sync, sync_new_service: syncNew },
+    );
+    if (authorizedKeys === undefined) return;
+    declare(
+      new Construct(this, 'Account'),
+      { id: `account/${this.target.user}`, files: { 'ssh/authorized_keys': authorizedKeys }, links: {} },
+      { authorized_keys: authorizedKeys },
     );
   }
 
@@ -284,6 +321,11 @@ export class MirrorServer extends Construct {
         server: `${target.user}@${target.address}:${target.port} ${target.hostKeys.join(' ')}`,
         desired_state: Lazy.stringValue({ produce: () => files.desiredStateDigest() }),
         programs: files.programsDigest,
+        secrets: Object.entries(this.settings.secrets)
+          .map(([name, version]) => `${name} version ${version}`)
+          .join('\n'),
+        confirm: `within ${this.settings.confirmSeconds} s`,
+        ...(this.waivers.length === 0 ? {} : { waivers: literal(this.waivers.map((waiver) => waiver.text).join('\n')) }),
         last_drift: lastDrift,
       },
       ...(observe ? {} : { lifecycle: { ignoreChanges: ['triggers["last_drift"]'] } }),

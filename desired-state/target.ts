@@ -14,12 +14,22 @@ const account = {
   hostKeys: z.array(FingerprintSchema),
 };
 
+/** Where a secret's content is: an environment variable (or the file that `<variable>_FILE` names), or a file. */
+export const SecretSourceSchema = z.union([
+  z.strictObject({ environmentVariable: z.string().regex(/^[A-Z][A-Z0-9_]*$/) }),
+  /** Absolute, or below the home directory: `~/…`. */
+  z.strictObject({ file: z.string().regex(/^(\/|~\/)/) }),
+]);
+export type SecretSource = z.infer<typeof SecretSourceSchema>;
+
 /** `mirror/target.json` of a stack: where a desired state goes. Holds names of secrets, never secrets. */
 export const TargetSchema = z.strictObject({
   ...account,
   jumpHost: z.strictObject(account).optional(),
-  /** Secret name → environment variable that holds it on the operator's machine (`<name>_FILE` may name a file instead). */
-  secrets: z.record(z.string(), z.string().regex(/^[A-Z][A-Z0-9_]*$/)).default({}),
+  /** Logs in where `user` cannot yet: the first deploy makes the account `user`. */
+  bootstrapUser: account.user.optional(),
+  /** Secret name → where the machine that applies has it. */
+  secrets: z.record(z.string(), SecretSourceSchema),
 });
 export type Target = z.infer<typeof TargetSchema>;
 /** One SSH hop: the server itself or the host it is reached through. */

@@ -258,3 +258,22 @@ export function isLocalOrReserved(address: string): boolean {
   if (isIPv6(address)) return new URL(`http://[${address}]/`).hostname === '[::1]';
   return /(^|\.)(localhost|invalid|test|example|example\.(com|net|org))$/.test(address);
 }
+
+/** Another machine may apply: a path relative to the project would not be there. */
+export function secretFile(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^(~\/|\/)[^\u0000-\u001f\u007f]{1,1000}$/.test(value) && !value.endsWith('/')) return undefined;
+  return problem(
+    'a secret\'s file is an absolute path, or "~/…", on the machine that applies',
+    'For instance "~/.config/mirror/signing-key.asc".',
+  );
+}
+
+export function secretVersion(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/.test(value)) return undefined;
+  return problem('a version is 1 to 40 letters, digits, ".", "_" and "-"', 'For instance "2" or "2026-11".');
+}
+
+export function confirmSeconds(value: unknown): Problem | undefined {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 5 && value <= 600) return undefined;
+  return problem('a whole number of seconds from 5 to 600', 'Leave it out for 60.');
+}

@@ -200,4 +200,3 @@ export async function startNewSyncs(manifest: Manifest, report: Reporter): Promi
   if (started.exitCode === 0) report.progress(`the first sync of ${repositories.length} new repositories runs in the background`);
   else report.warning(`the first sync did not start (the timers will): ${lastWords(started)}`);
 }
-

@@ -1,15 +1,16 @@
 /**
  * Run by Terraform's local-exec in the directory of a synthesized stack: makes the server match the planned desired state, in one SSH
- * connection. Everything it needs to know comes from files beside the stack and from the environment; see `docs/architecture.md`.
+ * session, confirmed over a second. Everything it needs to know comes from files beside the stack and from the environment; see `docs/architecture.md`.
  */
 import type { ActivationRequest } from '../desired-state/model';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { connect } from '../transport/connection';
 import { credentialsFrom } from '../transport/credentials';
+import { confirmGeneration } from './deploy/confirm';
 import { runHostCommand, type HostOutcome } from './deploy/host-command';
 import { readDesiredState, readPrograms, readTarget, requirePlanned } from './deploy/inputs';
+import { Login } from './deploy/login';
 import { runProgram } from './deploy/main';
-import { activateScript, bootstrapServer, NODE_MISSING, PROGRAMS_MISSING } from './deploy/remote';
+import { hostProgram, installPrograms } from './deploy/remote';
 import { describeActivation } from './deploy/report';
 import { readSecrets } from './deploy/secrets';
 
@@ -22,31 +23,36 @@ async function apply(directory: string, environment: NodeJS.ProcessEnv): Promise
   const request: ActivationRequest = {
     desiredState,
     programs: programs.digest,
-    secrets: readSecrets(desiredState.secrets, target.secrets, environment),
+    secrets: readSecrets(Object.keys(desiredState.secrets), target.secrets, environment),
     lastDrift: environment.MIRROR_LAST_DRIFT ?? '',
   };
 
   const tell = (text: string): void => void process.stdout.write(`${target.address}: ${text}\n`);
-  const connection = await connect(target, credentialsFrom(environment));
+  const login = new Login(target, credentialsFrom(environment));
   try {
-    const activate = (): Promise<HostOutcome> =>
-      runHostCommand(connection, activateScript(programs), request, [NODE_MISSING, PROGRAMS_MISSING], tell);
+    const connection = await login.connect();
+    const program = hostProgram(programs);
+    const activate = (): Promise<HostOutcome> => runHostCommand(connection, [program, 'activate', '--json'], JSON.stringify(request), tell);
     let outcome = await activate();
-    if ('scriptExit' in outcome) {
-      await bootstrapServer(connection, programs, tell);
+    if ('unavailable' in outcome) {
+      await installPrograms(connection, programs, () => login.rootShell(), tell);
       outcome = await activate();
     }
-    if ('scriptExit' in outcome || outcome.result.kind !== 'activation') {
+    if ('unavailable' in outcome || outcome.result.kind !== 'activation') {
       throw new MirrorError({
         code: 'BOOTSTRAP_INCOMPLETE',
-        message: `${target.address} still lacks Node or the server programs after they were installed`,
-        remedy: 'Look there: command -v node; ls -l /usr/local/lib/mirror. Something removes them.',
+        message: `${target.address} cannot run the server programs after they were installed${'unavailable' in outcome ? `: ${outcome.unavailable}` : ''}`,
+        remedy: 'Look there: command -v node; ls -l /usr/local/lib/mirror. Something removes or forbids them.',
         exitCode: ExitCode.environment,
       });
     }
-    tell(describeActivation(outcome.result));
+    const { result } = outcome;
+    if (result.confirmSeconds !== undefined) {
+      await confirmGeneration(result.generation, result.confirmSeconds, program, () => login.anew(), tell);
+    }
+    tell(describeActivation(result));
   } finally {
-    connection.close();
+    login.close();
   }
 }
 

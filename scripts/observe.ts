@@ -5,12 +5,13 @@
 import { digestOf } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { ObservationRequest } from '../desired-state/model';
-import { connect } from '../transport/connection';
 import { credentialsFrom } from '../transport/credentials';
 import { runHostCommand } from './deploy/host-command';
 import { readDesiredState, readPrograms, readTarget } from './deploy/inputs';
+import { Login } from './deploy/login';
 import { runProgram } from './deploy/main';
-import { NODE_MISSING, observeScript, PROGRAMS_MISSING } from './deploy/remote';
+import { hostProgram, INSTALLED_PROGRAM } from './deploy/remote';
+import { readPresentSecrets } from './deploy/secrets';
 
 async function observe(directory: string, environment: NodeJS.ProcessEnv): Promise<string> {
   const target = readTarget(directory);
@@ -18,19 +19,23 @@ async function observe(directory: string, environment: NodeJS.ProcessEnv): Promi
   const programs = readPrograms(__dirname);
   const request: ObservationRequest = {
     owner: desiredState.owner,
+    secrets: readPresentSecrets(Object.keys(desiredState.secrets), target.secrets, environment),
     elements: Object.fromEntries(desiredState.elements.map((element) => [element.id, digestOf(element)])),
   };
-  const connection = await connect(target, credentialsFrom(environment)).catch((error: unknown) => {
-    throw withoutServer(error);
-  });
+  const login = new Login(target, credentialsFrom(environment));
   try {
-    const quiet = (): void => undefined;
-    const outcome = await runHostCommand(connection, observeScript(programs), request, [NODE_MISSING, PROGRAMS_MISSING], quiet);
-    if ('result' in outcome && outcome.result.kind === 'observation') return outcome.result.text;
+    const connection = await login.connect().catch((error: unknown) => {
+      throw withoutServer(error);
+    });
+    // The programs that are planned, else those that the server has: it may be asked before they arrive.
+    for (const program of [hostProgram(programs), INSTALLED_PROGRAM]) {
+      const outcome = await runHostCommand(connection, [program, 'observe', '--json'], JSON.stringify(request), () => undefined);
+      if ('result' in outcome && outcome.result.kind === 'observation') return outcome.result.text;
+    }
     // The time makes it another value in every plan: a bare server always shows.
     return `no generation on ${target.address} (asked ${new Date().toISOString()})`;
   } finally {
-    connection.close();
+    login.close();
   }
 }
 

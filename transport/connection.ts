@@ -87,6 +87,23 @@ export class Connection {
     return result;
   }
 
+  /**
+   * Runs a program as root, with `sudo -n` for other users. Words are paths, options and numbers: anything that a shell would read
+   * otherwise throws.
+   */
+  async runProgramAsRoot(words: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    const odd = words.find((word) => !/^[A-Za-z0-9/._=-]+$/.test(word));
+    if (odd !== undefined) throw new Error(`${JSON.stringify(odd)} must not go through a shell`);
+    const command = words.join(' ');
+    if (this.endpoint.user === 'root') return this.exec(command, options);
+    const result = await this.exec(`sudo -n ${command}`, options);
+    // A program that is not there is no refusal.
+    if (/^sudo: \/\S+: command not found$/m.test(result.stderr)) return result;
+    const refused = explainSudo(this.endpoint, result.exitCode, result.stderr);
+    if (refused !== undefined) throw refused;
+    return result;
+  }
+
   /** A byte stream from the far end to `address:port`, for the next hop. */
   forward(address: string, port: number): Promise<Duplex> {
     return new Promise((resolve, reject) => {

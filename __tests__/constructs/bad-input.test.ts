@@ -21,6 +21,7 @@ import {
   SyncSchedule,
   SyncTimer,
   Trust,
+  Waiver,
   type View,
 } from '../../constructs';
 import { HOST_KEY, bareServer, mirror, repository, repositoryProps, serverProps, synth } from './support';
@@ -145,6 +146,64 @@ describe('the server', () => {
     refuses(() => bareServer({ jumpHost: { address: 'jump', user: 'root', hostKey: 'none' } }), 'jumpHost.hostKey');
     refuses(() => bareServer({ jumpHost: { address: '-oProxyCommand=x', user: 'root', hostKey: HOST_KEY } }), 'jumpHost.address');
   });
+  test.each(['', 'key.asc', './key', '../key', '~', '~root/key', '/dir/', '/a\nb', '/a\u0000b'])('secret file %j', (path) => {
+    refuses(() => Secret.fromFile(path), 'path');
+  });
+  test.each(['', ' ', 'a b', '-1', '1\n2', 'x'.repeat(41), '${x}', 2 as unknown as string])('secret version %j', (version) => {
+    refuses(() => Secret.fromEnvironment('KEY', { version }), 'version');
+    refuses(() => Secret.fromFile('/key', { version }), 'version');
+  });
+  test.each([4, 0, -1, 601, 60.5, Number.NaN, '60' as unknown as number])('confirmWithinSeconds %p', (confirmWithinSeconds) => {
+    refuses(() => bareServer({ confirmWithinSeconds }), 'confirmWithinSeconds');
+  });
+  const ED25519 = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHKm8lzZdKDUvd9Z/CqzEwdz1fvIMemFct8hrnuyfpg alice@example.org';
+  test.each([
+    '',
+    'ssh-ed25519',
+    'ssh-ed25519 AAAA',
+    ED25519.replace('ssh-ed25519 ', 'ssh-rsa '),
+    ED25519.replace('ssh-ed25519 ', 'ssh-dss '),
+    `command="x" ${ED25519}`,
+    `${ED25519}\nssh-ed25519 AAAA`,
+    ED25519.replace('AAAAC3', 'AAAAC4'),
+    '-----BEGIN OPENSSH PRIVATE KEY-----',
+    42 as unknown as string,
+  ])('authorized key %j', (line) => {
+    refuses(() => bareServer({ user: 'mirror-deploy', authorizedKeys: [line] }), 'authorizedKeys');
+  });
+  test('no authorized key at all, or one twice', () => {
+    refuses(() => bareServer({ user: 'mirror-deploy', authorizedKeys: [] }), 'authorizedKeys');
+    refuses(() => bareServer({ user: 'mirror-deploy', authorizedKeys: [ED25519, ED25519] }), 'authorizedKeys[1]');
+  });
+  test.each([undefined, 'root', 'mirror', 'admin'])('authorized keys for %j', (user) => {
+    refuses(() => bareServer({ ...(user ? { user } : {}), authorizedKeys: [ED25519], bootstrapUser: 'admin' }), 'user');
+  });
+  test('a bootstrap user without authorized keys', () => refuses(() => bareServer({ bootstrapUser: 'admin' }), 'bootstrapUser'));
+  test('a bootstrap user that is none', () => {
+    refuses(() => bareServer({ user: 'mirror-deploy', authorizedKeys: [ED25519], bootstrapUser: 'a b' }), 'bootstrapUser');
+  });
+  test.each<[string, () => unknown, string]>([
+    ['a take-over without an owner', () => Waiver.takeOver({ from: '', reason: 'their deployment is gone' }), 'from'],
+    ['a take-over without a reason', () => Waiver.takeOver({ from: 'old/server', reason: '' }), 'reason'],
+    ['nothing to unpublish', () => Waiver.unpublish({ elements: [], reason: 'the product ended' }), 'elements'],
+    ['what is no element', () => Waiver.unpublish({ elements: ['epel-7'], reason: 'the product ended' }), 'elements[0]'],
+    [
+      'an element twice',
+      () => Waiver.unpublish({ elements: ['repository/a', 'repository/a'], reason: 'the product ended' }),
+      'elements[1]',
+    ],
+    ['a prop that is none', () => Waiver.takeOver({ form: 'x', from: 'x', reason: 'their deployment is gone' } as never), 'form'],
+    ['no list', () => bareServer({ waivers: 'all' as never }), 'waivers'],
+    ['what is no waiver', () => bareServer({ waivers: [{ owner: 'x' } as never] }), 'waivers[0]'],
+    [
+      'two take-overs',
+      () =>
+        bareServer({
+          waivers: ['a', 'b'].map((from) => Waiver.takeOver({ from, reason: 'their deployment is gone' })),
+        }),
+      'waivers',
+    ],
+  ])('a waiver: %s', (_, make, prop) => refuses(make, prop));
   test.each(['', 'lower', 'A B', '1X', 'X=Y', '$X'])('secret variable %j', (name) => {
     refuses(() => Secret.fromEnvironment(name), 'Secret.fromEnvironment: name');
   });

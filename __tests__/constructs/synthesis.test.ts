@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Access, Customer, Distribution, MosCodename, NginxVhost, Secret, SyncSchedule, Trust, Variant } from '../../constructs';
+import { Access, Customer, Distribution, MosCodename, NginxVhost, Secret, SyncSchedule, Trust, Variant, Waiver } from '../../constructs';
 import { sha256 } from '../../desired-state/canonical';
 import { DesiredStateSchema } from '../../desired-state/model';
 import { TargetSchema } from '../../desired-state/target';
@@ -70,6 +70,45 @@ test.each([
   for (const [name, value] of Object.entries(expected)) expect(settings.get(name)).toBe(value);
 });
 
+test('a deploy account, waivers, a secret of a file and its version, the time for a confirmation: in the desired state, and in the plan', () => {
+  const line = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFHKm8lzZdKDUvd9Z/CqzEwdz1fvIMemFct8hrnuyfpg alice@example.org';
+  const { app } = mirror({
+    user: 'mirror-deploy',
+    authorizedKeys: [line],
+    bootstrapUser: 'admin',
+    signingKey: Secret.fromFile('~/key.asc', { version: '2026-11' }),
+    confirmWithinSeconds: 90,
+    waivers: [
+      Waiver.unpublish({ elements: ['repository/b', 'repository/a'], reason: 'the ${product} ended' }),
+      Waiver.takeOver({ from: 'old/server', reason: 'its state is lost' }),
+    ],
+  });
+  const result = synth(app);
+  const { target, desiredState } = { target: JSON.parse(result.file('target.json')) as unknown, desiredState: result.desiredState };
+  expect(target).toMatchObject({ user: 'mirror-deploy', bootstrapUser: 'admin', secrets: { 'signing-key': { file: '~/key.asc' } } });
+  expect(desiredState).toMatchObject({
+    secrets: { 'signing-key': '2026-11' },
+    deployAccount: 'mirror-deploy',
+    confirmSeconds: 90,
+    waivers: { takeOver: 'old/server', unpublish: ['repository/a', 'repository/b'] },
+  });
+  expect(desiredState.packages).toContain('sudo');
+  expect(result.element('account/mirror-deploy').triggers['authorized_keys']).toContain(line);
+  expect(result.element('activation').triggers).toMatchObject({
+    secrets: 'signing-key version 2026-11',
+    confirm: 'within 90 s',
+    waivers: 'unpublishes repository/b, repository/a: the ${product} ended\ntakes over from old/server: its state is lost',
+  });
+});
+
+test('without them the server keeps no account, waives nothing, and waits a minute', () => {
+  const result = synth(mirror().app);
+  expect(result.desiredState).toMatchObject({ secrets: { 'signing-key': '1' }, confirmSeconds: 60, waivers: { unpublish: [] } });
+  expect(result.desiredState).not.toHaveProperty('deployAccount');
+  expect(result.desiredState.packages).not.toContain('sudo');
+  expect(result.element('activation').triggers).not.toHaveProperty('waivers');
+});
+
 test('each prop of the server is where it acts', () => {
   const jumpHost = { address: '2001:db8::1', port: 2200, user: 'ops', hostKey: HOST_KEY };
   const { app, server } = mirror(
@@ -92,7 +131,7 @@ test('each prop of the server is where it acts', () => {
     user: 'deploy',
     hostKeys: [HOST_KEY],
     jumpHost: { address: '2001:db8::1', port: 2200, user: 'ops', hostKeys: [HOST_KEY] },
-    secrets: { 'signing-key': 'ELSEWHERE' },
+    secrets: { 'signing-key': { environmentVariable: 'ELSEWHERE' } },
   });
   expect(result.desiredState.storage).toEqual({ root: '/data/mirror', ownMount: false });
   expect(result.desiredState.probe).toEqual({ serverName: 'mirror.example.org', port: 8080 });

@@ -40,7 +40,9 @@ const desired = (...elements: ReturnType<typeof element>[]): DesiredState => ({
   storage: { root: '/srv/mirror', ownMount: false },
   probe: { serverName: 'mirror.example', port: 80 },
   packages: [],
-  secrets: [],
+  secrets: {},
+  confirmSeconds: 60,
+  waivers: { unpublish: [] },
   elements,
 });
 const request = (state: DesiredState, secrets: Record<string, string> = {}): ActivationRequest => ({

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { programsDigest } from '../../desired-state/programs';
 import { runHostCommand } from '../../scripts/deploy/host-command';
 import { requirePlanned, type Programs } from '../../scripts/deploy/inputs';
-import { activateScript, complaint, NODE_SCRIPT, observeScript, parseEvent } from '../../scripts/deploy/remote';
+import { complaint, firstReceiveScript, hostProgram, NODE_SCRIPT, parseEvent } from '../../scripts/deploy/remote';
 import { describeActivation } from '../../scripts/deploy/report';
-import { readSecrets } from '../../scripts/deploy/secrets';
+import { readPresentSecrets, readSecrets } from '../../scripts/deploy/secrets';
 import { connect, type Connection } from '../../transport/connection';
 import { makeKey, startServer, type TestServer } from '../transport/ssh-server';
 
@@ -36,7 +36,16 @@ describe('secrets', () => {
   afterAll(() => rmSync(directory, { recursive: true }));
   const file = join(directory, 'key');
   writeFileSync(file, 'from a file\n');
-  const variables = { 'signing-key': 'KEY', tls: 'TLS' };
+  const variables = { 'signing-key': { environmentVariable: 'KEY' }, tls: { environmentVariable: 'TLS' }, token: { file } };
+
+  test('those that this machine has are read without complaint', () => {
+    expect(readPresentSecrets(['signing-key', 'tls', 'token'], variables, { TLS_FILE: '/nonexistent' })).toEqual({
+      token: 'from a file\n',
+    });
+  });
+  test('a file below the home directory', () => {
+    expect(readSecrets(['x'], { x: { file: '~/key' } }, { HOME: directory })).toEqual({ x: 'from a file\n' });
+  });
 
   test('come from a variable or a file', () => {
     expect(readSecrets(['signing-key', 'tls'], variables, { KEY: 'direct', TLS_FILE: file })).toEqual({
@@ -57,18 +66,18 @@ describe('secrets', () => {
       { TLS_FILE: '/nonexistent' },
       'TLS_FILE names /nonexistent for the secret tls, which cannot be read (ENOENT)',
     ],
-    ['a secret without a variable', ['other'], {}, 'names no environment variable for the secret other'],
+    ['a secret without a source', ['other'], {}, 'says nothing of the secret other'],
   ])('%s', (_, names, environment, message) => {
     expect(() => readSecrets(names, variables, environment)).toThrow(message);
   });
 });
 
-describe('shell scripts', () => {
+describe('command lines', () => {
   test('hold digests and constants only, and no single quote', () => {
-    for (const script of [activateScript(programs), observeScript(programs)]) expect(script).not.toContain("'");
-    expect(activateScript(programs)).toContain(`/usr/local/lib/mirror/${programs.digest}`);
-    expect(() => activateScript({ ...programs, digest: '$(id)' })).toThrow('not a digest');
-    expect(() => observeScript({ ...programs, digest: '../..' })).toThrow('not a digest');
+    expect(hostProgram(programs)).toBe(`/usr/local/lib/mirror/${programs.digest}/mirror-host.cjs`);
+    expect(() => hostProgram({ digest: '$(id)' })).toThrow('not a digest');
+    expect(firstReceiveScript(programs)).not.toContain("'");
+    expect(firstReceiveScript(programs)).toContain(`head -c ${programs['mirror-host.cjs'].content.length} `);
   });
 });
 
@@ -122,7 +131,8 @@ describe('over SSH', () => {
     connection.close();
     await server.close();
   });
-  const run = (script: string, told: string[] = []) => runHostCommand(connection, script, { a: 1 }, [91, 92], (text) => told.push(text));
+  const run = (rootScript: string, told: string[] = []) =>
+    runHostCommand(connection, { rootScript }, JSON.stringify({ a: 1 }), (text) => told.push(text));
   const say = (event: object): string => `printf "%s\\n" ${JSON.stringify(JSON.stringify(event))}`;
 
   test('progress and warnings are told, noise is not, the result comes back', async () => {
@@ -140,14 +150,32 @@ describe('over SSH', () => {
 
   test('the request arrives on standard input', async () => {
     const told: string[] = [];
-    const script = `read -r line; test "$line" = "{\\"a\\":1}" && ${say({ event: 'progress', text: 'arrived' })}; exit 92`;
-    expect(await run(script.replace('read -r line', 'read -r line || true'), told)).toEqual({ scriptExit: 92 });
+    const result = { kind: 'observation', text: '', intact: true };
+    const arrived = `${say({ event: 'progress', text: 'arrived' })}; ${say({ event: 'result', result })}`;
+    expect(await run(`read -r line || true; test "$line" = "{\\"a\\":1}" && { ${arrived}; }`, told)).toEqual({ result });
     expect(told).toEqual(['arrived']);
   });
 
   test('an error event keeps its code, remedy and exit code', async () => {
     const error = { event: 'error', code: 'ROLLED_BACK', message: 'm', remedy: 'r', exitCode: 8 };
     await expect(run(`${say(error)}; exit 8`)).rejects.toMatchObject({ code: 'ROLLED_BACK', message: 'm', remedy: 'r', exitCode: 8 });
+  });
+
+  test.each([
+    ['is not there', ['/nonexistent/mirror-host', 'activate'], /not found/],
+    ['is damaged', ['/bin/false'], /exit code 1/],
+  ])('a program that %s is unavailable, which is no error yet', async (_, command, reason) => {
+    const outcome = await runHostCommand(connection, command, '', () => undefined);
+    expect('unavailable' in outcome && outcome.unavailable).toMatch(reason);
+  });
+
+  test('programs that are not whole are as good as none', async () => {
+    const error = { event: 'error', code: 'PROGRAMS_MISSING', message: 'not whole', remedy: 'r', exitCode: 7 };
+    expect(await run(`${say(error)}; exit 7`)).toEqual({ unavailable: 'not whole' });
+  });
+
+  test.each(['$(id)', 'a b', "a'b", 'a;b', '*', '~', '', 'a\nb'])('the word %j goes into no command line', async (word) => {
+    await expect(connection.runProgramAsRoot(['/bin/echo', word])).rejects.toThrow('must not go through a shell');
   });
 
   test.each([

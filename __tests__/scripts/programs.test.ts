@@ -17,7 +17,7 @@ const target = {
   port: 9,
   user: 'root',
   hostKeys: [`SHA256:${'A'.repeat(43)}`],
-  secrets: { 'signing-key': 'MIRROR_SIGNING_KEY' },
+  secrets: { 'signing-key': { environmentVariable: 'MIRROR_SIGNING_KEY' } },
 };
 const desiredState = {
   schemaVersion: 1,
@@ -25,7 +25,9 @@ const desiredState = {
   storage: { root: '/srv/mirror', ownMount: false },
   probe: { serverName: 'mirror.example', port: 80 },
   packages: [],
-  secrets: ['signing-key'],
+  secrets: { 'signing-key': '1' },
+  confirmSeconds: 60,
+  waivers: { unpublish: [] },
   elements: [],
 };
 

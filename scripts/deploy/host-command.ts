@@ -1,40 +1,46 @@
 import { ExitCode, MirrorError } from '../../desired-state/errors';
-import type { HostEvent } from '../../desired-state/model';
+import type { HostEvent, HostResult } from '../../desired-state/model';
 import type { Connection, ExecResult } from '../../transport/connection';
 import { complaint, parseEvent } from './remote';
 
-type Result = Extract<HostEvent, { event: 'result' }>['result'];
-
-/** How a mirror-host command ended: its result, or the exit code of the script around it. */
-export type HostOutcome = { readonly result: Result } | { readonly scriptExit: number };
+/** How a mirror-host command ended: its result, or why there is no mirror-host that could run. */
+export type HostOutcome = { readonly result: HostResult } | { readonly unavailable: string };
 
 /**
- * Runs a mirror-host command as root with `request` on standard input. Progress goes to `tell`. Throws the error that mirror-host
- * reported, as a MirrorError with its exit code. `scriptExits` are exit codes that the caller handles.
+ * Runs a mirror-host command as root. Progress goes to `tell`. Throws the error that mirror-host reported, as a MirrorError with its exit code.
+ *
+ * @param command the program and its arguments, or a shell script of root that runs it
  */
 export async function runHostCommand(
   connection: Connection,
-  script: string,
-  request: unknown,
-  scriptExits: readonly number[],
+  command: readonly string[] | { readonly rootScript: string },
+  input: string | Buffer,
   tell: (text: string) => void,
 ): Promise<HostOutcome> {
-  let result: Result | undefined;
+  let result: HostResult | undefined;
   let failure: Extract<HostEvent, { event: 'error' }> | undefined;
-  const ended = await connection.runAsRoot(script, {
-    stdin: JSON.stringify(request),
-    onStdoutLine: (line) => {
+  let events = 0;
+  const options = {
+    stdin: input,
+    onStdoutLine: (line: string): void => {
       const event = parseEvent(line);
-      if (event?.event === 'progress') tell(event.text);
-      else if (event?.event === 'warning') tell(`warning: ${event.text}`);
-      else if (event?.event === 'error') failure = event;
-      else if (event?.event === 'result') result = event.result;
+      if (event === undefined) return;
+      events += 1;
+      if (event.event === 'progress') tell(event.text);
+      else if (event.event === 'warning') tell(`warning: ${event.text}`);
+      else if (event.event === 'error') failure = event;
+      else result = event.result;
     },
-  });
+  };
+  const ended =
+    'rootScript' in command ? await connection.runAsRoot(command.rootScript, options) : await connection.runProgramAsRoot(command, options);
+  // A directory of programs that is not whole is as good as none.
+  if (failure?.code === 'PROGRAMS_MISSING') return { unavailable: failure.message };
   if (failure !== undefined) throw reported(failure);
-  if (ended.exitCode !== null && scriptExits.includes(ended.exitCode)) return { scriptExit: ended.exitCode };
-  if (ended.exitCode !== 0 || result === undefined) throw died(connection, ended);
-  return { result };
+  if (ended.exitCode === 0 && result !== undefined) return { result };
+  // From 128 on a signal ended it.
+  if (events === 0 && ended.exitCode !== null && ended.exitCode !== 0 && ended.exitCode < 128) return { unavailable: complaint(ended) };
+  throw died(connection, ended);
 }
 
 function reported(event: Extract<HostEvent, { event: 'error' }>): MirrorError {
@@ -47,7 +53,7 @@ function died(connection: Connection, ended: ExecResult): MirrorError {
   return new MirrorError({
     code: 'HOST_PROGRAM_DIED',
     message: `mirror-host on ${connection.endpoint.address} ended without a result (${how}): ${complaint(ended)}`,
-    remedy: 'Deploy again: it restores the previous generation first if it has to. If it repeats, see `journalctl` and `dmesg` there.',
+    remedy: 'The server takes back what was not finished by itself. Deploy again. If it repeats, see `journalctl` and `dmesg` there.',
     exitCode: ended.exitCode === ExitCode.usage ? ExitCode.invalid : ExitCode.internal,
   });
 }

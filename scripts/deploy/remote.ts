@@ -1,39 +1,21 @@
-import { randomBytes } from 'node:crypto';
 import { ExitCode, MirrorError } from '../../desired-state/errors';
-import { ServerPaths, type HostEvent } from '../../desired-state/model';
-import { SERVER_PROGRAMS } from '../../desired-state/programs';
+import { ServerPaths, type HostEvent, type ProgramsRequest } from '../../desired-state/model';
 import type { Connection, ExecResult } from '../../transport/connection';
+import { runHostCommand } from './host-command';
 import type { Programs } from './inputs';
 
-/** Exit codes of our shell scripts that no program uses. */
-export const NODE_MISSING = 91;
-export const PROGRAMS_MISSING = 92;
-
-/** The digest and checksums go into shell scripts: nothing else than hex does. */
+/** The digest goes into a command line: nothing else than hex does. */
 function hex(digest: string): string {
-  if (!/^[0-9a-f]{16,64}$/.test(digest)) throw new Error('not a digest');
+  if (!/^[0-9a-f]{64}$/.test(digest)) throw new Error('not a digest');
   return digest;
 }
 
-/** Runs `mirror-host activate` of the planned programs, if the server has them whole; else exits NODE_MISSING or PROGRAMS_MISSING. */
-export function activateScript(programs: Programs): string {
-  return [
-    `cd ${ServerPaths.programs}/${hex(programs.digest)} 2>/dev/null || exit ${PROGRAMS_MISSING}`,
-    `command -v node >/dev/null || exit ${NODE_MISSING}`,
-    `printf "%s  %s\\n" ${checksums(programs)} | sha256sum -c --status || exit ${PROGRAMS_MISSING}`,
-    'exec node mirror-host.cjs activate --json',
-  ].join('; ');
-}
+/** The mirror-host that a server was deployed with, whichever that is. */
+export const INSTALLED_PROGRAM = '/usr/local/sbin/mirror-host';
 
-/** Runs `mirror-host observe` of the planned programs, or of those that the server has. */
-export function observeScript(programs: Programs): string {
-  return [
-    `p=${ServerPaths.programs}/${hex(programs.digest)}/mirror-host.cjs`,
-    'test -f "$p" || p=/usr/local/sbin/mirror-host',
-    `test -f "$p" || exit ${PROGRAMS_MISSING}`,
-    `command -v node >/dev/null || exit ${NODE_MISSING}`,
-    'exec node "$p" observe --json',
-  ].join('; ');
+/** The mirror-host of these programs, on the server. */
+export function hostProgram(programs: Pick<Programs, 'digest'>): string {
+  return `${ServerPaths.programs}/${hex(programs.digest)}/mirror-host.cjs`;
 }
 
 /** Installs Debian's Node where it is missing or older than 18. Read by `sh -s`. */
@@ -51,51 +33,60 @@ if [ "\${version%%.*}" -lt 18 ]; then echo "E: this distribution has Node $versi
 echo "node $version is ready"
 `;
 
-/** Makes the server able to run our programs: Node, then the programs. */
-export async function bootstrapServer(connection: Connection, programs: Programs, tell: (text: string) => void): Promise<void> {
-  const node = await connection.runAsRoot('sh -s', { stdin: NODE_SCRIPT, onStdoutLine: tell });
+/** Runs the mirror-host that comes first on standard input, with the rest of it: for a server that has none. Pure. */
+export function firstReceiveScript(programs: Programs): string {
+  const length = programs['mirror-host.cjs'].content.length;
+  return [
+    'd=$(mktemp -d) || exit 1',
+    `head -c ${length} > "$d/mirror-host.cjs" && node "$d/mirror-host.cjs" receive --json`,
+    's=$?; rm -rf "$d"; exit $s',
+  ].join('; ');
+}
+
+/**
+ * Puts the programs on the server. One that was deployed to before receives them by its own mirror-host; another by a shell of root, which
+ * installs Node first.
+ *
+ * @param rootShell a connection whose user may run a shell as root
+ */
+export async function installPrograms(
+  connection: Connection,
+  programs: Programs,
+  rootShell: () => Promise<Connection>,
+  tell: (text: string) => void,
+): Promise<void> {
+  const request: ProgramsRequest = {
+    digest: programs.digest,
+    programs: {
+      'mirror-host.cjs': programs['mirror-host.cjs'].content.toString('base64'),
+      'mirrorctl.cjs': programs['mirrorctl.cjs'].content.toString('base64'),
+    },
+  };
+  const payload = JSON.stringify(request);
+  const received = await runHostCommand(connection, [INSTALLED_PROGRAM, 'receive', '--json'], payload, tell);
+  if ('result' in received) return tell(`the server programs ${programs.digest.slice(0, 12)} are installed`);
+
+  const root = await rootShell();
+  const node = await root.runAsRoot('sh -s', { stdin: NODE_SCRIPT, onStdoutLine: tell });
   if (node.exitCode !== 0) {
     throw new MirrorError({
       code: 'NODE_NOT_INSTALLED',
-      message: `Node cannot be installed on ${connection.endpoint.address}: ${complaint(node)}`,
+      message: `Node cannot be installed on ${root.endpoint.address}: ${complaint(node)}`,
       remedy:
         'Check the server\'s network, DNS and /etc/apt/sources.list (run "apt-get update" there); or install Node 18 or later by hand.',
       exitCode: ExitCode.environment,
     });
   }
-  await uploadPrograms(connection, programs, tell);
-}
-
-async function uploadPrograms(connection: Connection, programs: Programs, tell: (text: string) => void): Promise<void> {
-  const size = SERVER_PROGRAMS.reduce((sum, name) => sum + programs[name].content.length, 0);
-  tell(`uploading the server programs ${programs.digest.slice(0, 12)} (${Math.ceil(size / 1024)} KiB)`);
-  const base = ServerPaths.programs;
-  const upload = `${base}/.upload-${hex(randomBytes(8).toString('hex'))}`;
-  const sent = await Promise.all(
-    SERVER_PROGRAMS.map((name) =>
-      connection.runAsRoot(`umask 022 && mkdir -p ${upload} && cat > ${upload}/${name}`, { stdin: programs[name].content }),
-    ),
-  );
-  const target = `${base}/${hex(programs.digest)}`;
-  // The directory is complete before it has its name; one that is damaged gets its files replaced.
-  const finish = [
-    `cd ${upload} && printf "%s  %s\\n" ${checksums(programs)} | sha256sum -c --quiet && chmod 755 ${SERVER_PROGRAMS.join(' ')} && sync -f .`,
-    `mkdir -p ${target} && mv -f ${SERVER_PROGRAMS.join(' ')} ${target}/ && cd / && rmdir ${upload}`,
-  ].join(' && ');
-  const cleanUp = `s=$?; rm -rf ${upload}; exit $s`;
-  const finished = await connection.runAsRoot(`(${finish}) || { ${cleanUp}; }`);
-  const failed = [...sent, finished].find((result) => result.exitCode !== 0);
-  if (failed === undefined) return;
+  tell(`uploading the server programs ${programs.digest.slice(0, 12)} (${Math.ceil(payload.length / 1024)} KiB)`);
+  const input = Buffer.concat([programs['mirror-host.cjs'].content, Buffer.from(payload)]);
+  const first = await runHostCommand(root, { rootScript: firstReceiveScript(programs) }, input, tell);
+  if ('result' in first) return;
   throw new MirrorError({
     code: 'UPLOAD_FAILED',
-    message: `the server programs did not arrive whole in ${base} on ${connection.endpoint.address}: ${complaint(failed)}`,
-    remedy: 'Check the free space there (df -h /usr/local), then deploy again.',
+    message: `the server programs did not arrive whole on ${root.endpoint.address}: ${first.unavailable}`,
+    remedy: 'Check the free space there (df -h /tmp /usr/local), then deploy again.',
     exitCode: ExitCode.environment,
   });
-}
-
-function checksums(programs: Programs): string {
-  return SERVER_PROGRAMS.map((name) => `${hex(programs[name].sha256)} ${name}`).join(' ');
 }
 
 /** What a script complained about: apt's own errors when there are any, else its last lines. Pure. */
