@@ -101,9 +101,17 @@ function printLine(line: string): Promise<boolean> {
   return new Promise((resolve) => process.stdout.write(`${line}\n`, (error) => resolve(!error)));
 }
 
-/** Runs a command that reports events; its error is the last event, its exit code the process's. */
-export async function reporting(options: EventOptions, action: (report: Reporter) => Promise<void>): Promise<void> {
-  const report = reporter(options.json === true || !process.stdout.isTTY, printLine);
+/**
+ * Runs a command that reports events; its error is the last event, its exit code the process's.
+ *
+ * @param reader who reads what is no terminal: a program, or the system's journal
+ */
+export async function reporting(
+  options: EventOptions,
+  action: (report: Reporter) => Promise<void>,
+  reader: 'program' | 'journal' = 'program',
+): Promise<void> {
+  const report = reporter(options.json === true || (reader === 'program' && !process.stdout.isTTY), printLine);
   try {
     requireRoot();
     await action(report);

@@ -71,7 +71,7 @@ program
   .command('revert')
   .description('take back a deploy that was interrupted, or not confirmed in time; run by a timer and at boot')
   .option('--json', 'print JSON also on a terminal')
-  .action((options: EventOptions) => reporting(options, async (report) => report.result(await revertWhenDue(paths, report))));
+  .action((options: EventOptions) => reporting(options, async (report) => report.result(await revertWhenDue(paths, report)), 'journal'));
 
 program
   .command('rollback')
