@@ -7,6 +7,7 @@
 #   mirror_terraform               Terraform 1.5 or later, from PATH or built with Go
 #   mirror_providers               Terraform's providers: from the registry, or built with Go where it is out of reach
 #   mirror_terraform_env           exports what Terraform needs after the two above
+#   mirror_cdktn                   prints a directory whose node_modules has cdktn in cdktf's place
 #   mirror_build GROUP             bundles dist/ when a source is newer
 #
 # Every step is quick when there is nothing to do, is safe to run twice at once (locks in the cache), and says on standard error what it
@@ -120,6 +121,33 @@ mirror_node_modules() {
   version=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) || version=0
   [ "$version" -ge 20 ] || { mirror_fail 'Node.js' "version 20 or later is needed, found $(node -v 2>/dev/null || echo none)" 'Install Node.js 20 or later.'; return 1; }
   mirror_locked "npm-$(printf %s "$MIRROR_ROOT" | sha256sum | cut -c1-12)" mirror_node_modules_locked
+}
+
+# The other line of cdktf, as docs/how-to/move-to-cdktn.md says, kept by the versions of everything that main.ts imports.
+MIRROR_CDKTN=0.24.0
+
+mirror_cdktn_package() {
+  node -e '
+    const { name, private: own, dependencies, overrides } = require(process.argv[1]);
+    dependencies.cdktf = `npm:cdktn@${process.argv[2]}`;
+    console.log(JSON.stringify({ name, private: own, dependencies, overrides: { ...overrides, cdktf: "$cdktf" } }, null, 2));
+  ' "$MIRROR_ROOT/package.json" "$MIRROR_CDKTN"
+}
+
+mirror_cdktn_locked() { # directory
+  [ ! -e "$1/.complete" ] || return 0
+  rm -rf "$1"
+  mkdir -p "$1"
+  mirror_cdktn_package >"$1/package.json"
+  mirror_step "installing cdktn $MIRROR_CDKTN" npm install --prefix "$1" --no-audit --no-fund --ignore-scripts --loglevel=error ||
+    { mirror_fail cdktn 'npm could not install it' 'Is the npm registry in reach? npm ping tells. Then run this again.'; return 1; }
+  touch "$1/.complete"
+}
+
+mirror_cdktn() {
+  local directory
+  directory="$MIRROR_CACHE/cdktn/$(mirror_cdktn_package | sha256sum | cut -c1-12)"
+  mirror_locked cdktn mirror_cdktn_locked "$directory" && echo "$directory"
 }
 
 # ---- Terraform --------------------------------------------------------------------------------------------------------------------------
