@@ -12,7 +12,7 @@ const layers = {
   constructs: ['desired-state', 'starlingx'],
   'host-agent': ['desired-state'],
   content: ['desired-state', 'rpm-metadata', 'signatures', 'downloads', 'starlingx'],
-  scripts: ['transport', 'desired-state', 'starlingx', 'downloads', 'rpm-metadata'],
+  scripts: ['transport', 'desired-state', 'starlingx', 'downloads', 'rpm-metadata', 'signatures'],
   lab: ['desired-state'],
   main: ['constructs'],
 };

@@ -7,6 +7,7 @@ import { MirrorError } from '../desired-state/errors';
 import { mirrorPath } from '../starlingx/url-mapping';
 import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
+import { TRUST_SOURCE, type TrustSource } from './private/source';
 import { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
@@ -73,6 +74,8 @@ export class RpmRepository extends Construct {
     const path = this.publicPath(props.publishedAs, props.distribution ?? Distribution.CENTOS);
     server.claimPath(this, path.decoded);
     const trust = props.trust.definition();
+    const position = props.trust.declaredAt;
+    if (position !== undefined) this.node.addMetadata(TRUST_SOURCE, { repository: repositoryId, position } satisfies TrustSource);
     const definition: RepositoryDefinition = {
       kind: 'repository',
       id: repositoryId,

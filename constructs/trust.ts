@@ -2,6 +2,7 @@ import type { KeyReference, TrustDefinition } from '../desired-state/definitions
 import { reason } from '../desired-state/validate';
 import { check, checkList } from './private/check';
 import { checkKeys } from './private/public-keys';
+import { sourcePosition } from './private/source';
 import type { PublicKey } from './public-key';
 
 /** What makes a repository's content trustworthy. Keys are pinned in the project, never taken from the host that is mirrored. */
@@ -21,6 +22,12 @@ export class Trust {
     check('Trust.digestsOnly', 'why', why, reason);
     return new Trust('digestsOnly', [], why);
   }
+
+  /**
+   * The line that declared it.
+   * @internal
+   */
+  readonly declaredAt = sourcePosition();
 
   private constructor(
     private readonly mode: TrustDefinition['mode'],

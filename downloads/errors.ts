@@ -15,6 +15,8 @@ export class DownloadError extends MirrorError {
   readonly kind: FailureKind;
   /** Seconds that the server asked us to wait. */
   readonly retryAfter: number | undefined;
+  /** The HTTP status, where that is what was wrong. */
+  readonly status: number | undefined;
 
   constructor(options: {
     kind: FailureKind;
@@ -23,6 +25,7 @@ export class DownloadError extends MirrorError {
     remedy?: string;
     exitCode?: ExitCode;
     retryAfter?: number | undefined;
+    status?: number;
     cause?: unknown;
   }) {
     super({
@@ -34,6 +37,7 @@ export class DownloadError extends MirrorError {
     });
     this.kind = options.kind;
     this.retryAfter = options.retryAfter;
+    this.status = options.status;
   }
 }
 

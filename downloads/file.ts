@@ -30,13 +30,14 @@ export async function downloadVerified(
   path: string,
   expected: Expectation,
   onBytes: (count: number) => void = () => undefined,
+  signal?: AbortSignal,
 ): Promise<Downloaded> {
   const part = `${path}.part`;
   const file = await open(part, 'w', 0o444);
   let received = 0;
   try {
     const hashes = new Hashes(expected.algorithm);
-    await client.get(url, { maxBytes: expected.size ?? expected.maxBytes }, async (chunk) => {
+    await client.get(url, { maxBytes: expected.size ?? expected.maxBytes, ...(signal === undefined ? {} : { signal }) }, async (chunk) => {
       hashes.update(chunk);
       received += chunk.length;
       onBytes(chunk.length);

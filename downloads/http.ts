@@ -15,12 +15,36 @@ export interface HttpOptions {
   readonly lowSpeedBytes?: number;
   /** @default 30 */
   readonly lowSpeedSeconds?: number;
+  /** What upstreams see in their logs. @default "mirrorctl" */
+  readonly userAgent?: string;
 }
 
-export interface GetOptions {
+interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
+  /** Ends the request; what it says is the reason in the error. */
+  readonly signal?: AbortSignal;
+  /** Called with each place that redirects elsewhere. */
+  readonly onRedirect?: (hop: Hop) => void;
+}
+
+export interface GetOptions extends RequestOptions {
   /** A longer body is cut off at once. */
   readonly maxBytes: number;
+}
+
+/** One step of a chain of redirects. */
+export interface Hop {
+  readonly url: string;
+  readonly status: number;
+}
+
+/** The first bytes of a file. */
+export interface Beginning {
+  /** After redirects. */
+  readonly url: string;
+  readonly bytes: Buffer;
+  /** Size of the whole file, where the server says it. */
+  readonly total: number | undefined;
 }
 
 /** The head of an answer: `status` is 200, or 304 to a conditional request. */
@@ -40,11 +64,13 @@ export class HttpClient {
   private readonly agent: Agent;
   private readonly lowSpeedBytes: number;
   private readonly lowSpeedSeconds: number;
+  private readonly userAgent: string;
 
   constructor(options: HttpOptions = {}) {
     this.connections = options.connections ?? 8;
     this.lowSpeedBytes = options.lowSpeedBytes ?? 1000;
     this.lowSpeedSeconds = options.lowSpeedSeconds ?? 30;
+    this.userAgent = options.userAgent ?? 'mirrorctl';
     this.agent = new Agent({
       connections: this.connections,
       pipelining: 1,
@@ -74,40 +100,72 @@ export class HttpClient {
     return answerOf(200, finalUrl, response);
   }
 
+  /** The first `count` bytes of a file, or all of it. A server that knows no ranges is cut off there. */
+  async begin(url: string, count: number, options: RequestOptions = {}): Promise<Beginning> {
+    const headers = { ...options.headers, range: `bytes=0-${count - 1}` };
+    const { response, finalUrl } = await this.follow(url, { ...options, headers });
+    const partial = response.statusCode === 206 ? /^bytes 0-\d+\/(\d{1,15}|\*)$/.exec(header(response, 'content-range') ?? '') : undefined;
+    if (partial === null) {
+      abandon(response);
+      throw new DownloadError({
+        kind: 'corrupt',
+        message: `${url} answers a range with ${header(response, 'content-range') ?? 'no place'}`,
+      });
+    }
+    const said = partial === undefined ? header(response, 'content-length') : partial[1];
+    const chunks: Buffer[] = [];
+    let received = 0;
+    await this.drain(url, response, Infinity, (chunk) => {
+      chunks.push(chunk);
+      received += chunk.length;
+      return received < count;
+    });
+    return {
+      url: finalUrl,
+      bytes: Buffer.concat(chunks).subarray(0, count),
+      total: /^\d{1,15}$/.test(said ?? '') ? Number(said) : undefined,
+    };
+  }
+
   /** Closes all connections; requests under way fail. */
   async close(): Promise<void> {
     await this.agent.destroy();
   }
 
-  private async follow(url: string, options: GetOptions): Promise<{ response: Dispatcher.ResponseData; finalUrl: string }> {
+  private async follow(url: string, options: RequestOptions): Promise<{ response: Dispatcher.ResponseData; finalUrl: string }> {
     let current = url;
     for (let redirects = 0; ; redirects++) {
-      const response = await this.ask(current, options.headers ?? {});
+      const response = await this.ask(current, options);
       const kind = failureOfStatus(response.statusCode);
       const location = header(response, 'location');
       if ([301, 302, 303, 307, 308].includes(response.statusCode) && location !== undefined) {
         abandon(response);
+        options.onRedirect?.({ url: current, status: response.statusCode });
         if (redirects === MAX_REDIRECTS) {
           throw new DownloadError({ kind: 'refused', code: 'REDIRECTS', message: `${url} redirects more than ${MAX_REDIRECTS} times` });
         }
         current = redirectTarget(current, location);
         continue;
       }
-      if (kind === undefined && (response.statusCode !== 304 || isConditional(options))) return { response, finalUrl: current };
+      const partial = response.statusCode === 206 && options.headers?.['range'] !== undefined;
+      if (partial || (kind === undefined && (response.statusCode !== 304 || isConditional(options))))
+        return { response, finalUrl: current };
       abandon(response);
       throw new DownloadError({
         kind: kind ?? 'refused',
         message: `${current} answered with status ${response.statusCode}`,
+        status: response.statusCode,
         retryAfter: retryAfterSeconds(header(response, 'retry-after'), new Date()),
       });
     }
   }
 
-  private async ask(url: string, headers: Readonly<Record<string, string>>): Promise<Dispatcher.ResponseData> {
+  private async ask(url: string, options: RequestOptions): Promise<Dispatcher.ResponseData> {
     try {
       return await request(url, {
         dispatcher: this.agent,
-        headers: { 'accept-encoding': 'identity', 'user-agent': 'mirrorctl', ...headers },
+        headers: { 'accept-encoding': 'identity', 'user-agent': this.userAgent, ...options.headers },
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
       });
     } catch (error) {
       throw connectionFailure(url, error);
@@ -118,7 +176,8 @@ export class HttpClient {
     url: string,
     response: Dispatcher.ResponseData,
     maxBytes: number,
-    sink: (chunk: Buffer) => void | Promise<void>,
+    /** False: enough. */
+    sink: (chunk: Buffer) => void | boolean | Promise<void>,
   ): Promise<void> {
     let total = 0;
     let windowStart = Date.now();
@@ -148,7 +207,7 @@ export class HttpClient {
           windowStart = Date.now();
           windowBytes = 0;
         }
-        await sink(next.value);
+        if ((await sink(next.value)) === false) return abandon(response);
       }
     } catch (error) {
       abandon(response);
@@ -183,7 +242,7 @@ export function redirectTarget(from: string, location: string): string {
   return target.href;
 }
 
-function isConditional(options: GetOptions): boolean {
+function isConditional(options: RequestOptions): boolean {
   return options.headers?.['if-none-match'] !== undefined || options.headers?.['if-modified-since'] !== undefined;
 }
 
@@ -213,6 +272,8 @@ function tooLong(url: string, maxBytes: number, what: string): DownloadError {
 }
 
 function connectionFailure(url: string, error: unknown): DownloadError {
+  // The reason of a caller's signal.
+  if (error instanceof DownloadError) return error;
   const { code, reason } = describe(error);
   if (isCertificateError(code)) {
     return new DownloadError({

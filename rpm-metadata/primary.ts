@@ -16,11 +16,16 @@ export interface ListedPackage {
   readonly size: number;
 }
 
-interface Draft {
-  checksumType: string | undefined;
-  checksum: string | undefined;
-  size: string | undefined;
-  href: string | undefined;
+/** A package as the metadata says it, before any judgement. */
+export interface PackageDraft {
+  readonly checksumType: string | undefined;
+  readonly checksum: string | undefined;
+  readonly size: string | undefined;
+  readonly href: string | undefined;
+  /** `xml:base`: the location is below another place. */
+  readonly base: string | undefined;
+  /** `<time build="…">`. */
+  readonly built: string | undefined;
 }
 
 /**
@@ -29,24 +34,29 @@ interface Draft {
  */
 export async function readPrimary(stream: AsyncIterable<Uint8Array>, what: string): Promise<readonly ListedPackage[]> {
   const list = new PackageList(what);
-  let draft: Draft | undefined;
+  await scanPrimary(stream, what, (draft) => list.add(draft));
+  return list.finish();
+}
+
+/** Streams `primary.xml` and hands each package over as it is said to be. Throws a MirrorError for what is no primary metadata. */
+export async function scanPrimary(
+  stream: AsyncIterable<Uint8Array>,
+  what: string,
+  onPackage: (draft: PackageDraft) => void,
+): Promise<void> {
+  let draft: { -readonly [K in keyof PackageDraft]: PackageDraft[K] } | undefined;
   const xml = new GuardedXml(what, {
     open(path, attributes) {
       if (path.length === 1 && path[0] !== 'metadata')
         throw metadataRefused('METADATA_MALFORMED', what, `is no primary metadata: its root is <${path[0]}>`);
       if (path.length === 2 && path[1] === 'package')
-        draft = { checksumType: undefined, checksum: undefined, size: undefined, href: undefined };
+        draft = { checksumType: undefined, checksum: undefined, size: undefined, href: undefined, base: undefined, built: undefined };
       if (path.length !== 3 || draft === undefined) return;
       if (path[2] === 'checksum') draft.checksumType = attributes.type;
       else if (path[2] === 'size') draft.size = attributes.package;
+      else if (path[2] === 'time') draft.built = attributes.build;
       else if (path[2] === 'location') {
-        if (attributes['xml:base'] !== undefined) {
-          throw metadataRefused(
-            'LOCATION_UNSAFE',
-            what,
-            `takes ${quoted(attributes.href ?? '')} from another place (xml:base ${quoted(attributes['xml:base'])}), which is not followed`,
-          );
-        }
+        draft.base = attributes['xml:base'];
         draft.href = attributes.href;
       }
     },
@@ -54,7 +64,7 @@ export async function readPrimary(stream: AsyncIterable<Uint8Array>, what: strin
       if (draft === undefined) return;
       if (path.length === 3 && path[2] === 'checksum') draft.checksum = text;
       else if (path.length === 2 && path[1] === 'package') {
-        list.add(draft);
+        onPackage(draft);
         draft = undefined;
       }
     },
@@ -62,16 +72,22 @@ export async function readPrimary(stream: AsyncIterable<Uint8Array>, what: strin
   });
   for await (const chunk of stream) xml.write(chunk);
   xml.end();
-  return list.finish();
 }
 
-class PackageList {
+/** Judges packages one by one, and then as a whole. */
+export class PackageList {
   private readonly byPath = new Map<string, ListedPackage>();
   private readonly folders = new Set<string>();
 
   constructor(private readonly what: string) {}
 
-  add(draft: Draft): void {
+  add(draft: PackageDraft): void {
+    if (draft.base !== undefined) {
+      throw this.refuse(
+        'LOCATION_UNSAFE',
+        `takes ${quoted(draft.href ?? '')} from another place (xml:base ${quoted(draft.base)}), which is not followed`,
+      );
+    }
     if (draft.href === undefined) throw this.refuse('METADATA_MALFORMED', 'has a package without a location');
     const location = packageLocation(draft.href);
     if ('problem' in location) throw this.refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} ${location.problem}`);

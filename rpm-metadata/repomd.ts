@@ -29,35 +29,48 @@ export interface Repomd {
   readonly primary: RepomdRecord;
 }
 
-interface Draft {
-  type: string | undefined;
-  href: string | undefined;
-  checksum: { type: string | undefined; text: string } | undefined;
-  size: string | undefined;
-  openSize: string | undefined;
+/** A metadata file as the index says it, before any judgement. */
+export interface RecordDraft {
+  readonly type: string | undefined;
+  readonly href: string | undefined;
+  /** `xml:base`: the location is below another place. */
+  readonly base: string | undefined;
+  readonly checksum: { readonly type: string | undefined; readonly text: string } | undefined;
+  readonly size: string | undefined;
+  readonly openSize: string | undefined;
 }
 
 /** Reads `repomd.xml`. `what` is its URL, for errors. Throws a MirrorError for everything that must not be used. */
 export function parseRepomd(bytes: Uint8Array, what: string): Repomd {
-  const records: RepomdRecord[] = [];
+  const { revision, drafts } = scanRepomd(bytes, what);
+  return checked({ revision, records: drafts.map((draft) => recordOf(draft, what)) }, what);
+}
+
+/** Reads what `repomd.xml` says, usable or not. Throws a MirrorError for what is no `repomd.xml`. */
+export function scanRepomd(
+  bytes: Uint8Array,
+  what: string,
+): { readonly revision: string | undefined; readonly drafts: readonly RecordDraft[] } {
+  const drafts: RecordDraft[] = [];
   let revision: string | undefined;
-  let draft: Draft | undefined;
+  let draft: { -readonly [K in keyof RecordDraft]: RecordDraft[K] } | undefined;
   let checksumType: string | undefined;
   const xml = new GuardedXml(what, {
     open(path, attributes) {
       if (path.length === 1 && path[0] !== 'repomd')
         throw metadataRefused('METADATA_MALFORMED', what, `is no repomd.xml: its root is <${path[0]}>`);
       if (path.length === 2 && path[1] === 'data') {
-        draft = { type: attributes.type, href: undefined, checksum: undefined, size: undefined, openSize: undefined };
+        draft = {
+          type: attributes.type,
+          href: undefined,
+          base: undefined,
+          checksum: undefined,
+          size: undefined,
+          openSize: undefined,
+        };
       } else if (draft !== undefined && path.length === 3) {
         if (path[2] === 'location') {
-          if (attributes['xml:base'] !== undefined) {
-            throw metadataRefused(
-              'LOCATION_UNSAFE',
-              what,
-              `takes ${quoted(draft.type ?? '')} from another place (xml:base ${quoted(attributes['xml:base'])})`,
-            );
-          }
+          draft.base = attributes['xml:base'];
           draft.href = attributes.href;
         } else if (path[2] === 'checksum') checksumType = attributes.type;
       }
@@ -65,9 +78,9 @@ export function parseRepomd(bytes: Uint8Array, what: string): Repomd {
     close(path, text) {
       if (path.length === 2 && path[1] === 'revision') revision = text.trim();
       else if (path.length === 2 && path[1] === 'data' && draft !== undefined) {
-        records.push(recordOf(draft, what));
+        drafts.push(draft);
         draft = undefined;
-        if (records.length > MAX_RECORDS) throw metadataRefused('METADATA_MALFORMED', what, `lists more than ${MAX_RECORDS} files`);
+        if (drafts.length > MAX_RECORDS) throw metadataRefused('METADATA_MALFORMED', what, `lists more than ${MAX_RECORDS} files`);
       } else if (path.length === 3 && draft !== undefined) {
         if (path[2] === 'checksum') draft.checksum = { type: checksumType, text };
         else if (path[2] === 'size') draft.size = text;
@@ -78,11 +91,13 @@ export function parseRepomd(bytes: Uint8Array, what: string): Repomd {
   });
   xml.write(bytes);
   xml.end();
-  return checked({ revision, records }, what);
+  return { revision, drafts };
 }
 
-function recordOf(draft: Draft, what: string): RepomdRecord {
+function recordOf(draft: RecordDraft, what: string): RepomdRecord {
   const refuse = (code: string, why: string): Error => metadataRefused(code, what, why);
+  if (draft.base !== undefined)
+    throw refuse('LOCATION_UNSAFE', `takes ${quoted(draft.type ?? '')} from another place (xml:base ${quoted(draft.base)})`);
   const type = draft.type ?? '';
   if (!/^[A-Za-z0-9_.-]{1,100}$/.test(type)) throw refuse('METADATA_MALFORMED', `has a file of type ${quoted(type)}`);
   if (draft.href === undefined) throw refuse('METADATA_MALFORMED', `says no location for ${type}`);

@@ -22,6 +22,7 @@ const groups = {
   tools: {
     'lab.cjs': 'lab/main.ts',
     'plan.cjs': 'scripts/plan.ts',
+    'preflight.cjs': 'scripts/preflight.ts',
   },
 };
 

@@ -8,6 +8,7 @@ import { canonicalJson, sha256 } from '../../desired-state/canonical';
 import type { DesiredState } from '../../desired-state/model';
 import { programsDigest } from '../../desired-state/programs';
 import type { Target } from '../../desired-state/target';
+import { TRUST_SOURCE, type TrustSource } from './source';
 
 const PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'apply.cjs', 'observe.cjs'] as const;
 
@@ -31,6 +32,7 @@ export function deploymentFiles(
       mkdirSync(target, { recursive: true });
       writeFileSync(join(target, 'desired-state.json'), text());
       writeFileSync(join(target, 'target.json'), `${JSON.stringify(content().target, null, 2)}\n`);
+      writeFileSync(join(target, 'sources.json'), `${JSON.stringify({ trust: trustSources(scope) }, null, 2)}\n`);
       for (const name of PROGRAMS) copyFileSync(join(directory, name), join(target, name));
     },
   });
@@ -41,6 +43,14 @@ export function deploymentFiles(
       'mirrorctl.cjs': digestOfProgram('mirrorctl.cjs'),
     }),
   };
+}
+
+/** Repository → line of main.ts, for `npm run preflight`. Beside the desired state, not in it: what moves in main.ts changes no plan. */
+function trustSources(scope: Construct): Readonly<Record<string, string>> {
+  const found = scope.node.findAll().flatMap((c) => c.node.metadata.filter((m) => m.type === TRUST_SOURCE));
+  return Object.fromEntries(
+    found.map(({ data }): [string, string] => [(data as TrustSource).repository, (data as TrustSource).position]).sort(),
+  );
 }
 
 function readProgram(directory: string, name: string): Buffer {
