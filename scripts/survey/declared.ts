@@ -11,6 +11,7 @@ import { usage } from './units';
 
 export interface DeclaredServer {
   readonly stack: string;
+  /** Sorted by id. */
   readonly repositories: readonly DeclaredRepository[];
   /** `keys/<name>` → armoured text. */
   readonly keys: ReadonlyMap<string, string>;

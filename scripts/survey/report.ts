@@ -59,7 +59,7 @@ function addressText(address: AddressReport): string {
 
 function signatureText(signature: SignatureFact | undefined): string {
   if (signature === undefined || signature.state === 'absent') return 'no';
-  const by = `by ${keysOf(signature.by)}`;
+  const by = `by ${('fingerprint' in signature ? signature.fingerprint : undefined) ?? keysOf(signature.by)}`;
   const words = { good: 'good', bad: 'BAD', untrusted: 'not by a pinned key', unchecked: 'nothing is pinned to check it with' } as const;
   return `${by}, ${words[signature.state]}`;
 }
@@ -76,11 +76,12 @@ function samplesText(samples: readonly SampleReport[]): string {
 }
 
 function changeRows(change: Change): [string, string][] {
-  const shared = change.alsoFor.length === 0 ? '' : `  (also for ${change.alsoFor.join(', ')})`;
-  return [
+  const rows: [string, string][] = [
     ['change', `${change.at ?? 'main.ts'}${change.now === undefined ? '' : `: ${change.now}`}`],
-    ['to', `${change.then}${shared}`],
+    ['to', change.then],
   ];
+  if (change.alsoFor.length > 0) rows.push(['', `That line declares ${change.alsoFor.join(', ')}, too: look at their verdicts first.`]);
+  return rows;
 }
 
 export function needsText({ needs, notCounted, space }: ServerReport): string {

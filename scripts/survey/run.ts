@@ -31,7 +31,7 @@ export const DEADLINE_FACTOR = 10;
 
 export interface ServerReport {
   readonly stack: string;
-  /** In the order of main.ts. */
+  /** Sorted by id. */
   readonly repositories: readonly RepositoryReport[];
   readonly needs: Needs;
   /** Repositories whose size is unknown: they are not in `needs`. */
