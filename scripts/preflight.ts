@@ -1,7 +1,7 @@
 /** `npm run preflight`: looks at every declared upstream before anything is deployed. Writes nothing, on no server. */
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
-import { MirrorError } from '../desired-state/errors';
+import { Command, CommanderError } from 'commander';
+import { ExitCode, MirrorError } from '../desired-state/errors';
 import { declaredServers, only, synthesize } from './survey/declared';
 import { reportText } from './survey/report';
 import { exitCodeOf, preflight, type ServerReport } from './survey/run';
@@ -9,7 +9,7 @@ import { parseSpace, parseWhole } from './survey/units';
 
 interface Options {
   readonly json?: boolean;
-  readonly only: readonly string[];
+  readonly only?: readonly string[];
   readonly free?: string;
   readonly timeout: string;
   readonly concurrency: string;
@@ -37,7 +37,7 @@ Examples:
 
 const program = new Command('preflight')
   .description('Says whether every declared upstream is as main.ts declares it, and what the server would need. Changes nothing.')
-  .option('--only <id>', 'look at this repository; can be given again', (id: string, ids: readonly string[]) => [...ids, id], [])
+  .option('--only <id>', 'look at this repository; can be given again', (id: string, ids: readonly string[] = []) => [...ids, id])
   .option('--free <size>', 'compare with this free space, for instance 500G')
   .option(
     '--timeout <seconds>',
@@ -46,14 +46,15 @@ const program = new Command('preflight')
   )
   .option('--concurrency <number>', 'repositories at a time', '4')
   .option('--json', 'print everything that was found as JSON')
-  .addHelpText('after', HELP);
+  .addHelpText('after', HELP)
+  .exitOverride();
 
 async function main(options: Options): Promise<void> {
   const timeout = parseWhole('--timeout', options.timeout, 1, 3600);
   const concurrency = parseWhole('--concurrency', options.concurrency, 1, 64);
   const free = options.free === undefined ? undefined : parseSpace('--free', options.free);
   synthesize();
-  const servers = only(declaredServers(), options.only);
+  const servers = only(declaredServers(), options.only ?? []);
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   const common = { timeout, concurrency, free, main: readFileSync('main.ts', 'utf8'), say, now: () => new Date() };
   const reports: ServerReport[] = [];
@@ -70,9 +71,10 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
 ] as const)
   process.once(signal, () => process.exit(code));
-program.parse();
-main(program.opts<Options>()).catch((error: unknown) => {
-  if (!(error instanceof MirrorError)) throw error;
-  process.stderr.write(`${error.describe()}\n`);
-  process.exitCode = error.exitCode;
+(async () => main(program.parse().opts<Options>()))().catch((error: unknown) => {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+  else if (error instanceof MirrorError) {
+    process.stderr.write(`${error.describe()}\n`);
+    process.exitCode = error.exitCode;
+  } else throw error;
 });

@@ -18,6 +18,12 @@ const programs = [
   ],
   ['npm run plan --', 'dist/plan.cjs', [], "On the operator's machine: what a deploy would change."],
   [
+    'scripts/preflight',
+    'dist/preflight.cjs',
+    [],
+    "On the operator's machine: whether every upstream is as declared, and what the server would need.",
+  ],
+  [
     'scripts/lab',
     'dist/lab.cjs',
     ['up', 'down', 'status', 'ssh', 'dnf', 'url', 'env', 'reset', 'power', 'upstream'],

@@ -38,6 +38,10 @@ const behaviours: Record<string, (response: ServerResponse) => void> = {
   },
   silent: (r) => void r.write('x'),
   mute: () => undefined,
+  part: (r) => r.writeHead(206, { 'content-range': `bytes 0-3/${body.length}` }).end(body.subarray(0, 4)),
+  unsized: (r) => r.writeHead(206, { 'content-range': 'bytes 0-3/*' }).end(body.subarray(0, 4)),
+  middle: (r) => r.writeHead(206, { 'content-range': 'bytes 4-7/100' }).end(body.subarray(4, 8)),
+  placeless: (r) => r.writeHead(206).end(body),
   drip: (r) => {
     const timer = setInterval(() => (r.destroyed ? clearInterval(timer) : r.write('x')), 50);
   },
@@ -153,4 +157,35 @@ test('a certificate that nobody vouches for is refused, and not tried again', as
     secure.closeAllConnections();
     secure.close();
   }
+});
+
+describe('the beginning of a file', () => {
+  test.each<[string, string, number | undefined]>([
+    ['part', 'the ', 23],
+    ['unsized', 'the ', undefined],
+    ['good', 'the ', 23],
+    ['moved', 'the ', 23],
+    ['endless', '\0\0\0\0', undefined],
+    ['huge', 'x', 10 ** 12],
+  ])('%s', async (path, text, total) => {
+    const first = await client.begin(`${base}/${path}`, path === 'huge' ? 1 : 4);
+    expect([first.bytes.toString(), first.total]).toEqual([text, total]);
+  });
+
+  test.each([
+    ['middle', /answers a range with bytes 4-7\/100/],
+    ['placeless', /answers a range with no place/],
+    ['gone', /status 404/],
+  ])('%s is refused', async (path, message) => {
+    await expect(client.begin(`${base}/${path}`, 4)).rejects.toThrow(message);
+  });
+
+  test('a part that nobody asked for is no file', async () => {
+    await expect(client.get(`${base}/part`, { maxBytes: 100 }, () => undefined)).rejects.toThrow(/status 206/);
+  });
+
+  test('a signal ends it, with its reason', async () => {
+    const signal = AbortSignal.timeout(50);
+    await expect(client.get(`${base}/mute`, { maxBytes: 100, signal }, () => undefined)).rejects.toThrow(/\/mute: .*timeout/);
+  });
 });

@@ -30,14 +30,20 @@ const VIOLATIONS = [
     '@typescript-eslint/no-restricted-imports',
   ],
   ['host-agent/lock.ts', "import { App } from 'cdktf';\nexport const x = App;\n", '@typescript-eslint/no-restricted-imports'],
+  // The desired state is what the operator's machine and the server share: what looks at upstreams does not reach into a server's store.
+  ['scripts/preflight.ts', "import { Store } from '../content/store';\nexport const x = Store;\n", 'boundaries/element-types'],
   ['content/files.ts', "import { Client } from 'ssh2';\nexport const x = Client;\n", '@typescript-eslint/no-restricted-imports'],
+] as const;
+const ALSO_ALLOWED = [
+  'scripts/preflight.ts',
+  "import { run } from '../signatures/run';\nimport { HttpClient } from '../downloads/http';\nexport const x = [run, HttpClient];\n",
 ] as const;
 const ALLOWED = ['content/files.ts', "import { sha256 } from '../desired-state/canonical';\nexport const x = sha256('a');\n"] as const;
 
 let found: string[][];
 beforeAll(() => {
   found = JSON.parse(
-    execFileSync(process.execPath, ['-e', program, JSON.stringify([...VIOLATIONS, ALLOWED])], { encoding: 'utf8' }),
+    execFileSync(process.execPath, ['-e', program, JSON.stringify([...VIOLATIONS, ALLOWED, ALSO_ALLOWED])], { encoding: 'utf8' }),
   ) as string[][];
 });
 
@@ -48,7 +54,7 @@ test.each(VIOLATIONS.map(([file, code, rule], index) => [file, code, rule, index
   },
 );
 
-test('what is allowed stays allowed', () => {
-  expect(found[VIOLATIONS.length]).not.toContain('boundaries/element-types');
-  expect(found[VIOLATIONS.length]).not.toContain('@typescript-eslint/no-restricted-imports');
+test.each([0, 1])('what is allowed stays allowed (%d)', (index) => {
+  expect(found[VIOLATIONS.length + index]).not.toContain('boundaries/element-types');
+  expect(found[VIOLATIONS.length + index]).not.toContain('@typescript-eslint/no-restricted-imports');
 });
