@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { sha256 } from '../../desired-state/canonical';
 import { programsDigest } from '../../desired-state/programs';
+import { makeKey } from '../transport/ssh-server';
 
 const root = join(__dirname, '..', '..');
 const template = mkdtempSync(join(tmpdir(), 'mirror-programs-'));
+const key = join(template, 'id_ed25519');
 let stack: string;
 let environment: Record<string, string>;
 
@@ -45,6 +47,7 @@ beforeAll(async () => {
       external: ['cpu-features', '*.node'],
     });
   }
+  writeFileSync(key, makeKey('ed25519').privateKey, { mode: 0o600 });
   // The server programs are only read and hashed here.
   for (const name of ['mirror-host.cjs', 'mirrorctl.cjs']) writeFileSync(join(template, 'mirror', name), `// ${name}\n`);
 }, 60_000);
@@ -61,7 +64,7 @@ beforeEach(() => {
     MIRROR_DESIRED_STATE_SHA256: digest('desired-state.json'),
     MIRROR_PROGRAMS_SHA256: programsDigest({ 'mirror-host.cjs': digest('mirror-host.cjs'), 'mirrorctl.cjs': digest('mirrorctl.cjs') }),
     MIRROR_SIGNING_KEY: 'key',
-    SSH_AUTH_SOCK: '/nonexistent/agent',
+    MIRROR_SSH_KEY: key,
   };
 });
 afterEach(() => rmSync(stack, { recursive: true }));
@@ -100,7 +103,7 @@ describe('apply refuses, without a stack trace,', () => {
       'hostKeys.0: must look like SHA256:',
     ],
     ['a user that is an option', () => write('target.json', { ...target, user: '-oProxyCommand=x' }), 3, 'user: Invalid'],
-    ['to guess a key', () => delete environment.SSH_AUTH_SOCK, 7, 'there is no SSH key to log in with'],
+    ['to guess a key', () => delete environment.MIRROR_SSH_KEY, 7, 'there is no SSH key to log in with'],
     ['a key that cannot be read', () => (environment.MIRROR_SSH_KEY = '/nonexistent'), 7, '/nonexistent, which cannot be read'],
     ['an unreachable server', () => undefined, 5, '127.0.0.1 port 9 refuses connections'],
   ])('%s', (_, change, status, message) => {
@@ -126,7 +129,7 @@ describe('observe', () => {
   });
 
   test('does not offer to look away when something is wrong with trust', () => {
-    delete environment.SSH_AUTH_SOCK;
+    delete environment.MIRROR_SSH_KEY;
     const ended = run('observe');
     expect(ended.status).toBe(7);
     expect(ended.stderr).not.toContain('MIRROR_OBSERVE=0');

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MirrorError } from '../../desired-state/errors';
 import type { Target } from '../../desired-state/target';
 import { connect, type Connection } from '../../transport/connection';
+import { failure } from '../support/failure';
 import { makeKey, startServer, type TestServer } from './ssh-server';
 
 const ed25519 = makeKey('ed25519');
@@ -46,15 +46,6 @@ async function dial(changes: Partial<Target> = {}): Promise<Connection> {
   const connection = await connect(target, credentials);
   open.push(connection);
   return connection;
-}
-
-async function failure(promise: Promise<unknown>): Promise<MirrorError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(MirrorError);
-  return error as MirrorError;
 }
 
 describe('host keys', () => {
@@ -161,7 +152,7 @@ describe('root', () => {
     });
     const connection = await dial({ user: 'deployer', port: strict.port });
     const error = await failure(connection.runAsRoot('true'));
-    expect(error).toMatchObject({ code: 'SUDO_REFUSED', exitCode: 7 });
+    expect(error).toMatchObject({ code: 'SUDO_PASSWORD_REQUIRED', exitCode: 7 });
     expect(error.message).toContain('deployer@127.0.0.1');
     connection.close();
     await strict.close();
