@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { initRemedy, planRemedy } from './init-remedy';
+import { withLockHolder } from './lock-holder';
 import { summarize, type TerraformPlan } from './plan-summary';
 
 const PLAN_FILE = 'mirror.tfplan';
@@ -88,6 +89,6 @@ try {
   run(program.opts<Options>());
 } catch (error) {
   if (!(error instanceof MirrorError)) throw error;
-  process.stderr.write(`${error.describe()}\n`);
   process.exitCode = error.exitCode;
+  void withLockHolder(error, 'cdktf.out', process.env).then((told) => process.stderr.write(`${told.describe()}\n`));
 }

@@ -1,4 +1,5 @@
 /** State on a server: TLS, a password, a lock that names its holder, and every way it can fail. The mirror serves throughout. */
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -47,6 +48,12 @@ const npmRunPlan = (over: NodeJS.ProcessEnv = {}): Finished =>
 const lockFile = (): string => join(server.directory, '_mirror.lock');
 const forgetBackend = (): void => rmSync(join(ROOT, 'cdktf.out/stacks/mirror/.terraform/terraform.tfstate'), { force: true });
 
+const stopped = new Set<ChildProcess>();
+afterEach(() => {
+  for (const child of stopped) child.kill('SIGKILL');
+  stopped.clear();
+});
+
 /** Starts an apply, and stops it (SIGSTOP) as soon as it holds the lock. */
 async function holdTheLock(deployment: Deployment): Promise<{
   /** Requests of this apply. */
@@ -63,11 +70,13 @@ async function holdTheLock(deployment: Deployment): Promise<{
     await sleep(5);
   }
   child.kill('SIGSTOP');
+  stopped.add(child);
   return {
     requests: () => server.requests().slice(earlier),
     finish: async () => {
       child.kill('SIGCONT');
       await closed;
+      stopped.delete(child);
       return { status: child.exitCode, text };
     },
   };
@@ -111,11 +120,11 @@ test('a deploy keeps its state on the server; another checkout plans nothing', (
   expect(existsSync(lockFile())).toBe(false);
 });
 
-test('while one deploys, a second is told of the lock; the first ends well', async () => {
+test('while one deploys, a second is told who holds the lock; the first ends well', async () => {
   const [first, second] = [checkout(schedule(4)), checkout(schedule(5))];
   const before = generation();
   const deploy = await holdTheLock(first);
-  const holder = JSON.parse(readFileSync(lockFile(), 'utf8')) as { ID: string };
+  const holder = JSON.parse(readFileSync(lockFile(), 'utf8')) as { ID: string; Who: string; Created: string };
 
   const refused = second.apply();
   expect(refused.status).not.toBe(0);
@@ -123,7 +132,7 @@ test('while one deploys, a second is told of the lock; the first ends well', asy
   expect(refused.text).toContain(holder.ID);
   const planned = npmRunPlan();
   expect(planned.status).toBe(3);
-  expect(planned.text).toContain(`Somebody else holds the lock of the state (ID ${holder.ID})`);
+  expect(planned.text).toContain(`The holder is ${holder.Who}, since ${holder.Created} (OperationTypeApply). Somebody else holds`);
   expect(planned.text).toContain(`force-unlock ${holder.ID}`);
   expect(generation()).toBe(before);
 
@@ -194,7 +203,7 @@ test('the state server dies while a deploy runs: the mirror is at the new genera
   const { ID: id } = JSON.parse(readFileSync(lockFile(), 'utf8')) as { ID: string };
   const result = deploy.finish();
   // Terraform reads the state once, after it has the lock; then it knows what to do, and the server dies.
-  while (!deploy.requests().includes('GET /mirror 200')) await sleep(5);
+  for (let i = 0; i < 4000 && !deploy.requests().includes('GET /mirror 200'); i++) await sleep(5);
   await server.stop();
   const { status, text } = await result;
   server = await startStateServer(options, server.directory);
