@@ -5,6 +5,7 @@
  * knows files, links and units, not what an RPM is.
  */
 import { z } from 'zod';
+import { digestOf } from './canonical';
 
 /** Raised whenever the meaning of a field changes; programs refuse another one. */
 export const SCHEMA_VERSION = 1;
@@ -116,6 +117,12 @@ export const DesiredStateSchema = z.strictObject({
 });
 export type DesiredState = z.infer<typeof DesiredStateSchema>;
 
+/** Digest of what a desired state makes of the server: neither the order of its elements counts nor how it gets there. Pure. */
+export function desiredStateDigest(desired: DesiredState): string {
+  const elements = [...desired.elements].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return digestOf({ ...desired, elements, waivers: undefined, confirmSeconds: undefined });
+}
+
 /** What travels to `mirror-host activate` on standard input, as one JSON document. */
 export const ActivationRequestSchema = z.strictObject({
   desiredState: DesiredStateSchema,
@@ -138,6 +145,19 @@ export const ObservationRequestSchema = z.object({
   elements: z.record(z.string(), z.string()),
   /** Content of the secrets that the planning machine has: the server compares them with its own. */
   secrets: z.record(z.string(), z.string()).default({}),
+  /** What a deploy would bring, so that the answer says what it would meet. What another version calls otherwise is not foretold. */
+  deploy: z
+    .object({
+      /** `desiredStateDigest`, and the digest of the programs. */
+      desiredState: z.string(),
+      programs: z.string(),
+      storage: DesiredStateSchema.shape.storage,
+      waivers: DesiredStateSchema.shape.waivers,
+      /** Element id → its links, and whether it adopts another's content. */
+      elements: z.record(z.string(), ElementSchema.omit({ id: true, files: true })),
+    })
+    .optional()
+    .catch(undefined),
 });
 export type ObservationRequest = z.infer<typeof ObservationRequestSchema>;
 
@@ -190,4 +210,27 @@ export interface ObservationResult {
   /** The value of the trigger `last_drift`. */
   readonly text: string;
   readonly intact: boolean;
+  /** Only where the request says what a deploy would bring. */
+  readonly foreseen?: Foreseen;
 }
+
+/** What a deploy would meet on a server: the plan's sentences are made from it. It is no part of the trigger. */
+export const ForeseenSchema = z.object({
+  /** 0: none. */
+  generation: z.number().int(),
+  owner: z.string(),
+  /** Every way in which the server differs from its generation, secrets included. */
+  deviations: z.array(z.string()),
+  /** Element ids that differ from what is declared. */
+  pending: z.object({ added: z.array(z.string()), changed: z.array(z.string()), removed: z.array(z.string()) }),
+  /** True when a deploy would find the very same generation, intact: it makes no new one. */
+  unchanged: z.boolean(),
+  /** True when the programs that are planned are the deployed ones. */
+  samePrograms: z.boolean(),
+  /** Why a deploy would change nothing at all. */
+  refused: z.object({ code: z.string(), message: z.string(), remedy: z.string() }).optional(),
+});
+export type Foreseen = z.infer<typeof ForeseenSchema>;
+
+/** What a line of `observe` on standard error begins with that carries a `Foreseen` into the plan. */
+export const FORESEEN_LINE = 'foreseen: ';

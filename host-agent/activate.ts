@@ -1,14 +1,13 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import type { ActivationRequest, ActivationResult } from '../desired-state/model';
+import { desiredStateDigest, type ActivationRequest, type ActivationResult } from '../desired-state/model';
 import { bootstrap } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
 import { linkTarget, readIfPresent } from './files';
 import {
   assemble,
   currentGeneration,
-  desiredStateDigest,
   generationNumbers,
   hostKey,
   manifestFor,

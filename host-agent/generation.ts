@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import type { ActivationRequest, DesiredState } from '../desired-state/model';
+import { desiredStateDigest, type ActivationRequest, type DesiredState } from '../desired-state/model';
 import { asMirrorError } from './events';
 import { readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
 import { EMPTY_MANIFEST, readManifest, type Manifest } from './manifest';
@@ -67,12 +67,6 @@ export function assemble(desired: DesiredState, generation: number): GenerationC
 /** Answers the probe with the number of the generation that serves. */
 export function generationConf(generation: number): string {
   return `location = /.mirror/generation { default_type text/plain; add_header Cache-Control no-store; return 200 "${generation}\\n"; }\n`;
-}
-
-/** Digest of what a desired state makes of the server: neither the order of its elements counts nor how it gets there. Pure. */
-export function desiredStateDigest(desired: DesiredState): string {
-  const elements = [...desired.elements].sort((a, b) => (a.id < b.id ? -1 : 1));
-  return digestOf({ ...desired, elements, waivers: undefined, confirmSeconds: undefined });
 }
 
 /** HMAC of a secret by a key that only this server has: comparable here, worthless elsewhere. Pure. */

@@ -5,6 +5,7 @@ import { sha256 } from '../desired-state/canonical';
 import { SENTINEL, type ObservationRequest, type ObservationResult } from '../desired-state/model';
 import { accountDeviations } from './account';
 import { compareDigests, driftText } from './drift';
+import { foresee } from './foresee';
 import { isMissing, kindOf, linkTarget, readIfPresent } from './files';
 import { currentGeneration, secretDigest } from './generation';
 import { missingHosted } from './hosted';
@@ -21,24 +22,28 @@ import { unitFacts } from './units';
 /** What the trigger `last_drift` becomes: the recorded value when the server is intact and nothing is pending, else what deviates. */
 export async function observe(paths: HostPaths, request: ObservationRequest, now: Date): Promise<ObservationResult> {
   const manifest = currentGeneration(paths, linkTarget(paths.current));
-  if (manifest.generation === 0) {
-    // The time makes it another value in every plan: a wiped server always shows.
-    return { kind: 'observation', text: `no generation on ${hostname()} (asked ${now.toISOString()})`, intact: false };
-  }
+  const found = manifest.generation === 0 ? [] : [...(await deviations(paths, manifest)), ...rotated(paths, manifest, request.secrets)];
+  const foreseen = foresee(paths, manifest, request, found);
+  const answer = (text: string, intact: boolean): ObservationResult => ({
+    kind: 'observation',
+    text,
+    intact,
+    ...(foreseen === undefined ? {} : { foreseen }),
+  });
+  // The time makes it another value in every plan: a wiped server always shows.
+  if (manifest.generation === 0) return answer(`no generation on ${hostname()} (asked ${now.toISOString()})`, false);
   const text = driftText({
     generation: manifest.generation,
     owner: manifest.owner,
     askedBy: request.owner,
-    deviations: [...(await deviations(paths, manifest)), ...rotated(paths, manifest, request.secrets)],
+    deviations: found,
     actual: manifest.elements,
     declared: request.elements,
   });
-  if (text !== undefined) return { kind: 'observation', text, intact: false };
+  if (text !== undefined) return answer(text, false);
   const recorded = readIfPresent(paths.lastDrift);
-  if (recorded === undefined) {
-    return { kind: 'observation', text: `generation ${manifest.generation}: ${paths.lastDrift} missing`, intact: false };
-  }
-  return { kind: 'observation', text: recorded, intact: true };
+  if (recorded === undefined) return answer(`generation ${manifest.generation}: ${paths.lastDrift} missing`, false);
+  return answer(recorded, true);
 }
 
 /** Everything in which the server differs from a generation. Changes nothing. */

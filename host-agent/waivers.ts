@@ -1,9 +1,8 @@
 /** What is refused unless main.ts waives it, in words that the plan shows. */
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { DesiredState } from '../desired-state/model';
+import { describeUnpublished, needsWaiver, unpublished } from '../desired-state/unpublish';
 import type { Manifest } from './manifest';
-
-const NAMED_AT_MOST = 8;
 
 /** Two deployments of one server would unpublish each other's repositories. Throws MirrorError unless that is waived. Pure. */
 export function checkOwner(before: Manifest, desired: Pick<DesiredState, 'owner' | 'waivers'>): void {
@@ -18,29 +17,19 @@ export function checkOwner(before: Manifest, desired: Pick<DesiredState, 'owner'
   });
 }
 
-/** Ids of elements of which something public goes away, sorted. What moves to another element stays public. Pure. */
-export function unpublished(before: Manifest['published'], desired: Pick<DesiredState, 'elements'>): string[] {
-  const after = new Set(desired.elements.flatMap((element) => Object.keys(element.links)));
-  return Object.entries(before)
-    .filter(([, paths]) => paths.some((path) => !after.has(path)))
-    .map(([id]) => id)
-    .sort();
-}
-
 /** A wrong branch or a filter gone wrong would empty the mirror. Throws MirrorError unless every element that goes is waived. Pure. */
 export function checkUnpublished(before: Manifest, desired: Pick<DesiredState, 'elements' | 'waivers'>): void {
-  const going = unpublished(before.published, desired);
+  const going = unpublished(
+    before.published,
+    desired.elements.flatMap((element) => Object.keys(element.links)),
+  );
   const all = Object.keys(before.published).length;
-  if (going.length * 2 <= all || going.every((id) => desired.waivers.unpublish.includes(id))) return;
-  const unwaived = going.filter((id) => !desired.waivers.unpublish.includes(id));
-  const named = unwaived.slice(0, NAMED_AT_MOST).join(', ');
-  const list = unwaived.length > NAMED_AT_MOST ? `${named} and ${unwaived.length - NAMED_AT_MOST} more` : named;
+  if (!needsWaiver(going, all, desired.waivers.unpublish)) return;
+  const { what, waiver } = describeUnpublished(going, all, desired.waivers.unpublish);
   throw new MirrorError({
     code: 'UNPUBLISHES_MOST',
-    message: `this would unpublish ${going.length} of ${all} repositories and codenames (${list}): nothing was changed`,
-    remedy:
-      'If that is meant, say so in main.ts, where the plan shows it: waivers: [Waiver.unpublish({ elements: [' +
-      `${going.map((id) => `'${id}'`).join(', ')}], reason: '…' })] of the MirrorServer.`,
+    message: `this would ${what}: nothing was changed`,
+    remedy: `If that is meant, say so in main.ts, where the plan shows it: ${waiver} of the MirrorServer.`,
     exitCode: ExitCode.invalid,
   });
 }

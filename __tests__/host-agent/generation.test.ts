@@ -13,11 +13,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ActivationRequestSchema, type ActivationRequest, type DesiredState } from '../../desired-state/model';
+import { ActivationRequestSchema, desiredStateDigest, type ActivationRequest, type DesiredState } from '../../desired-state/model';
 import { kindOf, replaceSymlink, writeDurably } from '../../host-agent/files';
 import {
   assemble,
-  desiredStateDigest,
   generationNumbers,
   hostKey,
   manifestFor,

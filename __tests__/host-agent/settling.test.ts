@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { sha256 } from '../../desired-state/canonical';
 import { ObservationRequestSchema, ProgramsRequestSchema } from '../../desired-state/model';
 import { programsDigest } from '../../desired-state/programs';
+import { unpublished } from '../../desired-state/unpublish';
 import { sudoersText } from '../../host-agent/account';
 import { decommissionText } from '../../host-agent/decommission';
 import { describeGenerations, generationsText } from '../../host-agent/generations';
@@ -13,7 +14,7 @@ import { EMPTY_MANIFEST, type Manifest } from '../../host-agent/manifest';
 import { hostPaths } from '../../host-agent/paths';
 import { receivePrograms } from '../../host-agent/receive';
 import { rollbackTarget } from '../../host-agent/settle';
-import { checkOwner, checkUnpublished, unpublished } from '../../host-agent/waivers';
+import { checkOwner, checkUnpublished } from '../../host-agent/waivers';
 import { parseRequest } from '../../host-agent/request';
 
 let directory: string;
@@ -81,7 +82,7 @@ describe('unpublishing most of a mirror', () => {
   const waivers = (...unpublish: string[]) => ({ unpublish });
 
   test('what loses one of its paths is unpublished; what another element publishes is not', () => {
-    expect(unpublished(published, { elements: elements('a', 'c1', 'x/y/os') })).toEqual(['repository/b', 'repository/c']);
+    expect(unpublished(published, ['a', 'c1', 'x/y/os'])).toEqual(['repository/b', 'repository/c']);
   });
   test.each<[string, string[], string[], boolean]>([
     ['nothing goes', ['a', 'b', 'c1', 'c2', 'x/y/os'], [], false],

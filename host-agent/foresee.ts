@@ -1,0 +1,51 @@
+/** What a deploy would meet here, judged by the very checks that it would run. Changes nothing. */
+import type { DesiredState, Foreseen, ObservationRequest } from '../desired-state/model';
+import { asMirrorError } from './events';
+import { hostedIsCurrent } from './hosted';
+import { compareElements, type Manifest } from './manifest';
+import type { HostPaths } from './paths';
+import { judgeStorage, storageFacts } from './storage';
+import { checkOwner, checkUnpublished } from './waivers';
+
+/** Undefined when the request does not say what a deploy would bring. */
+export function foresee(
+  paths: HostPaths,
+  manifest: Manifest,
+  request: ObservationRequest,
+  deviations: readonly string[],
+): Foreseen | undefined {
+  const { deploy } = request;
+  if (deploy === undefined) return undefined;
+  const samePrograms = manifest.programs === deploy.programs;
+  const same = manifest.generation !== 0 && manifest.desiredState === deploy.desiredState && samePrograms;
+  const refused = refusal([
+    () => checkOwner(manifest, { owner: request.owner, waivers: deploy.waivers }),
+    () => checkUnpublished(manifest, { elements: elementsOf(deploy), waivers: deploy.waivers }),
+    () => judgeStorage(deploy.storage, storageFacts(paths, deploy.storage.root)),
+  ]);
+  return {
+    generation: manifest.generation,
+    owner: manifest.owner,
+    deviations: [...new Set(deviations)].sort(),
+    pending: compareElements(manifest.elements, request.elements),
+    unchanged: same && deviations.length === 0 && hostedIsCurrent(paths, manifest),
+    samePrograms,
+    ...(refused === undefined ? {} : { refused }),
+  };
+}
+
+function elementsOf(deploy: NonNullable<ObservationRequest['deploy']>): DesiredState['elements'] {
+  return Object.entries(deploy.elements).map(([id, element]) => ({ ...element, id, files: {} }));
+}
+
+function refusal(checks: readonly (() => unknown)[]): Foreseen['refused'] {
+  for (const check of checks) {
+    try {
+      check();
+    } catch (thrown) {
+      const { code, message, remedy } = asMirrorError(thrown);
+      return { code, message, remedy };
+    }
+  }
+  return undefined;
+}
