@@ -79,8 +79,6 @@ function serve(options: StateServerOptions, directory: string): void {
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       answer(request, response, Buffer.concat(chunks), options, directory);
-      const path = (request.url ?? '').split('?')[0] as string;
-      writeFileSync(join(directory, 'requests.log'), `${request.method} ${path} ${response.statusCode}\n`, { flag: 'a' });
     });
   };
   const server =
@@ -93,7 +91,11 @@ function serve(options: StateServerOptions, directory: string): void {
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, body: Buffer, options: StateServerOptions, directory: string): void {
-  const end = (status: number, text: string | Buffer = ''): void => void response.writeHead(status).end(text);
+  const end = (status: number, text: string | Buffer = ''): void => {
+    // Before the answer: who has the answer finds the line.
+    writeFileSync(join(directory, 'requests.log'), `${request.method} ${(request.url ?? '').split('?')[0]} ${status}\n`, { flag: 'a' });
+    response.writeHead(status).end(text);
+  };
   if (options.user !== undefined) {
     const given = request.headers.authorization;
     if (given === undefined) return end(401);
