@@ -56,7 +56,7 @@ export function explainSudo(hop: Hop, stderr: string): MirrorError | undefined {
   const refused = (code: string, line: string, remedy: string): MirrorError =>
     new MirrorError({
       code,
-      message: `${account(hop)} may not become root: it says ${said(line, 240)}`,
+      message: `${account(hop)} may not become root: ${said(line, 240)}`,
       remedy,
       exitCode: ExitCode.environment,
     });

@@ -3,7 +3,7 @@
  * accounts and sudo rules of its own, so that nothing of the machine changes; started by another user it knows that user only.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as tcpConnect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -58,8 +58,6 @@ export interface SshdOptions {
   readonly accounts?: readonly Account[];
   /** Text of /etc/sudoers. Needs root. */
   readonly sudoers?: string;
-  /** Hides sudo. Needs root. */
-  readonly withoutSudo?: boolean;
 }
 
 export interface Sshd {
@@ -79,6 +77,7 @@ export const ME = userInfo().username;
 const IS_ROOT = process.getuid?.() === 0;
 
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
+  if (!existsSync(SSHD)) throw new Error(`these tests need ${SSHD}: apt-get install openssh-server`);
   const directory = mkdtempSync(join(tmpdir(), 'mirror-sshd-'));
   chmodSync(directory, 0o755);
   const address = options.address ?? '127.0.0.1';
@@ -150,7 +149,6 @@ function privateRoot(directory: string, options: SshdOptions): string {
     ...Object.keys(files).map((name) => `mount --bind ${directory}/${name} /etc/${name}`),
     // Root's start-up files stay out of it, and /run is sshd's own.
     ...['mount -t tmpfs tmpfs /root', 'mount -t tmpfs tmpfs /run', 'mkdir -m 755 /run/sshd'],
-    ...(options.withoutSudo === true ? ['mount --bind /dev/null /usr/bin/sudo'] : []),
     `exec ${SSHD} -D -e -f ${directory}/sshd_config`,
   ].join('\n');
 }
