@@ -12,6 +12,8 @@ import type { PublicKey } from './public-key';
 export interface CustomerProps {
   /** Name on the server and in commands. @default the construct's id */
   readonly id?: string;
+  /** The id that it had before: what its codenames hold stays. Remove this after the deploy. @default none */
+  readonly formerId?: string;
   /** First part of the customer's public path: `acme` gives `/acme/<distribution>/<codename>/…`. @default the customer's id */
   readonly prefix?: string;
   /** Who may read. One list for everything below the prefix. */
@@ -24,14 +26,18 @@ export interface CustomerProps {
 export class Customer extends Construct {
   /** Id of the customer, and of the owner of its repositories. */
   readonly ownerId: string;
+  /** The id that it had before. */
+  readonly formerId: string | undefined;
   readonly prefix: string;
   readonly keys: readonly PublicKey[];
 
   constructor(server: MirrorServer, id: string, props: CustomerProps) {
     super(server, id);
-    checkProps(this, props, { id: true, prefix: true, access: true, keys: true });
+    checkProps(this, props, { id: true, formerId: true, prefix: true, access: true, keys: true });
     this.ownerId = props.id ?? id;
     check(this, 'id', this.ownerId, validId);
+    this.formerId = props.formerId;
+    if (props.formerId !== undefined) server.checkFormerId(this, 'customer', this.ownerId, props.formerId);
     if (this.ownerId === 'mos')
       throw invalid(this, 'id', '"mos"', {
         allowed: '"mos" is the product itself',
@@ -53,6 +59,7 @@ export class Customer extends Construct {
     const definition = definitionYaml({
       kind: 'customer',
       id: this.ownerId,
+      ...(this.formerId === undefined ? {} : { formerId: this.formerId }),
       prefix: this.prefix,
       access: props.access.allowedNetworks ?? 'public',
       keys: this.keys.map((k) => ({ file: k.name, fingerprint: k.fingerprint })),

@@ -7,7 +7,7 @@ import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { confirmSeconds, flag, host, port, storageRoot, user } from '../desired-state/validate';
+import { confirmSeconds, flag, host, id as validId, port, storageRoot, user } from '../desired-state/validate';
 import { check, checkMade, checkProps, invalid } from './private/check';
 import { authorizedKeysOf, type DeployAccountProps } from './private/deploy-account';
 import { declare, literal } from './private/declare';
@@ -85,6 +85,8 @@ export class MirrorServer extends Construct {
   private readonly publicPaths = new Map<string, string>();
   /** Directory above claimed paths → one of them. */
   private readonly pathsBelow = new Map<string, string>();
+  /** `<kind>/<former id>` → construct that had it. */
+  private readonly formerIds = new Map<string, string>();
   private readonly activation: Resource;
   private site: Site | undefined;
 
@@ -250,6 +252,25 @@ export class MirrorServer extends Construct {
         : `${other} has this id, and repositories and customers share one directory on the server`,
       fix: 'Use another id.',
     });
+  }
+
+  /**
+   * Validates the id that a repository or customer had before: no other one has it, now or before.
+   *
+   * @internal
+   */
+  checkFormerId(scope: IConstruct, kind: 'repository' | 'customer', id: string, formerId: string): void {
+    check(scope, 'formerId', formerId, validId);
+    const taken = this.formerIds.get(`${kind}/${formerId}`) ?? (formerId === id ? scope.node.path : undefined);
+    if (taken !== undefined) {
+      throw invalid(scope, 'formerId', JSON.stringify(formerId), {
+        allowed: taken === scope.node.path ? 'it is the id' : `it is the former id of ${taken} already`,
+        fix: 'Name the id that the content on the server has.',
+      });
+    }
+    this.formerIds.set(`${kind}/${formerId}`, scope.node.path);
+    const still = `${scope.node.path}: formerId ${JSON.stringify(formerId)}: a ${kind} with this id is still declared. Remove one of the two.`;
+    scope.node.addValidation({ validate: () => (this.declares(`${kind}/${formerId}`) ? [still] : []) });
   }
 
   /**

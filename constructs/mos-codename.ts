@@ -28,7 +28,7 @@ export interface MosCodenameProps {
 }
 
 /** Owner id and public prefix of the product's own codenames. */
-const PRODUCT = { ownerId: 'mos', prefix: 'mos-repos', keys: [] } as const;
+const PRODUCT = { ownerId: 'mos', formerId: undefined, prefix: 'mos-repos', keys: [] } as const;
 
 const COMPONENTS = ['os', 'updates', 'security', 'holdback', 'cr'] as const;
 
@@ -66,6 +66,7 @@ export class MosCodename extends Construct {
     const definition: CodenameDefinition = {
       kind: 'codename',
       id: codenameId,
+      ...(owner.formerId === undefined ? {} : { formerId: `${owner.formerId}/${this.codename}` }),
       owner: owner.ownerId,
       release: props.release,
       distribution: props.distribution,
@@ -93,6 +94,7 @@ export class MosCodename extends Construct {
         id: `codename/${codenameId}`,
         files: { [`definitions/codenames/${codenameId}.yaml`]: yaml, [repoFilePath]: repoFile },
         links: Object.fromEntries(COMPONENTS.map((c) => [`${publicPath}/${c}`, `repositories/${codenameId}/${c}/current`])),
+        ...(owner.formerId === undefined ? {} : { adopts: true }),
       },
       { definition: yaml, repo_file: repoFile },
     );

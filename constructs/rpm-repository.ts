@@ -23,6 +23,8 @@ export enum View {
 export interface RpmRepositoryProps {
   /** Name on the server, in units and commands. @default the construct's id */
   readonly id?: string;
+  /** The id that it had before: what was mirrored under it stays, and stays public. Remove this after the deploy. @default none */
+  readonly formerId?: string;
   /**
    * The original URL, the one that lists and clients know. The public path follows from it, and stays when upstream moves:
    * `http://mirror.centos.org/centos/7/os/x86_64/` is served at `/mirror/centos/centos/mirror.centos.org/centos/7/os/x86_64/`.
@@ -45,6 +47,7 @@ export class RpmRepository extends Construct {
     super(server, id);
     checkProps(this, props, {
       id: true,
+      formerId: true,
       publishedAs: true,
       fetchFrom: true,
       trust: true,
@@ -54,6 +57,7 @@ export class RpmRepository extends Construct {
     });
     const repositoryId = props.id ?? id;
     check(this, 'id', repositoryId, validId);
+    if (props.formerId !== undefined) server.checkFormerId(this, 'repository', repositoryId, props.formerId);
     check(this, 'publishedAs', props.publishedAs, upstreamUrl);
     const fetchFrom = props.fetchFrom ?? [props.publishedAs];
     checkList(this, 'fetchFrom', fetchFrom, 'URL', upstreamUrl, 'Leave fetchFrom out to fetch from publishedAs.');
@@ -79,6 +83,7 @@ export class RpmRepository extends Construct {
     const definition: RepositoryDefinition = {
       kind: 'repository',
       id: repositoryId,
+      ...(props.formerId === undefined ? {} : { formerId: props.formerId }),
       publishedAs: props.publishedAs,
       publicPath: path.decoded,
       fetchFrom: [...fetchFrom],
@@ -97,6 +102,7 @@ export class RpmRepository extends Construct {
           ...Object.fromEntries(props.trust.keys.map((k) => [`keys/${k.name}`, k.armoured])),
         },
         links: { [path.decoded]: `repositories/${repositoryId}/current` },
+        ...(props.formerId === undefined ? {} : { adopts: true }),
       },
       { definition: yaml, repo_file: repoFile },
     );

@@ -110,6 +110,7 @@ export function program(): Command {
       const outcome = await prepare({ layout, signingKey: options.signingKey, now: () => new Date() }, definitions);
       if (options.json) printJson(outcome);
       else {
+        for (const { id, formerId } of outcome.adopted) print(`${id}: goes on with the content of ${formerId}`);
         for (const id of outcome.created) print(`${id}: created`);
         for (const { id, why } of outcome.changed) print(`${id}: published anew (${why})`);
         print(

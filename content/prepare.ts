@@ -5,6 +5,7 @@ import { sha256 } from '../desired-state/canonical';
 import type { KeyReference } from '../desired-state/definitions';
 import { forEachParallel } from '../downloads/parallel';
 import { Signer, signingKeyDigest } from '../signatures/sign';
+import { adopt, type Adoption, declaredAdoptions } from './adopt';
 import { buildComponent, type ComponentShape, difference, findComponent, shapeOf } from './component';
 import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
@@ -22,6 +23,8 @@ export interface PrepareContext {
 }
 
 export interface PrepareOutcome {
+  /** Ids that go on with the content of a former one. */
+  readonly adopted: readonly Adoption[];
   readonly created: readonly string[];
   readonly changed: readonly { readonly id: string; readonly why: string }[];
   readonly unchanged: number;
@@ -38,18 +41,20 @@ const PARALLEL = 4;
 
 /**
  * Makes every declared hosted component exist: empty, valid and signed; and brings a change of its keys or architectures into a new
- * snapshot. Packages are never touched. All components are built first, flushed once, and then published.
+ * snapshot. What was declared under another id goes on with that one's content. Packages are never touched. All components are built first, flushed once, and then published.
  */
 export async function prepare(context: PrepareContext, definitions: Definitions): Promise<PrepareOutcome> {
   const started = Date.now();
   const components = hostedComponents(definitions);
-  const result = { created: [] as string[], changed: [] as { id: string; why: string }[] };
-  if (components.length > 0) {
+  const adoptions = declaredAdoptions(definitions);
+  const result = { adopted: [] as Adoption[], created: [] as string[], changed: [] as { id: string; why: string }[] };
+  if (components.length + adoptions.length > 0) {
     await requireStorage(context.layout, definitions.server);
     const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components');
     try {
       await Signer.removeLeftovers(context.layout.state);
-      const jobs = await jobsOf(context, definitions);
+      for (const adoption of adoptions) if (await adopt(context.layout, adoption)) result.adopted.push(adoption);
+      const jobs = components.length === 0 ? [] : await jobsOf(context, definitions);
       if (jobs.length > 0) await publishAll(context, jobs);
       for (const { shape, published, why } of jobs) {
         if (published === undefined) result.created.push(shape.id);

@@ -25,6 +25,8 @@ export type TrustDefinition = z.infer<typeof TrustSchema>;
 export const RepositoryDefinitionSchema = z.strictObject({
   kind: z.literal('repository'),
   id: z.string(),
+  /** The id that it had before: its content stays. */
+  formerId: z.string().optional(),
   /** The original URL: names the repository for lists and clients, for ever. */
   publishedAs: z.string().url(),
   /** Decoded, relative to the document root. */
@@ -41,6 +43,8 @@ export const CodenameDefinitionSchema = z.strictObject({
   kind: z.literal('codename'),
   /** `<owner>/<codename>`; a component's repository id is `<owner>/<codename>/<component>`. */
   id: z.string(),
+  /** The id that it had before: its content stays. */
+  formerId: z.string().optional(),
   owner: z.string(),
   release: z.string(),
   distribution: z.string(),

@@ -81,6 +81,8 @@ export const ElementSchema = z.strictObject({
   files: z.record(generationFile, z.string()),
   /** Public path (decoded, relative to the document root) → target relative to the storage root. */
   links: z.record(relativePath, relativePath),
+  /** Goes on with the content of another element, which mirrorctl finds before the switch. */
+  adopts: z.literal(true).optional(),
 });
 export type Element = z.infer<typeof ElementSchema>;
 

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { desiredStateDigest, type ActivationRequest, type ActivationResult } from '../desired-state/model';
@@ -28,7 +28,7 @@ import { lastWords, run } from './run';
 import { recordLastDrift, startNewSyncs, takeBack, takeBackFailed } from './settle';
 import { switchTo, type SwitchContext } from './switch';
 import { unitFacts } from './units';
-import { checkOwner, checkUnpublished } from './waivers';
+import { checkContinuity, checkOwner, checkUnpublished } from './waivers';
 
 /**
  * Makes the server match a request, as a whole or not at all. The caller holds the host lock. What it activates is taken back unless
@@ -66,8 +66,10 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   const manifest = manifestFor(request, content, number, hostKey(paths), new Date());
   const directory = await writeGeneration(paths, manifest, content, request.secrets);
   try {
+    checkContinuity(previous, desired, (target) => existsSync(join(desired.storage.root, target)));
     await validate(paths, manifest, previous);
-    if (!hostedIsCurrent(paths, manifest)) await prepareHosted(paths, manifest, user, report);
+    const adopting = desired.elements.some((element) => element.adopts === true && previous.elements[element.id] === undefined);
+    if (adopting || !hostedIsCurrent(paths, manifest)) await prepareHosted(paths, manifest, user, report);
     await armRevert(desired.confirmSeconds);
     // From here on it is finished or taken back, whoever listens. Up to here, an operator who gave up has given up.
     if (!(await report.stillHeard(`switching to generation ${number}`))) throw callerGone();

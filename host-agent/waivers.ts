@@ -33,3 +33,25 @@ export function checkUnpublished(before: Manifest, desired: Pick<DesiredState, '
     exitCode: ExitCode.invalid,
   });
 }
+
+/**
+ * A path that is served must not lose its content because it belongs to another id now. Throws MirrorError unless that one has content, or
+ * goes on with somebody's. Pure.
+ *
+ * @param exists whether a link's target is on disk
+ */
+export function checkContinuity(before: Manifest, desired: Pick<DesiredState, 'elements'>, exists: (target: string) => boolean): void {
+  for (const element of desired.elements) {
+    for (const [path, target] of Object.entries(element.links)) {
+      const served = before.links[path];
+      if (element.adopts === true || served === undefined || served === target || !exists(served) || exists(target)) continue;
+      const former = Object.entries(before.published).find(([, paths]) => paths.includes(path))?.[0] ?? 'another element';
+      throw new MirrorError({
+        code: 'PATH_WOULD_EMPTY',
+        message: `/${path} is served by ${former} and would become ${element.id}'s, which has no content: nothing was changed`,
+        remedy: `If ${former} was renamed, say so: formerId: '${former.split('/')[1] ?? ''}' in its new construct. Its content then stays.`,
+        exitCode: ExitCode.invalid,
+      });
+    }
+  }
+}

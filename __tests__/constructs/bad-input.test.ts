@@ -49,6 +49,17 @@ describe('ids', () => {
   test.each([...HOSTILE, 'a/b', 'repodata', 'current', '.git', 'a--b', 'a.-b', 'x'.repeat(64)])('repository id %j', (id) => {
     refuses(() => repository(mirror().server, 'r', { id }), 'mirror/server/r: id');
   });
+  test.each([...HOSTILE, 'a/b', 'r'])('former id %j of a repository', (formerId) => {
+    refuses(() => repository(mirror().server, 'r', { formerId }), 'formerId');
+  });
+  test('a former id of two, and one that is still declared', () => {
+    const { app, server } = mirror();
+    repository(server, 'a', { formerId: 'old' });
+    refuses(() => repository(server, 'b', { formerId: 'old' }), 'formerId "old"', 'mirror/server/a already');
+    repository(server, 'old');
+    expect(() => app.synth()).toThrow('a repository with this id is still declared');
+    expect(() => new Customer(mirror().server, 'c', { access: Access.public(), formerId: '../x' })).toThrow('formerId');
+  });
   test.each([...HOSTILE, 'a/b', 'mos', 'repodata', 'current', '.git'])('customer id %j', (id) => {
     refuses(() => new Customer(mirror().server, 'c', { id, access: Access.public() }), 'mirror/server/c: id');
   });

@@ -101,6 +101,20 @@ test('a deploy account, waivers, a secret of a file and its version, the time fo
   });
 });
 
+test('a former id: in the definition that mirrorctl reads, and the element says that it adopts', () => {
+  const { app, server } = mirror();
+  repository(server, 'newer', { formerId: 'old' });
+  const customer = new Customer(server, 'acme', { formerId: 'acne', prefix: 'acne', access: Access.public() });
+  new MosCodename(customer, 'c', { release: '7.0', distribution: Distribution.CENTOS, version: '6' });
+  const result = synth(app);
+  const element = (id: string) => result.desiredState.elements.find((e) => e.id === id);
+  expect(element('repository/newer')).toMatchObject({ adopts: true });
+  expect(element('repository/newer')?.files['definitions/repositories/newer.yaml']).toContain('formerId: old\n');
+  expect(element('codename/acme/mos7.0-centos6')).toMatchObject({ adopts: true });
+  expect(result.element('codename/acme/mos7.0-centos6').triggers['definition']).toContain('formerId: acne/mos7.0-centos6\n');
+  expect(element('server/services')).not.toHaveProperty('adopts');
+});
+
 test('without them the server keeps no account, waives nothing, and waits a minute', () => {
   const result = synth(mirror().app);
   expect(result.desiredState).toMatchObject({ secrets: { 'signing-key': '1' }, confirmSeconds: 60, waivers: { unpublish: [] } });

@@ -14,8 +14,9 @@ import { EMPTY_MANIFEST, type Manifest } from '../../host-agent/manifest';
 import { hostPaths } from '../../host-agent/paths';
 import { receivePrograms } from '../../host-agent/receive';
 import { rollbackTarget } from '../../host-agent/settle';
-import { checkOwner, checkUnpublished } from '../../host-agent/waivers';
+import { checkContinuity, checkOwner, checkUnpublished } from '../../host-agent/waivers';
 import { parseRequest } from '../../host-agent/request';
+import { caught } from '../support/caught';
 
 let directory: string;
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'mirror-host-'))));
@@ -109,6 +110,29 @@ describe('unpublishing most of a mirror', () => {
   test('a first deploy, and one onto nothing published', () => {
     expect(() => checkUnpublished(EMPTY_MANIFEST, { elements: [], waivers: waivers() })).not.toThrow();
   });
+});
+
+describe('a path that would belong to another id', () => {
+  const before = manifest(3, { published: { 'repository/old': ['p'] }, links: { p: 'repositories/old/current' } });
+  const element = (target: string, adopts?: true) => [
+    { id: 'repository/new', files: {}, links: { p: target }, ...(adopts ? { adopts } : {}) },
+  ];
+  const onDisk =
+    (...targets: string[]) =>
+    (target: string): boolean =>
+      targets.includes(target);
+  test('must not lose its content, and the remedy is the prop to write', () => {
+    const check = (): void =>
+      checkContinuity(before, { elements: element('repositories/new/current') }, onDisk('repositories/old/current'));
+    expect(check).toThrow("/p is served by repository/old and would become repository/new's, which has no content");
+    expect((caught(check) as { remedy: string }).remedy).toContain("formerId: 'old'");
+  });
+  test.each<[string, ReturnType<typeof element>, (target: string) => boolean]>([
+    ['it goes on with the former content', element('repositories/new/current', true), onDisk('repositories/old/current')],
+    ['it has content of its own', element('repositories/new/current'), onDisk('repositories/old/current', 'repositories/new/current')],
+    ['the former never had any', element('repositories/new/current'), onDisk()],
+    ['nothing changes', element('repositories/old/current'), onDisk('repositories/old/current')],
+  ])('%s: passes', (_, elements, exists) => expect(() => checkContinuity(before, { elements }, exists)).not.toThrow());
 });
 
 describe('rolling back', () => {

@@ -1,0 +1,72 @@
+import { linkSync, mkdirSync, readdirSync } from 'node:fs';
+import { lstat, mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Definitions } from './definitions';
+import { flushDirectory, flushFileSystem, removeTree } from './files';
+import type { Layout } from './layout';
+import { currentSnapshot, publish, removeUnfinished } from './snapshot';
+import { readState, writeState } from './state';
+
+/** A new id, and the one whose content it goes on with. */
+export interface Adoption {
+  readonly id: string;
+  readonly formerId: string;
+}
+
+/** Every id that is declared with a former one: repositories, and the components of codenames. Pure. */
+export function declaredAdoptions(definitions: Definitions): readonly Adoption[] {
+  const repositories = definitions.repositories.flatMap(({ id, formerId }) => (formerId === undefined ? [] : [{ id, formerId }]));
+  const components = definitions.codenames.flatMap(({ id, formerId, components: names }) =>
+    formerId === undefined ? [] : names.map((name) => ({ id: `${id}/${name}`, formerId: `${formerId}/${name}` })),
+  );
+  return [...repositories, ...components];
+}
+
+/**
+ * Publishes, under the new id, the snapshot that the former id publishes: hard links to the same files. The former tree stays as it is, so
+ * that the generation before goes on to serve it, and a rollback finds it. Does nothing where the new id has content of its own already.
+ *
+ * @returns whether anything was done
+ */
+export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise<boolean> {
+  const from = await currentSnapshot(layout, formerId);
+  if (from === undefined) return false;
+  const present = await currentSnapshot(layout, id);
+  const state = await readState(layout.stateFile(id), id);
+  // Adopted for a deploy that was taken back, and never synced since: the former id may have gone on.
+  const untouched = present !== undefined && state.lastRun === undefined && state.snapshots[present] !== undefined;
+  if (present === from || (present !== undefined && !untouched)) return false;
+
+  await removeUnfinished(layout, id);
+  const target = join(layout.snapshots(id), from);
+  if ((await lstat(target).catch(() => undefined)) === undefined) {
+    const temporary = join(layout.snapshots(id), `.new-${from}`);
+    await mkdir(layout.snapshots(id), { recursive: true });
+    try {
+      linkTree(join(layout.snapshots(formerId), from), temporary);
+      await flushFileSystem(temporary);
+      await rename(temporary, target);
+    } catch (error) {
+      await removeTree(temporary);
+      throw error;
+    }
+    await flushDirectory(layout.snapshots(id));
+  }
+  const former = await readState(layout.stateFile(formerId), formerId);
+  const record = former.snapshots[from];
+  if (record !== undefined) {
+    const { lastSuccess } = former;
+    await writeState(layout.stateFile(id), { version: 1, id, ...(lastSuccess ? { lastSuccess } : {}), snapshots: { [from]: record } });
+  }
+  await publish(layout, id, from);
+  return true;
+}
+
+/** The same tree by hard links; a link that a tree may hold is none of a snapshot's, and is left out. */
+function linkTree(from: string, to: string): void {
+  mkdirSync(to);
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    if (entry.isDirectory()) linkTree(join(from, entry.name), join(to, entry.name));
+    else if (entry.isFile()) linkSync(join(from, entry.name), join(to, entry.name));
+  }
+}
