@@ -1,11 +1,13 @@
 /** What a deploy would meet here, judged by the very checks that it would run. Changes nothing. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DesiredState, Foreseen, ObservationRequest } from '../desired-state/model';
 import { asMirrorError } from './events';
 import { hostedIsCurrent } from './hosted';
 import { compareElements, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { judgeStorage, storageFacts } from './storage';
-import { checkOwner, checkUnpublished } from './waivers';
+import { checkContinuity, checkOwner, checkUnpublished } from './waivers';
 
 /** Undefined when the request does not say what a deploy would bring. */
 export function foresee(
@@ -21,6 +23,7 @@ export function foresee(
   const refused = refusal([
     () => checkOwner(manifest, { owner: request.owner, waivers: deploy.waivers }),
     () => checkUnpublished(manifest, { elements: elementsOf(deploy), waivers: deploy.waivers }),
+    () => checkContinuity(manifest, { elements: elementsOf(deploy) }, (target) => existsSync(join(deploy.storage.root, target))),
     () => judgeStorage(deploy.storage, storageFacts(paths, deploy.storage.root)),
   ]);
   return {
