@@ -17,7 +17,8 @@ export function parseChecksum(type: string | undefined, text: string): Checksum 
   const hex = text.trim().toLowerCase();
   if (!/^[0-9a-f]+$/.test(hex) || hex.length !== LENGTHS[algorithm])
     return { problem: `the ${type} checksum is not ${LENGTHS[algorithm]} hexadecimal digits` };
-  return { algorithm, hex };
+  // A copy: a piece of a larger string would keep all of that in memory, for each package of a list.
+  return { algorithm, hex: Buffer.from(hex, 'latin1').toString('latin1') };
 }
 
 /** Reads a size in bytes; undefined when it is not a whole number from 0 to 2^53. */

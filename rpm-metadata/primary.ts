@@ -34,7 +34,7 @@ export interface PackageDraft {
  */
 export async function readPrimary(stream: AsyncIterable<Uint8Array>, what: string): Promise<readonly ListedPackage[]> {
   const list = new PackageList(what);
-  await scanPrimary(stream, what, (draft) => list.add(draft));
+  await scanPrimary(stream, what, (draft) => void list.add(draft));
   return list.finish();
 }
 
@@ -81,7 +81,8 @@ export class PackageList {
 
   constructor(private readonly what: string) {}
 
-  add(draft: PackageDraft): void {
+  /** Returns what was added; undefined for a package that is listed twice in the same words. */
+  add(draft: PackageDraft): ListedPackage | undefined {
     if (draft.base !== undefined) {
       throw this.refuse(
         'LOCATION_UNSAFE',
@@ -98,12 +99,16 @@ export class PackageList {
     const other = this.byPath.get(location.path);
     if (other === undefined) {
       if (this.byPath.size >= MAX_PACKAGES) throw this.refuse('METADATA_TOO_LARGE', `lists more than ${MAX_PACKAGES} packages`);
-      this.byPath.set(location.path, { path: location.path, href: location.href, checksum, size });
+      const listed = { path: location.path, href: location.href, checksum, size };
+      this.byPath.set(location.path, listed);
       for (let cut = location.path.lastIndexOf('/'); cut > 0; cut = location.path.lastIndexOf('/', cut - 1))
         this.folders.add(location.path.slice(0, cut));
-    } else if (other.checksum.hex !== checksum.hex || other.size !== size) {
+      return listed;
+    }
+    if (other.checksum.hex !== checksum.hex || other.size !== size) {
       throw this.refuse('METADATA_CONTRADICTS', `two packages are at ${quoted(location.path)} with different checksums or sizes`);
     }
+    return undefined;
   }
 
   finish(): readonly ListedPackage[] {

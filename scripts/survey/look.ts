@@ -10,9 +10,17 @@ import { changeOf } from './change';
 import { type IndexFacts, indexFacts } from './index-facts';
 import { judge } from './judge';
 import type { Tree } from './needs';
-import { type PackageFacts, readPackages, samplesOf } from './package-list';
+import { type Chosen, fetchPackages, readPackages, samplesOf } from './package-list';
 import { lookAtPackage } from './sample';
-import { type DeclaredRepository, type Problem, problemOf, type RepositoryReport, type SampleReport, type TrustReport } from './types';
+import {
+  type DeclaredRepository,
+  type PackagesReport,
+  type Problem,
+  problemOf,
+  type RepositoryReport,
+  type SampleReport,
+  type TrustReport,
+} from './types';
 
 export interface LookContext {
   readonly client: HttpClient;
@@ -26,15 +34,13 @@ export interface LookContext {
   /** All declared repositories, for those that share a line. */
   readonly declared: readonly DeclaredRepository[];
   readonly onBytes: (id: string, count: number) => void;
+  /** Takes what the server would hold, once it is known: nothing else keeps a whole list of packages. */
+  readonly onTree: (tree: Tree) => void;
+  /** Lists are read one after the other: one processor does it, and one list is in memory. */
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
-export interface Looked {
-  readonly report: RepositoryReport;
-  /** What the server would hold; undefined where that cannot be known. */
-  readonly tree: Tree | undefined;
-}
-
-export async function lookAt(repository: DeclaredRepository, context: LookContext): Promise<Looked> {
+export async function lookAt(repository: DeclaredRepository, context: LookContext): Promise<RepositoryReport> {
   const { id } = repository.definition;
   const temporary = join(context.temporary, id);
   await mkdir(temporary, { recursive: true, mode: 0o700 });
@@ -68,7 +74,7 @@ class Look {
     private readonly signal: AbortSignal,
   ) {}
 
-  async run(): Promise<Looked> {
+  async run(): Promise<RepositoryReport> {
     const { definition } = this.repository;
     const verification = await this.context.verification(this.repository).catch((error: unknown) => {
       this.problems.push(problemOf(error));
@@ -78,17 +84,13 @@ class Look {
     const found = probed.find((p) => p.index !== undefined);
     if (found?.index === undefined) {
       const text = `declared ${definition.trust.mode}: nothing could be looked at`;
-      return { report: this.report(probed, { declared: definition.trust.mode, verdict: 'unknown', text }, {}, []), tree: undefined };
+      return this.report(probed, { declared: definition.trust.mode, verdict: 'unknown', text }, {}, []);
     }
     const facts = this.readIndex(found, found.index.bytes);
-    const packages = facts.primary === undefined ? undefined : await this.readPackages(found.base, facts);
-    const samples = await this.lookAtPackages(found.base, packages, verification);
-    const trust = this.judge(found.index.signature, samples, packages?.packages.length === 0);
-    const report = this.report(probed, trust, { metadata: facts.report, ...(packages ? { packages: packages.report } : {}) }, samples);
-    const sizes = [found.index.bytes.length, ...(found.index.signatureBytes > 0 ? [found.index.signatureBytes] : [])];
-    const { publicPath, id } = definition;
-    const tree = packages && { id, publicPath, packages: packages.packages, metadata: facts.files, indexFiles: sizes };
-    return { report, tree };
+    const packages = facts.primary === undefined ? undefined : await this.readPackages(found, facts);
+    const samples = await this.lookAtPackages(found.base, packages?.chosen ?? [], verification);
+    const trust = this.judge(found.index.signature, samples, packages?.report.count === 0);
+    return this.report(probed, trust, { metadata: facts.report, ...(packages ? { packages: packages.report } : {}) }, samples);
   }
 
   private async probeAll(ring: KeyRing | undefined): Promise<readonly Probed[]> {
@@ -124,15 +126,22 @@ class Look {
     return facts;
   }
 
-  private async readPackages(base: string, facts: IndexFacts): Promise<PackageFacts | undefined> {
-    const { client, onBytes } = this.context;
-    const { id } = this.repository.definition;
+  private async readPackages(found: Probed, facts: IndexFacts): Promise<{ report: PackagesReport; chosen: readonly Chosen[] } | undefined> {
+    const { client, onBytes, onTree, inTurn } = this.context;
+    const { id, publicPath } = this.repository.definition;
+    const primary = facts.primary as NonNullable<IndexFacts['primary']>;
+    const context = { client, signal: this.signal, temporary: this.temporary, onBytes: (count: number) => onBytes(id, count) };
     try {
-      const context = { client, signal: this.signal, temporary: this.temporary, onBytes: (count: number) => onBytes(id, count) };
-      const packages = await readPackages(base, facts.primary as NonNullable<IndexFacts['primary']>, context);
-      if (packages.problem !== undefined) this.problems.push(packages.problem);
-      if (packages.packages.length === 0) this.notes.push('the repository is empty');
-      return packages;
+      const file = await fetchPackages(found.base, primary, context);
+      return await inTurn(async () => {
+        const { report, packages, problem } = await readPackages(file, found.base, primary, context);
+        if (problem !== undefined) this.problems.push(problem);
+        if (packages.length === 0) this.notes.push('the repository is empty');
+        const { bytes, signatureBytes } = found.index as NonNullable<Probed['index']>;
+        const indexFiles = [bytes.length, ...(signatureBytes > 0 ? [signatureBytes] : [])];
+        onTree({ id, publicPath, packages, metadata: facts.files, indexFiles });
+        return { report, chosen: samplesOf(packages) };
+      });
     } catch (error) {
       this.problems.push(problemOf(error));
       return undefined;
@@ -141,11 +150,11 @@ class Look {
 
   private async lookAtPackages(
     base: string,
-    packages: PackageFacts | undefined,
+    chosen: readonly Chosen[],
     verification: { readonly ring: KeyRing; readonly verifier: PackageVerifier } | undefined,
   ): Promise<readonly SampleReport[]> {
     const samples: SampleReport[] = [];
-    for (const { item, chosenAs } of samplesOf(packages?.packages ?? [])) {
+    for (const { item, chosenAs } of chosen) {
       const sample = await lookAtPackage(base, item, chosenAs, {
         client: this.context.client,
         signal: this.signal,

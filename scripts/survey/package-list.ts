@@ -6,7 +6,7 @@ import type { HttpClient } from '../../downloads/http';
 import { parseSize } from '../../rpm-metadata/checksum';
 import { compressionOf, decompressed } from '../../rpm-metadata/decompress';
 import { packageLocation } from '../../rpm-metadata/locations';
-import { type PackageDraft, PackageList, scanPrimary } from '../../rpm-metadata/primary';
+import { MAX_PACKAGES, type PackageDraft, PackageList, scanPrimary } from '../../rpm-metadata/primary';
 import { MAX_METADATA_BYTES, MAX_UNDECLARED_METADATA_BYTES } from '../../rpm-metadata/repomd';
 import { metadataRefused } from '../../rpm-metadata/errors';
 import { algorithmOf, type PrimaryPlace, type SizedFile, timeOf } from './index-facts';
@@ -32,14 +32,21 @@ export interface PackageListContext {
   readonly onBytes: (count: number) => void;
 }
 
-/** Fetches and reads the list at one address. Throws a MirrorError where it cannot be had or read. */
-export async function readPackages(base: string, primary: PrimaryPlace, context: PackageListContext): Promise<PackageFacts> {
-  const what = `${base}${primary.path}`;
-  if (primary.size !== undefined && primary.size > MAX_METADATA_BYTES)
-    throw metadataRefused('METADATA_TOO_LARGE', what, `has ${primary.size} bytes; at most ${MAX_METADATA_BYTES} are taken`);
+/** Fetches the list at one address, verified. Returns the file, in `temporary`. */
+export async function fetchPackages(base: string, primary: PrimaryPlace, context: PackageListContext): Promise<string> {
+  if (primary.size !== undefined && primary.size > MAX_METADATA_BYTES) {
+    const why = `has ${primary.size} bytes; at most ${MAX_METADATA_BYTES} are taken`;
+    throw metadataRefused('METADATA_TOO_LARGE', `${base}${primary.path}`, why);
+  }
   const file = join(context.temporary, 'primary');
   const expected = { algorithm: primary.algorithm, hex: primary.hex, size: primary.size, maxBytes: MAX_UNDECLARED_METADATA_BYTES };
   await downloadVerified(context.client, base + primary.href, file, expected, context.onBytes, context.signal);
+  return file;
+}
+
+/** Reads the fetched list and removes the file. Throws a MirrorError where it cannot be read. */
+export async function readPackages(file: string, base: string, primary: PrimaryPlace, context: PackageListContext): Promise<PackageFacts> {
+  const what = `${base}${primary.path}`;
   try {
     const survey = new Survey(what);
     const bytes = interruptible(decompressed(file, what, primary.openSize), context.signal);
@@ -70,7 +77,9 @@ async function headOf(path: string): Promise<Uint8Array> {
 /** Counts what is listed, even what a sync would refuse: an operator wants to know the size of what is to be repaired. */
 export class Survey {
   private readonly list: PackageList;
-  private readonly packages = new Map<string, ListedFile>();
+  private readonly packages: ListedFile[] = [];
+  /** Paths of packages that a sync would refuse. */
+  private readonly unusable = new Set<string>();
   private readonly digests = new Set<string>();
   private first: Problem | undefined;
   private refused = 0;
@@ -81,23 +90,29 @@ export class Survey {
   }
 
   add(draft: PackageDraft): void {
+    this.digests.add(algorithmOf(draft.checksumType));
+    const built = timeOf(draft.built) === undefined ? 0 : Math.floor(Number(draft.built));
+    this.newest = Math.max(this.newest, built);
     try {
-      this.list.add(draft);
+      const listed = this.list.add(draft);
+      if (listed === undefined) return;
+      const { path, href, checksum, size } = listed;
+      this.packages.push({ path, href, size, built, ...checksum });
     } catch (error) {
       this.note(problemOf(error));
       // The limit on packages holds here, too.
-      if (this.first?.code === 'METADATA_TOO_LARGE') throw error;
+      if (this.first?.code === 'METADATA_TOO_LARGE' || this.unusable.size >= MAX_PACKAGES) throw error;
+      this.addUnusable(draft, built);
     }
+  }
+
+  private addUnusable(draft: PackageDraft, built: number): void {
     const location = packageLocation(draft.href ?? '');
     const size = parseSize(draft.size ?? '');
-    this.digests.add(algorithmOf(draft.checksumType));
-    if ('problem' in location || size === undefined || draft.base !== undefined) return;
-    const built = timeOf(draft.built) === undefined ? 0 : Number(draft.built);
-    this.newest = Math.max(this.newest, built);
-    const hex = (draft.checksum ?? '').trim().toLowerCase().slice(0, 128);
-    const { path, href } = location;
-    if (this.packages.has(path)) return;
-    this.packages.set(path, { path, href, size, built, hex, algorithm: algorithmOf(draft.checksumType) });
+    if ('problem' in location || size === undefined || draft.base !== undefined || this.unusable.has(location.path)) return;
+    this.unusable.add(location.path);
+    const hex = Buffer.from((draft.checksum ?? '').trim().toLowerCase().slice(0, 128), 'latin1').toString('latin1');
+    this.packages.push({ ...location, size, built, hex, algorithm: algorithmOf(draft.checksumType) });
   }
 
   finish(compression: string): PackageFacts {
@@ -106,7 +121,7 @@ export class Survey {
     } catch (error) {
       this.note(problemOf(error));
     }
-    const packages = [...this.packages.values()];
+    const packages = this.packages;
     const more = this.refused > 1 ? ` (and ${this.refused - 1} more)` : '';
     return {
       packages,
@@ -127,10 +142,14 @@ export class Survey {
   }
 }
 
+/** A package to look at, and why this one. */
+export interface Chosen {
+  readonly item: ListedFile;
+  readonly chosenAs: readonly ('newest' | 'smallest' | 'largest')[];
+}
+
 /** At most three packages: the newest shows today's signing, the smallest is cheap to check whole, the largest is where a wrong size hurts. */
-export function samplesOf(
-  packages: readonly ListedFile[],
-): readonly { readonly item: ListedFile; readonly chosenAs: readonly ('newest' | 'smallest' | 'largest')[] }[] {
+export function samplesOf(packages: readonly ListedFile[]): readonly Chosen[] {
   const best = (better: (a: ListedFile, b: ListedFile) => number): ListedFile | undefined =>
     packages.reduce<ListedFile | undefined>((found, item) => (found === undefined || better(item, found) < 0 ? item : found), undefined);
   const byName = (a: ListedFile, b: ListedFile): number => (a.path < b.path ? -1 : 1);

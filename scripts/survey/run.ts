@@ -61,13 +61,14 @@ export async function preflight(server: DeclaredServer, options: RunOptions): Pr
   );
   const reports = new Map<string, RepositoryReport>();
   const needs = new NeedsOfServer();
-  const notCounted: string[] = [];
+  const counted = new Set<string>();
+  const inTurn = queue();
   const verification = keyRings(server, temporary);
   try {
     await forEachParallel(server.repositories, options.concurrency, async (repository) => {
       const { id } = repository.definition;
       progress.begin(id);
-      const { report, tree } = await lookAt(repository, {
+      const report = await lookAt(repository, {
         client,
         verification,
         temporary: join(temporary, 'repositories'),
@@ -75,10 +76,13 @@ export async function preflight(server: DeclaredServer, options: RunOptions): Pr
         main: options.main,
         declared: server.repositories,
         onBytes: (_id, count) => progress.bytes(id, count),
+        onTree: (tree) => {
+          counted.add(id);
+          needs.add(tree, options.now().getTime() / 1000);
+        },
+        inTurn,
       });
       reports.set(id, report);
-      if (tree === undefined) notCounted.push(id);
-      else needs.add(tree, options.now().getTime() / 1000);
       progress.end(id);
     });
   } finally {
@@ -93,8 +97,18 @@ export async function preflight(server: DeclaredServer, options: RunOptions): Pr
     stack: server.stack,
     repositories: server.repositories.map((r) => reports.get(r.definition.id) as RepositoryReport),
     needs: total,
-    notCounted: notCounted.sort(),
+    notCounted: server.repositories.map((r) => r.definition.id).filter((id) => !counted.has(id)),
     ...(free === undefined ? {} : { space: { free, missing: Math.max(0, total.total.bytes - free) } }),
+  };
+}
+
+/** Runs work one after the other. */
+function queue(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const next = last.then(work);
+    last = next.catch(() => undefined);
+    return next;
   };
 }
 
