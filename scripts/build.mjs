@@ -23,6 +23,7 @@ const groups = {
     'lab.cjs': 'lab/main.ts',
     'plan.cjs': 'scripts/plan.ts',
     'preflight.cjs': 'scripts/preflight.ts',
+    'review.cjs': 'scripts/review.ts',
   },
 };
 

@@ -1,4 +1,4 @@
-/** What to do when `terraform init` or `terraform plan` failed, from what it printed. */
+/** What to do when `terraform init`, `plan` or `apply` failed, from what it printed. */
 
 /** Terraform wraps its messages, with a bar at the start of each line. */
 const unwrapped = (said: string): string => said.replace(/[\s│╷╵]+/g, ' ');
@@ -14,6 +14,10 @@ export function initRemedy(said: string): string {
 
 export function planRemedy(said: string): string {
   return stateRemedy(unwrapped(said)) ?? 'The server must answer; MIRROR_OBSERVE=0 plans without it.';
+}
+
+export function applyRemedy(said: string): string {
+  return stateRemedy(unwrapped(said)) ?? 'What was not reached shows in the next plan: plan, and review that.';
 }
 
 /** As `text`, what Terraform 1.11 prints of the backends http, s3 and pg. The first that matches: a lock fails for other reasons too. */

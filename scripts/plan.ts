@@ -1,14 +1,9 @@
 /** `npm run plan`: synthesizes, plans, and says in sentences what would change on the server. */
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { initRemedy, planRemedy } from './init-remedy';
 import { withLockHolder } from './lock-holder';
-import { summarize, type TerraformPlan } from './plan-summary';
-
-const PLAN_FILE = 'mirror.tfplan';
+import { PLAN_FILE, planDiff, readPlan, stackNamed, synthesize, terraformInit, terraformPlan } from './terraform';
 
 interface Options {
   readonly json?: boolean;
@@ -17,33 +12,16 @@ interface Options {
 }
 
 function run(options: Options): void {
-  const output = command(process.execPath, [join('scripts', 'synth.mjs')], 'synthesis', 'Nothing was planned.');
-  if (output.trim() !== '') process.stderr.write(output);
-  const manifest = JSON.parse(readFileSync(join('cdktf.out', 'manifest.json'), 'utf8')) as {
-    stacks: Record<string, { workingDirectory: string }>;
-  };
-  const name = options.stack ?? onlyStack(Object.keys(manifest.stacks));
-  const stack = manifest.stacks[name];
-  if (!stack) {
-    throw new MirrorError({
-      code: 'NO_SUCH_STACK',
-      message: `There is no stack "${name}".`,
-      remedy: `Stacks of main.ts: ${Object.keys(manifest.stacks).join(', ')}.`,
-      exitCode: ExitCode.usage,
-    });
-  }
-  const directory = join('cdktf.out', stack.workingDirectory);
-  const terraform = process.env['TERRAFORM_BINARY_NAME'] ?? 'terraform';
-  // -reconfigure: this checkout may have been initialized for another server's state.
-  command(terraform, [`-chdir=${directory}`, 'init', '-input=false', '-no-color', '-reconfigure'], 'terraform init', initRemedy);
-  command(terraform, [`-chdir=${directory}`, 'plan', '-input=false', '-no-color', `-out=${PLAN_FILE}`], 'terraform plan', planRemedy);
-  const plan = JSON.parse(command(terraform, [`-chdir=${directory}`, 'show', '-json', PLAN_FILE], 'terraform show', '')) as TerraformPlan;
-  const summary = summarize(plan);
+  const stacks = synthesize();
+  const { name, directory } = stackNamed(stacks, options.stack ?? onlyStack(stacks.map((s) => s.name)));
+  terraformInit(directory);
+  terraformPlan(directory);
+  const summary = readPlan(directory);
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ stack: name, ...summary, plan: join(directory, PLAN_FILE) }, null, 2)}\n`);
     return;
   }
-  if (options.diff) process.stdout.write(command(terraform, [`-chdir=${directory}`, 'show', '-no-color', PLAN_FILE], 'terraform show', ''));
+  if (options.diff) process.stdout.write(planDiff(directory));
   process.stdout.write(
     summary.changes
       ? `Applying this plan:\n${summary.sentences.map((s) => `  - ${s}\n`).join('')}\nThe same as text diffs: npm run plan -- --diff\n`
@@ -58,19 +36,6 @@ function onlyStack(names: readonly string[]): string {
     message: `main.ts has ${names.length} stacks: ${names.join(', ')}.`,
     remedy: 'Name one: npm run plan -- --stack <name>',
     exitCode: ExitCode.usage,
-  });
-}
-
-/** Runs a program and returns its standard output; a failure shows what it printed. */
-function command(program: string, args: readonly string[], what: string, remedy: string | ((said: string) => string)): string {
-  const result = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 30, env: { CHECKPOINT_DISABLE: '1', ...process.env } });
-  if (result.status === 0) return result.stdout;
-  const said = result.error ? result.error.message : `${result.stdout}${result.stderr}`.trim();
-  throw new MirrorError({
-    code: 'COMMAND_FAILED',
-    message: `${what} failed:\n${said}`,
-    remedy: typeof remedy === 'string' ? remedy : remedy(said),
-    exitCode: ExitCode.invalid,
   });
 }
 

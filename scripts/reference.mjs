@@ -24,6 +24,12 @@ const programs = [
     "On the operator's machine: whether every upstream is as declared, and what the server would need.",
   ],
   [
+    'npm run review --',
+    'dist/review.cjs',
+    ['plan', 'comment', 'apply'],
+    'In the CI: plans for review, and the apply of what was reviewed.',
+  ],
+  [
     'scripts/lab',
     'dist/lab.cjs',
     ['up', 'down', 'status', 'ssh', 'dnf', 'url', 'env', 'reset', 'power', 'upstream'],

@@ -6,6 +6,7 @@
 #   mirror_node_modules            npm packages, when package-lock.json is not the installed one
 #   mirror_terraform               Terraform 1.5 or later, from PATH or built with Go
 #   mirror_providers               Terraform's providers: from the registry, or built with Go where it is out of reach
+#   mirror_actionlint              the linter of workflow files, built with Go, and shellcheck, which it asks about their scripts
 #   mirror_terraform_env           exports what Terraform needs after the two above
 #   mirror_cdktn                   prints a directory whose node_modules has cdktn in cdktf's place
 #   mirror_build GROUP             bundles dist/ when a source is newer
@@ -236,6 +237,24 @@ mirror_terraform_env() {
     MIRROR_TERRAFORM_ENV+=' TERRAFORM_BINARY_NAME PATH'
   fi
   export MIRROR_TERRAFORM_ENV
+}
+
+# ---- Workflow files ---------------------------------------------------------------------------------------------------------------------
+
+mirror_actionlint_locked() {
+  [ ! -x "$MIRROR_CACHE/bin/actionlint-1.7.7" ] || return 0
+  command -v go >/dev/null || {
+    mirror_fail actionlint 'it has to be built, and there is no Go on this machine' 'Install Go 1.21 or later.'
+    return 1
+  }
+  mirror_step 'building actionlint 1.7.7 with Go' mirror_go_install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7 "$MIRROR_CACHE/actionlint" ||
+    { mirror_fail actionlint 'go install failed' 'See the lines above: the Go module proxy must be in reach.'; return 1; }
+  mkdir -p "$MIRROR_CACHE/bin"
+  mv "$MIRROR_CACHE/actionlint/actionlint" "$MIRROR_CACHE/bin/actionlint-1.7.7"
+}
+
+mirror_actionlint() {
+  mirror_debian_packages shellcheck && mirror_locked actionlint mirror_actionlint_locked
 }
 
 # ---- dist/ ------------------------------------------------------------------------------------------------------------------------------
