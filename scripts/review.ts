@@ -1,6 +1,7 @@
 /** `npm run review`: plans that are reviewed in pull requests, and the apply of the very plan that was. */
 import { Command, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { withLockHolder } from './lock-holder';
 import { applyCommand, type ApplyOptions } from './review/apply-command';
 import { commentCommand, type CommentOptions } from './review/comment-command';
 import { planCommand, type PlanOptions } from './review/plan-command';
@@ -44,13 +45,13 @@ program
   .option('--without-server', 'no secret, no state, no server: compares the source with that of --base; stores nothing')
   .option('--base <commit>', 'with --without-server: what to compare with')
   .addOption(json())
-  .action(async (options: PlanOptions & { withoutServer?: boolean; base?: string }, command: Command) => {
+  .action((options: PlanOptions & { withoutServer?: boolean; base?: string }, command: Command) => {
     if (options.withoutServer && options.base === undefined)
       command.error('error: --without-server needs --base <commit>', { exitCode: ExitCode.usage });
     if (!options.withoutServer && options.base !== undefined)
       command.error('error: --base is for --without-server only', { exitCode: ExitCode.usage });
     if (options.withoutServer) planWithoutServer(options as SourceOptions);
-    else await planCommand(options);
+    else planCommand(options);
   });
 program
   .command('comment')
@@ -70,8 +71,8 @@ program
 for (const command of [program, ...program.commands])
   command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : ExitCode.usage));
 
-program.parseAsync().catch((error: unknown) => {
+program.parseAsync().catch(async (error: unknown) => {
   if (!(error instanceof MirrorError)) throw error;
-  process.stderr.write(`${error.code}: ${error.describe()}\n`);
   process.exitCode = error.exitCode;
+  process.stderr.write(`${error.code}: ${(await withLockHolder(error, 'cdktf.out', process.env)).describe()}\n`);
 });

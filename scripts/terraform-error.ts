@@ -15,15 +15,13 @@ export function terraformError(output: string): MirrorError | undefined {
     });
   }
   // Without "Lock Info", the lock could not be asked for: that is another failure.
-  if (!lines.includes('Error: Error acquiring the state lock') || !lines.includes('Lock Info:')) return undefined;
-  return stateLocked(undefined, planRemedy(output));
-}
-
-export function stateLocked(holder: string | undefined, remedy: string): MirrorError {
+  const [from, to] = [lines.findIndex((line) => line.startsWith('Error message: ')), lines.indexOf('Lock Info:')];
+  if (!lines.includes('Error: Error acquiring the state lock') || from < 0 || to < from) return undefined;
+  const said = lines.slice(from, to).join(' ').slice('Error message: '.length).trim();
   return new MirrorError({
     code: 'STATE_LOCKED',
-    message: `The state is locked by ${holder ?? 'another run'}. Nothing was changed.`,
-    remedy,
+    message: `The state is locked by another run (${said}). Nothing was changed.`,
+    remedy: planRemedy(output),
     exitCode: ExitCode.locked,
   });
 }

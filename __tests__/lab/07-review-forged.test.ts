@@ -156,9 +156,8 @@ test('a lock on the state names its holder; then the untouched plan is applied',
   );
   const locked = apply();
   must('rm', [lock]);
-  expect(locked.text).toContain(
-    'STATE_LOCKED: The state is locked by ada@ops-1 since 2026-11-22T05:32:57Z (OperationTypeApply). Nothing was changed.',
-  );
+  expect(locked.text).toContain('STATE_LOCKED: The state is locked by another run');
+  expect(locked.text).toContain('The holder is ada@ops-1, since 2026-11-22T05:32:57Z (OperationTypeApply).');
   expect(locked.status).toBe(4);
   expect(await served('last')).toBe(404);
   const done = apply();

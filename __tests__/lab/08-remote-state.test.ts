@@ -131,7 +131,7 @@ test('while one deploys, a second is told who holds the lock; the first ends wel
   expect(refused.text).toMatch(/Error acquiring the state lock/);
   expect(refused.text).toContain(holder.ID);
   const planned = npmRunPlan();
-  expect(planned.status).toBe(3);
+  expect(planned.status).toBe(4);
   expect(planned.text).toContain(`The holder is ${holder.Who}, since ${holder.Created} (OperationTypeApply). Somebody else holds`);
   expect(planned.text).toContain(`force-unlock ${holder.ID}`);
   expect(generation()).toBe(before);

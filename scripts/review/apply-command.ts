@@ -6,7 +6,6 @@ import { sha256 } from '../../desired-state/canonical';
 import { ExitCode, MirrorError } from '../../desired-state/errors';
 import { PLAN_FILE, readPlan, terraformApply, terraformInit, type Stack } from '../terraform';
 import { head, requireClean } from './git';
-import { namingHolder } from './lock-holder';
 import { reviewedStacks } from './stacks';
 import { fetchPlan, markApplied, notOurs, type StoredPlan } from './store';
 import { differs, LOCK_FILE, STACK_FILES, STORED_PLAN } from './verify';
@@ -63,7 +62,7 @@ async function applyStack(stack: Stack, plan: StoredPlan, tree: string, options:
     }
     tell(`Stack ${stack.name}: plan file sha256 ${sha256(plan.files.get(STORED_PLAN) as Buffer)}, as in the comment.\n`);
     tell(summary.changes ? `Applying the reviewed plan:\n${summary.sentences.map((s) => `  - ${s}\n`).join('')}` : 'Nothing to do.\n');
-    await namingHolder(directory, () => terraformApply(directory, [`-lock-timeout=${options.lockTimeout}`], tell));
+    await terraformApply(directory, [`-lock-timeout=${options.lockTimeout}`], tell);
     recordApplied(options.remote, tree, stack.name, plan.commit);
     return summary.sentences;
   } finally {

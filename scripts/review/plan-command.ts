@@ -5,7 +5,6 @@ import { sha256 } from '../../desired-state/canonical';
 import type { PlanSummary } from '../plan-summary';
 import { PLAN_FILE, planDiff, readPlan, terraformInit, terraformPlan, type Stack } from '../terraform';
 import { renderComment } from './comment';
-import { namingHolder } from './lock-holder';
 import { head, requireClean } from './git';
 import { outputDirectory, reviewedStacks } from './stacks';
 import { planRef, storePlan } from './store';
@@ -32,16 +31,14 @@ export interface PlanReport {
   readonly leftOut: number;
 }
 
-export async function planCommand(options: PlanOptions): Promise<void> {
+export function planCommand(options: PlanOptions): void {
   requireClean();
   const { commit, tree } = head();
   forgetReviews();
   const reports = [];
   for (const stack of reviewedStacks(options.stack)) {
-    await namingHolder(stack.directory, () => {
-      terraformInit(stack.directory);
-      terraformPlan(stack.directory, `-lock-timeout=${options.lockTimeout}`);
-    });
+    terraformInit(stack.directory);
+    terraformPlan(stack.directory, `-lock-timeout=${options.lockTimeout}`);
     reports.push(storeStack(stack, commit, tree, options));
   }
   if (options.json) process.stdout.write(`${JSON.stringify({ tree, commit, stacks: reports }, null, 2)}\n`);
