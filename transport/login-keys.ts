@@ -1,6 +1,7 @@
 /** What we can log in with, found out before anything is sent: mistakes in it are the operator's machine's, not the server's. */
 import { statSync } from 'node:fs';
-import { createAgent, utils, type ParsedKey } from 'ssh2';
+import type { Socket } from 'node:net';
+import { OpenSSHAgent, utils, type BaseAgent, type ParsedKey } from 'ssh2';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { fingerprintOf } from '../desired-state/host-key';
 import type { Credentials } from './credentials';
@@ -8,7 +9,7 @@ import { keyProblem } from './private-key';
 
 /** Credentials that were looked at. */
 export interface Login {
-  readonly method: { readonly privateKey: Buffer } | { readonly agent: string };
+  readonly method: { readonly privateKey: Buffer } | { readonly agent: BaseAgent };
   readonly from: 'file' | 'agent';
   /** For errors: "ssh-ed25519 SHA256:…". */
   readonly keys: readonly string[];
@@ -20,8 +21,9 @@ export const AGENT_TIMEOUT = 10_000;
 /** Reads the private key, or asks the agent for its keys. Throws MirrorError when neither can log in anywhere. */
 export async function prepareLogin(credentials: Credentials, agentTimeout = AGENT_TIMEOUT): Promise<Login> {
   if ('agent' in credentials) {
-    const keys = await agentKeys(credentials.agent, agentTimeout);
-    return { method: { agent: credentials.agent }, from: 'agent', keys: keys.map(describe) };
+    const agent = new PatientAgent(credentials.agent);
+    const keys = await agentKeys(agent, credentials.agent, agentTimeout);
+    return { method: { agent }, from: 'agent', keys: keys.map(describe) };
   }
   const { privateKey, path } = credentials;
   const parsed = utils.parseKey(privateKey);
@@ -34,20 +36,25 @@ function describe(key: ParsedKey): string {
   return `${key.type} ${fingerprintOf(key.getPublicSSH())}`;
 }
 
-async function agentKeys(path: string, limit: number): Promise<ParsedKey[]> {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isSocket() !== true) {
-    throw agentFault(
-      'AGENT_UNREACHABLE',
-      `SSH_AUTH_SOCK names ${path}, which ${stats === undefined ? 'does not exist' : 'is not a socket'}`,
-    );
+/** An agent that is asked and never answers does not keep our process from ending. */
+class PatientAgent extends OpenSSHAgent {
+  override getStream(callback: Parameters<OpenSSHAgent['getStream']>[0]): void {
+    super.getStream((error, stream) => {
+      (stream as Socket | undefined)?.unref();
+      callback(error, stream);
+    });
   }
+}
+
+async function agentKeys(agent: OpenSSHAgent, path: string, limit: number): Promise<ParsedKey[]> {
+  const fault = whyNoSocket(path);
+  if (fault !== undefined) throw agentFault('AGENT_UNREACHABLE', `SSH_AUTH_SOCK names ${path}, which ${fault}`);
   const keys = await new Promise<ParsedKey[]>((resolve, reject) => {
     const timer = setTimeout(
       () => reject(agentFault('AGENT_UNREACHABLE', `the SSH agent at ${path} does not answer within ${limit / 1000} s`)),
       limit,
     );
-    createAgent(path).getIdentities((error, found) => {
+    agent.getIdentities((error, found) => {
       clearTimeout(timer);
       if (error) return reject(agentFault('AGENT_UNREACHABLE', `nothing answers at SSH_AUTH_SOCK ${path}: ${error.message}`, error));
       resolve((found ?? []).map((key) => utils.parseKey(key as never)).filter((key): key is ParsedKey => !(key instanceof Error)));
@@ -55,6 +62,15 @@ async function agentKeys(path: string, limit: number): Promise<ParsedKey[]> {
   });
   if (keys.length === 0) throw agentFault('AGENT_EMPTY', `the SSH agent at ${path} has no key that we can use, or is locked`);
   return keys;
+}
+
+function whyNoSocket(path: string): string | undefined {
+  try {
+    return statSync(path).isSocket() ? undefined : 'is not a socket';
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? 'does not exist' : `cannot be used (${code})`;
+  }
 }
 
 function agentFault(code: string, message: string, cause?: unknown): MirrorError {

@@ -33,12 +33,22 @@ export function hostKeysOf(where: IConstruct, prefix: string, pin: HostKeyPin, h
     });
   }
   check(where, prop, pin.knownHosts, projectFile);
-  const stats = statSync(pin.knownHosts, { throwIfNoEntry: false });
-  if (!stats?.isFile() || stats.size > MAX_KNOWN_HOSTS) {
+  const text = readSmallFile(pin.knownHosts);
+  if (text === undefined) {
     throw invalid(where, prop, show(pin.knownHosts), {
-      allowed: `it is a regular file of at most ${MAX_KNOWN_HOSTS} bytes`,
+      allowed: `it is a readable, regular file of at most ${MAX_KNOWN_HOSTS} bytes`,
       fix: `Make it: ssh-keyscan${host.port === 22 ? '' : ` -p ${host.port}`} ${host.address} > known_hosts, and compare it with the server's console.`,
     });
   }
-  return knownHostKeys(readFileSync(pin.knownHosts, 'utf8'), { file: pin.knownHosts, ...host });
+  return knownHostKeys(text, { file: pin.knownHosts, ...host });
+}
+
+/** Undefined for what is no file that can be read at once: reading a FIFO waits for ever. */
+function readSmallFile(path: string): string | undefined {
+  try {
+    const stats = statSync(path);
+    return stats.isFile() && stats.size <= MAX_KNOWN_HOSTS ? readFileSync(path, 'utf8') : undefined;
+  } catch {
+    return undefined;
+  }
 }
