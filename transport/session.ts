@@ -30,6 +30,7 @@ export class Connection {
   /** What to tell of a loss to whom. */
   private readonly waiting = new Set<(error: MirrorError) => void>();
   private sessions = 0;
+  private hadSession = false;
   private readonly sessionEnded = new Set<() => void>();
   /** Printed before a command as root, and after everything that a login prints by itself. */
   private readonly marker = `mirror-${randomBytes(8).toString('hex')}`;
@@ -102,16 +103,21 @@ export class Connection {
 
   /** A server may allow few sessions at once (MaxSessions): a command that gets none waits for one of ours to end. */
   private async run(command: string, options: ExecOptions, marker: string | undefined): Promise<ExecResult> {
-    for (let patience = 3; ;) {
+    let deadline = Date.now() + this.timeouts.session;
+    while (true) {
       try {
         const { result } = await this.open(command, options, marker);
         return await result;
       } catch (error) {
         if (!(error instanceof MirrorError) || error.code !== 'SESSION_REFUSED') throw error;
-        if (this.sessions > 0) await new Promise<void>((resolve) => this.sessionEnded.add(resolve));
-        // sshd may need a moment after the end of a command until it counts one session less.
-        else if (patience-- > 0) await new Promise((resolve) => setTimeout(resolve, 150));
-        else throw error;
+        if (this.sessions > 0) {
+          await new Promise<void>((resolve) => this.sessionEnded.add(resolve));
+          deadline = Date.now() + this.timeouts.session;
+        } else {
+          // sshd may need a moment after the end of a command until it counts one session less.
+          if (!this.hadSession || Date.now() > deadline) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
       }
     }
   }
@@ -128,6 +134,7 @@ export class Connection {
         if (late) return channel.destroy();
         // At once: how a quick command ended may be the next thing in the very packet that was just read.
         this.sessions++;
+        this.hadSession = true;
         const result = this.talk(channel, options, marker).finally(() => {
           this.sessions--;
           for (const tell of [...this.sessionEnded]) tell();
