@@ -30,6 +30,7 @@ export class Connection {
   /** What to tell of a loss to whom. */
   private readonly waiting = new Set<(error: MirrorError) => void>();
   private sessions = 0;
+  private opening = 0;
   private hadSession = false;
   private readonly sessionEnded = new Set<() => void>();
   /** Printed before a command as root, and after everything that a login prints by itself. */
@@ -106,7 +107,8 @@ export class Connection {
     let deadline = Date.now() + this.timeouts.session;
     while (true) {
       try {
-        const { result } = await this.open(command, options, marker);
+        this.opening++;
+        const { result } = await this.open(command, options, marker).finally(() => this.opening--);
         return await result;
       } catch (error) {
         if (!(error instanceof MirrorError) || error.code !== 'SESSION_REFUSED') throw error;
@@ -114,8 +116,8 @@ export class Connection {
           await new Promise<void>((resolve) => this.sessionEnded.add(resolve));
           deadline = Date.now() + this.timeouts.session;
         } else {
-          // sshd may need a moment after the end of a command until it counts one session less.
-          if (!this.hadSession || Date.now() > deadline) throw error;
+          // Another of ours may be about to open; and sshd may need a moment after the end of a command until it counts one session less.
+          if ((!this.hadSession && this.opening === 0) || Date.now() > deadline) throw error;
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
       }
