@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addingCustomer, jobs, served, startReview, type Review } from './review-scenario';
 import type { JobRun, Platform } from './review-support';
-import { generation, labEnvironment, must, run } from './support';
+import { generation, labEnvironment, must, run, type Finished } from './support';
 
 jest.setTimeout(600_000);
 
@@ -55,12 +55,13 @@ const AUTHOR = Object.fromEntries(
   ]),
 );
 const content = (name: string): string => must('git', ['-C', platform.remote, 'show', `${stored}:${name}`]);
-/** The block of the job `apply`, in a checkout that has its packages. */
-const apply = (over: NodeJS.ProcessEnv = {}) =>
-  run('node', ['dist/review.cjs', 'apply', '--lock-timeout', '1s'], {
-    cwd: job.workspace,
-    env: { ...job.env, ...review.secrets, ...review.sameState, MIRROR_SSH_KEY: labEnvironment()['MIRROR_SSH_KEY'], ...over },
-  });
+/** The program in a checkout that has its packages, with the variables of the job `apply`. */
+function withSecrets(over: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { ...job.env, ...review.secrets, MIRROR_SSH_KEY: labEnvironment()['MIRROR_SSH_KEY'], ...over };
+}
+const inCheckout = (...args: string[]): Finished => run('node', ['dist/review.cjs', ...args], { cwd: job.workspace, env: withSecrets({}) });
+const apply = (over: NodeJS.ProcessEnv = {}): Finished =>
+  run('node', ['dist/review.cjs', 'apply', '--lock-timeout', '1s'], { cwd: job.workspace, env: withSecrets(over) });
 
 test.each<[string, () => void, NodeJS.ProcessEnv, RegExp]>([
   [
@@ -139,7 +140,7 @@ function otherPlan(): Buffer {
   return readFileSync(join(directory, 'other.tfplan'));
 }
 
-test('a lock on the state names its holder; then the untouched plan is applied', async () => {
+test('a lock on the state names its holder; then a plan made anew is applied, and both say so as JSON', async () => {
   must('git', ['-C', platform.remote, 'update-ref', ref, stored]);
   const lock = join(review.state.directory, '_mirror.lock');
   writeFileSync(
@@ -160,7 +161,10 @@ test('a lock on the state names its holder; then the untouched plan is applied',
   expect(locked.text).toContain('The holder is ada@ops-1, since 2026-11-22T05:32:57Z (OperationTypeApply).');
   expect(locked.status).toBe(4);
   expect(await served('last')).toBe(404);
-  const done = apply();
+  const again = inCheckout('plan', '--json', '--stack', 'mirror', '--remote', `file://${platform.remote}`);
+  expect(JSON.parse(again.stdout)).toMatchObject({ commit, stacks: [{ stack: 'mirror', changes: true, ref, replaced: true, leftOut: 0 }] });
+  const done = inCheckout('apply', '--json', '--stack', 'mirror', '--remote', `file://${platform.remote}`);
   expect(`${done.status} ${done.status === 0 ? '' : done.text.slice(-2000)}`).toBe('0 ');
+  expect(JSON.parse(done.stdout)).toMatchObject({ commit, stacks: [{ stack: 'mirror', applied: true }] });
   expect(await served('last')).toBe(200);
 });

@@ -40,9 +40,9 @@ function zip(entries: readonly Entry[], change: { before?: Buffer; comment?: Buf
   return Buffer.concat([...bodies, ...directory, change.between ?? Buffer.alloc(0), end, change.comment ?? Buffer.alloc(0)]);
 }
 
-/** Says that the directory begins elsewhere. */
-function pointing(archive: Buffer, start: number): Buffer {
-  archive.writeUInt32LE(start, archive.length - 6);
+/** Changes a number in the archive's last record. */
+function saying(archive: Buffer, field: number, value: number): Buffer {
+  archive.writeUInt32LE(value, archive.length - 22 + field);
   return archive;
 }
 
@@ -65,7 +65,8 @@ test.each<[string, Buffer]>([
   ['a text', Buffer.from('x'.repeat(100))],
   ['another archive in the comment', zip(bad, { comment: zip(good) })],
   ['an end that claims a comment', Buffer.concat([zip(bad), zip(good, { comment: Buffer.alloc(9) }).subarray(0, -9)])],
-  ['a directory elsewhere', pointing(zip(good, { before: zip(bad) }), 0)],
+  ['a directory elsewhere', saying(zip(good, { before: zip(bad) }), 16, 0)],
+  ['a directory of another size', saying(zip(good), 12, 46)],
   ['another archive in front', Buffer.concat([zip(bad), zip(good)])],
   ['bytes after the directory', zip(good, { between: Buffer.alloc(3) })],
   ['an entry twice', zip([...bad, ...good])],
