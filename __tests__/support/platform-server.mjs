@@ -12,7 +12,8 @@ const server = createServer((request, response) => {
   request.on('end', () => {
     const text = Buffer.concat(chunks).toString();
     const { status, body } = answer(request, text === '' ? undefined : JSON.parse(text));
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body ?? null));
+    // A test that waits for a program cannot see that an idle connection was closed.
+    response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body ?? null));
   });
 });
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
