@@ -48,6 +48,8 @@ export async function decommission(paths: HostPaths, report: Reporter): Promise<
   rmSync(join(paths.units, REVERT_UNIT), { force: true });
   await disarmRevert();
   await systemctl(['daemon-reload'], 'reload the unit files');
+  // What failed once is remembered as a unit that is not found.
+  await run('systemctl', ['reset-failed', 'mirror-*']);
   await keepAccounts(paths, [], report);
   rmSync(paths.accountHomes, { recursive: true, force: true });
   for (const link of [paths.hostProgramLink, paths.contentProgramLink]) rmSync(link, { force: true });

@@ -74,7 +74,9 @@ export class Connection {
     const odd = words.find((word) => !/^[A-Za-z0-9/._=-]+$/.test(word));
     if (odd !== undefined) throw new Error(`${JSON.stringify(odd)} must not go through a shell`);
     const bySudo = this.endpoint.user !== 'root';
-    const command = `echo ${this.marker}; ${bySudo ? 'env LC_ALL=C sudo -n ' : ''}${words.join(' ')}`;
+    // sudo wants a password for a program that is not there, where its rule names files: looked for first.
+    const sudo = `test -x ${words[0]} || { echo "${words[0]}: not found" >&2; exit 127; }; env LC_ALL=C sudo -n `;
+    const command = `echo ${this.marker}; ${bySudo ? sudo : ''}${words.join(' ')}`;
     const result = await this.run(command, options, this.marker);
     const refused = bySudo && result.exitCode !== 0 ? explainSudo(this.hop, result.stderr) : undefined;
     if (refused !== undefined) throw refused;

@@ -26,6 +26,8 @@ const SITE = '/mos-repos/centos/mos7.0-centos6/os/x86_64/repodata/repomd.xml';
 const NEW_CUSTOMER = `const faulty = new Customer(server, 'faulty', { access: Access.public() });
 new MosCodename(faulty, 'c', { release: '9.0', distribution: Distribution.CENTOS, version: '7' });`;
 const NEW_PATH = '/faulty/centos/mos9.0-centos7/os/x86_64/repodata/repomd.xml';
+/** The next deploy waits for the confirmation of one whose operator was killed. */
+const soon = (main: string): string => main.replace('signingKey: Secret', 'confirmWithinSeconds: 5,\n  signingKey: Secret');
 const noTrace = /\n\s+at .*:\d+:\d+/;
 
 beforeAll(async () => {
@@ -241,18 +243,21 @@ test('two deploys at once: one waits and says for whom', async () => {
 
 test('the operator is killed half way, at ten moments: the site answers, and the next deploy converges', async () => {
   for (let moment = 0; moment < 10; moment++) {
-    await withDeployment(moment % 2 === 0 ? adding(NEW_CUSTOMER) : asItIs, async (deployment) => {
-      const site = poll(SITE);
-      const apply = deployment.startApply();
-      const ended = once(apply, 'exit'); // it may end before the kill
-      await new Promise((r) => setTimeout(r, 300 + moment * 150));
-      run('pkill', ['-KILL', '-P', String(apply.pid)]);
-      apply.kill('SIGKILL');
-      await ended;
-      run('pkill', ['-KILL', '-f', `${deployment.stack}`]);
-      const { bad } = await site.stop();
-      expect(bad).toEqual([]);
-    });
+    await withDeployment(
+      (main) => soon(moment % 2 === 0 ? adding(NEW_CUSTOMER)(main) : main),
+      async (deployment) => {
+        const site = poll(SITE);
+        const apply = deployment.startApply();
+        const ended = once(apply, 'exit'); // it may end before the kill
+        await new Promise((r) => setTimeout(r, 300 + moment * 150));
+        run('pkill', ['-KILL', '-P', String(apply.pid)]);
+        apply.kill('SIGKILL');
+        await ended;
+        run('pkill', ['-KILL', '-f', `${deployment.stack}`]);
+        const { bad } = await site.stop();
+        expect(bad).toEqual([]);
+      },
+    );
     must('rm', [
       '-f',
       ...must('sh', ['-c', 'ls -d "$(dirname "$0")"/.*.lock.info 2>/dev/null || true', lab('env', '--json')])
@@ -268,18 +273,21 @@ test('the operator is killed half way, at ten moments: the site answers, and the
 
 test('mirror-host is killed half way, at every tenth of a second: the site answers, and the next deploy converges', async () => {
   for (const delay of [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7]) {
-    await withDeployment(adding(NEW_CUSTOMER), async (deployment) => {
-      const site = poll(SITE);
-      onMirror(
-        `systemd-run -q --unit=killer --collect sh -c 'while ! pkill -0 -f "mirror-host.cjs activate"; do sleep 0.01; done; sleep ${delay}; pkill -KILL -f "mirror-host.cjs activate"'`,
-      );
-      deployment.apply();
-      tryOnMirror('systemctl stop killer');
-      const { bad } = await site.stop();
-      expect(bad).toEqual([]);
-      deployment.deploy();
-      expect((await fetchPath(NEW_PATH)).status).toBe(200);
-    });
+    await withDeployment(
+      (main) => soon(adding(NEW_CUSTOMER)(main)),
+      async (deployment) => {
+        const site = poll(SITE);
+        onMirror(
+          `systemd-run -q --unit=killer --collect sh -c 'while ! pkill -0 -f "mirror-host.cjs activate"; do sleep 0.01; done; sleep ${delay}; pkill -KILL -f "mirror-host.cjs activate"'`,
+        );
+        deployment.apply();
+        tryOnMirror('systemctl stop killer');
+        const { bad } = await site.stop();
+        expect(bad).toEqual([]);
+        deployment.deploy();
+        expect((await fetchPath(NEW_PATH)).status).toBe(200);
+      },
+    );
     await withDeployment(asItIs, (deployment) => {
       deployment.deploy();
       expect(deployment.plan().sentences).toEqual([]);

@@ -5,13 +5,14 @@
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { canonicalJson, sha256 } from '../../desired-state/canonical';
 import type { DesiredState } from '../../desired-state/model';
+import { programsDigest, SERVER_PROGRAMS, type ServerProgram } from '../../desired-state/programs';
 import { summarize, type PlanSummary, type TerraformPlan } from '../../scripts/plan-summary';
 
 export const ROOT = join(__dirname, '..', '..');
@@ -140,6 +141,19 @@ export class Deployment {
     writeFileSync(file, after);
     const json = join(this.stack, 'cdk.tf.json');
     writeFileSync(json, readFileSync(json, 'utf8').replaceAll(sha256(before), sha256(after)));
+  }
+
+  /** Makes the server programs those of another version. */
+  upgradePrograms(): void {
+    const directory = join(this.stack, 'mirror');
+    for (const name of SERVER_PROGRAMS) appendFileSync(join(directory, name), '// upgraded\n');
+    const digestOf = (name: ServerProgram): string => sha256(readFileSync(join(directory, name)));
+    const json = join(this.stack, 'cdk.tf.json');
+    const text = readFileSync(json, 'utf8');
+    const planned = /"programs": "([0-9a-f]{64})"/.exec(text)?.[1];
+    if (planned === undefined) throw new Error('the synthesized stack plans no programs');
+    const next = programsDigest({ 'mirror-host.cjs': digestOf('mirror-host.cjs'), 'mirrorctl.cjs': digestOf('mirrorctl.cjs') });
+    writeFileSync(json, text.replaceAll(planned, next));
   }
 
   remove(): void {

@@ -38,7 +38,7 @@ export async function confirmGeneration(
   }
 }
 
-/** What stood in the way, or undefined when the generation is confirmed. What mirror-host itself refuses is final. */
+/** What stood in the way, or undefined when the generation is confirmed. That it was taken back already is final. */
 async function attempt(
   generation: number,
   program: string,
@@ -62,7 +62,7 @@ async function attempt(
       exitCode: ExitCode.environment,
     });
   } catch (error) {
-    if (error instanceof MirrorError && ['CONNECTION_LOST', 'SUDO_REFUSED'].includes(error.code)) return error;
+    if (error instanceof MirrorError && error.code !== 'NOTHING_TO_CONFIRM') return error;
     throw error;
   }
 }
