@@ -360,7 +360,7 @@ describe('by hand', () => {
       expect(deployment.plan().sentences).toEqual([]);
     });
     expect(onMirror('find /srv/mirror/repositories -name repomd.xml | sort')).toBe(content);
-    expect((await fetchPath('/mirror/epel/dl.fedoraproject.org/pub/epel/7/x86_64/repodata/repomd.xml')).status).toBe(200);
+    expect((await fetchPath('/mirror/centos/epel/dl.fedoraproject.org/pub/epel/7/x86_64/repodata/repomd.xml')).status).toBe(200);
   });
 });
 
