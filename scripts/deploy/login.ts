@@ -3,6 +3,9 @@ import type { Target } from '../../desired-state/target';
 import { connect, type Connection } from '../../transport/connection';
 import type { Credentials } from '../../transport/credentials';
 
+/** What a server says where the account is not there yet; to an agent with many keys, that they are too many. */
+const NO_ACCOUNT = ['AUTHENTICATION_FAILED', 'TOO_MANY_KEYS'];
+
 /** Connections to one server: as the deploy user; or, where that account does not exist yet, as the one that sets it up. */
 export class Login {
   private readonly open: Connection[] = [];
@@ -17,7 +20,8 @@ export class Login {
     try {
       return await this.anew();
     } catch (error) {
-      if (!(error instanceof MirrorError) || error.code !== 'AUTHENTICATION_FAILED' || this.target.bootstrapUser === undefined) throw error;
+      const refused = error instanceof MirrorError && NO_ACCOUNT.includes(error.code);
+      if (!refused || this.target.bootstrapUser === undefined) throw error;
       return this.asBootstrapUser(error);
     }
   }
