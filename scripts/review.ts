@@ -18,7 +18,7 @@ const program = new Command('review')
 Exit codes:
   0  done
   2  the command line is wrong
-  3  refused, nothing was changed: no reviewed plan, a checkout with changes, Terraform failed
+  3  refused, nothing was changed: no reviewed plan, a checkout with changes; or Terraform failed, and said what it did
   4  the state is locked by another run
   5  the git remote, the platform or the server cannot be reached
   6  the plan is stale, or is not the plan of this commit: nothing was changed
