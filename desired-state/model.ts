@@ -225,6 +225,8 @@ export const ForeseenSchema = z.object({
   deviations: z.array(z.string()),
   /** Element ids that differ from what is declared. */
   pending: z.object({ added: z.array(z.string()), changed: z.array(z.string()), removed: z.array(z.string()) }),
+  /** Of the secrets that the planning machine has: whether they are the deployed ones. */
+  secrets: z.record(z.string(), z.enum(['same', 'other'])),
   /** True when a deploy would find the very same generation, intact: it makes no new one. */
   unchanged: z.boolean(),
   /** True when the programs that are planned are the deployed ones. */

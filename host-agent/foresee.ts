@@ -14,7 +14,7 @@ export function foresee(
   paths: HostPaths,
   manifest: Manifest,
   request: ObservationRequest,
-  deviations: readonly string[],
+  found: Pick<Foreseen, 'deviations' | 'secrets'>,
 ): Foreseen | undefined {
   const { deploy } = request;
   if (deploy === undefined) return undefined;
@@ -29,9 +29,10 @@ export function foresee(
   return {
     generation: manifest.generation,
     owner: manifest.owner,
-    deviations: [...new Set(deviations)].sort(),
+    deviations: [...new Set(found.deviations)].sort(),
     pending: compareElements(manifest.elements, request.elements),
-    unchanged: same && deviations.length === 0 && hostedIsCurrent(paths, manifest),
+    secrets: found.secrets,
+    unchanged: same && found.deviations.length === 0 && hostedIsCurrent(paths, manifest),
     samePrograms,
     ...(refused === undefined ? {} : { refused }),
   };

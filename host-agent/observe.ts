@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
-import { SENTINEL, type ObservationRequest, type ObservationResult } from '../desired-state/model';
+import { SENTINEL, type Foreseen, type ObservationRequest, type ObservationResult } from '../desired-state/model';
 import { accountDeviations } from './account';
 import { compareDigests, driftText } from './drift';
 import { foresee } from './foresee';
@@ -22,8 +22,11 @@ import { unitFacts } from './units';
 /** What the trigger `last_drift` becomes: the recorded value when the server is intact and nothing is pending, else what deviates. */
 export async function observe(paths: HostPaths, request: ObservationRequest, now: Date): Promise<ObservationResult> {
   const manifest = currentGeneration(paths, linkTarget(paths.current));
-  const found = manifest.generation === 0 ? [] : [...(await deviations(paths, manifest)), ...rotated(paths, manifest, request.secrets)];
-  const foreseen = foresee(paths, manifest, request, found);
+  const secrets = comparedSecrets(paths, manifest, request.secrets);
+  const others = Object.keys(secrets).filter((name) => secrets[name] === 'other');
+  const rotated = others.map((name) => `the secret ${name} is another than the deployed one`);
+  const found = manifest.generation === 0 ? [] : [...(await deviations(paths, manifest)), ...rotated];
+  const foreseen = foresee(paths, manifest, request, { deviations: found, secrets });
   const answer = (text: string, intact: boolean): ObservationResult => ({
     kind: 'observation',
     text,
@@ -92,13 +95,14 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
   return found;
 }
 
-/** Secrets that the planning machine has in another version than the server. Nothing but their names is told. */
-function rotated(paths: HostPaths, manifest: Manifest, given: Readonly<Record<string, string>>): string[] {
+/** Of the secrets that the planning machine has: whether they are the server's. Nothing but their names is told. */
+function comparedSecrets(paths: HostPaths, manifest: Manifest, given: Readonly<Record<string, string>>): Foreseen['secrets'] {
   const key = readIfPresent(paths.hostKey);
-  if (key === undefined) return [];
-  return Object.entries(given)
-    .filter(([name, content]) => manifest.secrets[name] !== undefined && manifest.secrets[name] !== secretDigest(key, name, content))
-    .map(([name]) => `the secret ${name} is another than the deployed one`);
+  if (key === undefined) return {};
+  const compared = Object.entries(given)
+    .filter(([name]) => manifest.secrets[name] !== undefined)
+    .map(([name, content]) => [name, manifest.secrets[name] === secretDigest(key, name, content) ? 'same' : 'other'] as const);
+  return Object.fromEntries(compared);
 }
 
 function secretDeviations(paths: HostPaths, manifest: Manifest, directory: string): string[] {

@@ -26,7 +26,9 @@ async function observe(directory: string, environment: NodeJS.ProcessEnv): Promi
       programs: programs.digest,
       storage: desiredState.storage,
       waivers: desiredState.waivers,
-      elements: Object.fromEntries(desiredState.elements.map(({ id, links }) => [id, { links }])),
+      elements: Object.fromEntries(
+        desiredState.elements.map(({ id, links, adopts }) => [id, { links, ...(adopts === undefined ? {} : { adopts }) }]),
+      ),
     },
   };
   const login = new Login(target, credentialsFrom(environment));

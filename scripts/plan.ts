@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { withLockHolder } from './lock-holder';
+import { summaryText } from './plan-summary';
 import { PLAN_FILE, planDiff, readPlan, stackNamed, synthesize, terraformInit, terraformPlan } from './terraform';
 
 interface Options {
@@ -22,11 +23,8 @@ function run(options: Options): void {
     return;
   }
   if (options.diff) process.stdout.write(planDiff(directory));
-  process.stdout.write(
-    summary.changes
-      ? `Applying this plan:\n${summary.sentences.map((s) => `  - ${s}\n`).join('')}\nThe same as text diffs: npm run plan -- --diff\n`
-      : 'Nothing to do: the server matches main.ts.\n',
-  );
+  process.stdout.write(summaryText(summary));
+  if (summary.changes && !options.diff) process.stdout.write('\nThe same as text diffs: npm run plan -- --diff\n');
 }
 
 function onlyStack(names: readonly string[]): string {
@@ -41,7 +39,7 @@ function onlyStack(names: readonly string[]): string {
 
 const program = new Command('plan')
   .description('Says in sentences what a deploy would change on the server. Changes nothing.')
-  .option('--json', 'print the summary as JSON')
+  .option('--json', 'print the sentences, and what they say as data: docs/how-to/read-a-plan.md')
   .option('--diff', "print Terraform's text diffs too")
   .option('--stack <name>', 'which stack, where main.ts has several')
   .addHelpText(

@@ -42,7 +42,7 @@ describe('GitHub', () => {
     const found = (await comments(7)).filter((c) => c.login === 'github-actions[bot]');
     expect(found).toHaveLength(1);
     comment = found[0] as { id: number; body: string };
-    expect(comment.body).toContain('- adds customer acme (1 codename, 5 repositories)\n');
+    expect(comment.body).toContain('- adds customer acme (1 codename, 5 repositories), readable by everybody\n');
     expect(comment.body).toContain('<details><summary>The same as text diffs</summary>');
     expect(comment.body).toMatch(/^\+ .*"nginx"/m);
     expect(comment.body).toContain(tree(planned.merge));
@@ -151,7 +151,7 @@ describe('GitHub', () => {
     expect(job).toMatchObject({ job: 'plan-fork', environment: '', status: 0 });
     expect(Object.keys(job.env).filter((name) => /MIRROR_(?!PROVIDERS)|TOKEN|TF_HTTP|AWS|PG/.test(name))).toEqual([]);
     expect(job.summary).toContain(
-      '- adds customer stranger (1 codename, 5 repositories)\n- changes the schedule of epel-7 from daily at 03:00 UTC to daily at 04:00 UTC\n',
+      '- adds customer stranger (1 codename, 5 repositories), readable by everybody\n- changes the schedule of epel-7 from daily at 03:00 UTC to daily at 04:00 UTC\n',
     );
     expect(job.summary).toContain("neither the server nor Terraform's state was asked");
     expect(job.summary).toContain('+location ^~ /stranger/');

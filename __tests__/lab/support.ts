@@ -99,7 +99,7 @@ export class Deployment {
     return run(this.terraformBinary, args, { cwd: this.stack, env: this.env });
   }
 
-  plan(...args: string[]): PlanSummary & { text: string; elements: Record<string, string> } {
+  plan(...args: string[]): PlanSummary & { text: string; elements: Record<string, string>; json: TerraformPlan } {
     const planned = this.terraform('plan', '-input=false', '-no-color', '-out=test.tfplan', ...args);
     if (planned.status !== 0) throw new Error(planned.text.slice(-4000));
     const plan = JSON.parse(
@@ -108,11 +108,16 @@ export class Deployment {
     const elements = (plan.resource_changes ?? [])
       .filter((c) => c.change.actions.join() !== 'no-op' && c.type === 'null_resource')
       .map((c) => [(c.change.after ?? c.change.before)?.triggers?.['element'] ?? c.address, c.change.actions.join()]);
-    return { ...summarize(plan), text: planned.text, elements: Object.fromEntries(elements) as Record<string, string> };
+    return { ...summarize(plan), text: planned.text, elements: Object.fromEntries(elements) as Record<string, string>, json: plan };
   }
 
   apply(): Finished {
     return this.terraform('apply', '-input=false', '-no-color', '-auto-approve');
+  }
+
+  /** Applies what `plan` planned. */
+  applyPlanned(): Finished {
+    return this.terraform('apply', '-input=false', '-no-color', 'test.tfplan');
   }
 
   /** Applies, and fails the test where that fails. */

@@ -11,7 +11,7 @@ export interface CommentParts {
   readonly stack: string;
   readonly tree: string;
   readonly commit: string;
-  readonly summary: PlanSummary;
+  readonly summary: Pick<PlanSummary, 'changes' | 'sentences'>;
   readonly diff: string;
   /** Where the plan is stored, and the SHA-256 of its file; undefined where neither the server nor the state was asked. */
   readonly stored: { readonly ref: string; readonly sha256: string } | undefined;

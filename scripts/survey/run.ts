@@ -42,7 +42,7 @@ export interface ServerReport {
 
 /** Looks at every repository of a server. */
 export async function preflight(server: DeclaredServer, options: RunOptions): Promise<ServerReport> {
-  const temporary = mkdtempSync(join(tmpdir(), `preflight-${process.pid}-`));
+  const temporary = mkdtempSync(join(tmpdir(), 'preflight-'));
   // Interrupted, too, nothing stays behind.
   const clean = (): void => rmSync(temporary, { recursive: true, force: true });
   process.once('exit', clean);

@@ -88,10 +88,20 @@ test('plan --without-server --json: every stack, or one', () => {
         stack: 'east',
         changes: true,
         sentences: ['changes the schedule of epel-7 from daily at 03:00 UTC to daily at 04:00 UTC'],
+        onServer: [{ element: 'timer/epel-7', action: 'change' }],
+        server: { activates: true, newGeneration: true, programs: false },
         comment: 'cdktf.out/review/east/comment.md',
         leftOut: 0,
       },
-      { stack: 'west', changes: false, sentences: [], comment: 'cdktf.out/review/west/comment.md', leftOut: 0 },
+      {
+        stack: 'west',
+        changes: false,
+        sentences: [],
+        onServer: [],
+        server: { activates: false, newGeneration: false, programs: false },
+        comment: 'cdktf.out/review/west/comment.md',
+        leftOut: 0,
+      },
     ],
   });
   const text = readFileSync(join(checkout, 'cdktf.out/review/east/comment.md'), 'utf8');

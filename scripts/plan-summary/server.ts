@@ -1,0 +1,49 @@
+/** Sentences about the site, the services and the packages of a server. Pure. */
+import { besides, differing, textField, UNKNOWN_BEFORE, type Change } from './changes';
+import type { Triggers } from './terraform-plan';
+
+export function serverSentences(changes: readonly Change[]): string[] {
+  return [
+    ...siteSentences(changes.filter((one) => one.kind === 'vhost')),
+    ...changes.filter((one) => one.kind === 'server').flatMap(services),
+  ];
+}
+
+function siteSentences(changes: readonly Change[]): string[] {
+  const [added, removed] = [changes.find((one) => one.action === 'add'), changes.find((one) => one.action === 'remove')];
+  if (added !== undefined && removed !== undefined) {
+    return [`serves the site as ${added.id}, and as ${removed.id} no longer`, ...siteParts(added.id, removed.before, added.after)];
+  }
+  return changes.flatMap((one) => {
+    if (one.action === 'add') return [`serves the site as ${one.id}`];
+    if (one.action === 'remove') return [`serves the site as ${one.id} no longer`];
+    if (one.before === undefined) return [`changes how the site is served ${UNKNOWN_BEFORE}`];
+    const parts = siteParts(one.id, one.before, one.after);
+    return parts.length > 0 ? parts : [`changes how ${one.id} is served (${differing(one).join(', ')})`];
+  });
+}
+
+function siteParts(id: string, before: Triggers | undefined, after: Triggers | undefined): string[] {
+  if (before === undefined) return [];
+  const port = (triggers: Triggers | undefined): string => /^ *listen (\d+);/m.exec(triggers?.['nginx'] ?? '')?.[1] ?? '';
+  const ipv6 = (triggers: Triggers | undefined): boolean => /^ *listen \[::\]/m.test(triggers?.['nginx'] ?? '');
+  const sentences: string[] = [];
+  if (port(before) !== port(after)) sentences.push(`serves ${id} on port ${port(after)}: port ${port(before)} stops answering`);
+  if (ipv6(before) !== ipv6(after)) sentences.push(ipv6(after) ? `serves ${id} on IPv6 too` : `serves ${id} on IPv6 no longer`);
+  return sentences;
+}
+
+function services(one: Change): string[] {
+  if (one.action !== 'change' || one.before === undefined) return ['changes the sync services of the server'];
+  const packages = (triggers: Triggers | undefined): string[] => (triggers?.['packages'] ?? '').split('\n').filter((name) => name !== '');
+  const wanted = besides(packages(one.before), packages(one.after));
+  const unwanted = besides(packages(one.after), packages(one.before));
+  const [from, to] = [textField(one.before, 'storageRoot'), textField(one.after, 'storageRoot')];
+  const names = differing(one).filter((name) => name !== 'packages' && name !== 'storageRoot');
+  return [
+    ...(from === to ? [] : [`keeps all content below ${to} (was ${from})`]),
+    ...(wanted.length === 0 ? [] : [`installs the packages ${wanted.join(', ')}`]),
+    ...(unwanted.length === 0 ? [] : [`needs the packages ${unwanted.join(', ')} no longer: they stay installed`]),
+    ...(names.length === 0 || from !== to ? [] : [`changes the sync services of the server (${names.join(', ').replaceAll('_', ' ')})`]),
+  ];
+}
