@@ -1,5 +1,8 @@
 /** Each prop of the server and the vhost, on a real server. Runs last: the storage moves. */
-import { NAME, adding, asItIs, fetchPath, lab, labEnvironment, must, onMirror, run, withDeployment } from './support';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { NAME, ROOT, adding, asItIs, fetchPath, lab, labEnvironment, must, onMirror, run, withDeployment } from './support';
 
 jest.setTimeout(300_000);
 
@@ -47,6 +50,38 @@ echo 'deploy ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/deploy; printf 'Port 22\\
     { MIRROR_PORT: '2222', MIRROR_ADDRESS: '127.0.0.1' },
   );
   await withDeployment(asItIs, (deployment) => deployment.deploy());
+});
+
+test('host keys from a known_hosts file, our key from an agent; a changed line shows in the plan and is refused', async () => {
+  const address = environment()['MIRROR_ADDRESS'] as string;
+  const file = `dist/known_hosts-${process.pid}`;
+  const scanned = must('ssh-keyscan', ['-t', 'ed25519', address])
+    .split('\n')
+    .filter((line) => line.startsWith(address));
+  const byFile = (main: string): string => main.replace(/^\s*hostKey: env\(.*$/m, `  knownHosts: '${file}',`);
+  const socket = join(mkdtempSync(join(tmpdir(), 'mirror-agent-')), 'agent');
+  const agent = must('ssh-agent', ['-s', '-a', socket]);
+  const over = { MIRROR_SSH_KEY: '', SSH_AUTH_SOCK: socket };
+  try {
+    must('ssh-add', ['-q', environment()['MIRROR_SSH_KEY'] as string], { env: { ...process.env, ...over } });
+    writeFileSync(join(ROOT, file), `# of the lab\n${scanned.join('\n')}\n`);
+    await withDeployment(byFile, (deployment) => expect(deployment.plan().sentences).toEqual([]), over);
+    writeFileSync(join(ROOT, file), scanned.join('\n').replace(/AAAAC3NzaC1lZDI1NTE5AAAAI...../, 'AAAAC3NzaC1lZDI1NTE5AAAAIAAAAA'));
+    await withDeployment(
+      byFile,
+      (deployment) => {
+        const result = deployment.terraform('plan', '-input=false', '-no-color');
+        expect(result.status).not.toBe(0);
+        expect(result.text.replaceAll(/\s+/g, ' ')).toContain('not the pinned one');
+        expect(result.text).toContain(hostKey());
+      },
+      over,
+    );
+  } finally {
+    run('kill', [/SSH_AGENT_PID=(\d+)/.exec(agent)?.[1] ?? '']);
+    rmSync(dirname(socket), { recursive: true });
+    rmSync(join(ROOT, file), { force: true });
+  }
 });
 
 test('another port, without IPv6', async () => {
