@@ -1,10 +1,12 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { SCHEMA_VERSION } from '../desired-state/model';
 import { readIfPresent } from './files';
 
 /** `manifest.json` of a generation: what it contains and what it was made from. */
 export const ManifestSchema = z.object({
+  schemaVersion: z.literal(SCHEMA_VERSION),
   generation: z.number().int().min(0),
   /** Empty for generation 0, which nobody deployed. */
   owner: z.string(),
@@ -33,6 +35,7 @@ export type Manifest = z.infer<typeof ManifestSchema>;
 
 /** What generation 0 is made from: nothing. It is the previous generation of the first one. */
 export const EMPTY_MANIFEST: Manifest = {
+  schemaVersion: SCHEMA_VERSION,
   generation: 0,
   owner: '',
   created: '1970-01-01T00:00:00.000Z',
@@ -46,14 +49,18 @@ export const EMPTY_MANIFEST: Manifest = {
   activated: true,
 };
 
-/** Reads a generation's manifest; undefined when it has none. Throws MirrorError when it is damaged. */
+/** Reads a generation's manifest; undefined when it has none. Throws MirrorError when it is damaged, or of newer programs than these. */
 export function readManifest(generationDirectory: string): Manifest | undefined {
   const path = join(generationDirectory, 'manifest.json');
   const text = readIfPresent(path);
   if (text === undefined) return undefined;
   try {
-    return ManifestSchema.parse(JSON.parse(text));
+    const document = JSON.parse(text) as { schemaVersion?: unknown } | null;
+    const version = document?.schemaVersion;
+    if (typeof version === 'number' && version > SCHEMA_VERSION) throw newerPrograms(path, version);
+    return ManifestSchema.parse(document);
   } catch (error) {
+    if (error instanceof MirrorError) throw error;
     throw new MirrorError({
       code: 'MANIFEST_DAMAGED',
       message: `${path} is damaged`,
@@ -62,6 +69,15 @@ export function readManifest(generationDirectory: string): Manifest | undefined 
       cause: error,
     });
   }
+}
+
+function newerPrograms(path: string, version: number): MirrorError {
+  return new MirrorError({
+    code: 'PROGRAMS_TOO_OLD',
+    message: `${path} was written by newer server programs (schema version ${version}, these know ${SCHEMA_VERSION}): nothing was changed`,
+    remedy: 'Deploy from the checkout that this server was deployed from last, or a newer one (git pull), and plan again.',
+    exitCode: ExitCode.invalid,
+  });
 }
 
 /** Names of the unit files of a generation. */
