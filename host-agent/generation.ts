@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { desiredStateDigest, type ActivationRequest, type DesiredState } from '../desired-state/model';
+import { desiredStateDigest, SCHEMA_VERSION, type ActivationRequest, type DesiredState } from '../desired-state/model';
 import { asMirrorError } from './events';
 import { readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
 import { EMPTY_MANIFEST, readManifest, type Manifest } from './manifest';
@@ -102,6 +102,7 @@ export function generationNumbers(paths: HostPaths): number[] {
 export function manifestFor(request: ActivationRequest, content: GenerationContent, generation: number, key: string, now: Date): Manifest {
   const { desiredState: desired } = request;
   return {
+    schemaVersion: SCHEMA_VERSION,
     generation,
     owner: desired.owner,
     created: now.toISOString(),
