@@ -14,12 +14,13 @@ const layers = {
   content: ['desired-state', 'rpm-metadata', 'signatures', 'downloads', 'starlingx'],
   scripts: ['transport', 'desired-state', 'starlingx', 'downloads', 'rpm-metadata', 'signatures'],
   lab: ['desired-state'],
+  campaign: ['desired-state', 'constructs'],
   main: ['constructs'],
 };
 /** Packages that belong to one layer. One rule entry per folder, since a later entry would replace an earlier one. */
 const owned = [
   {
-    folders: ['constructs', 'main'],
+    folders: ['constructs', 'main', 'campaign'],
     group: ['cdktf', 'cdktf/*', '@cdktf/*', 'constructs'],
     message: 'only constructs and main.ts import cdktf',
   },

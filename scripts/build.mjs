@@ -21,6 +21,7 @@ const groups = {
   // What people run in a checkout.
   tools: {
     'lab.cjs': 'lab/main.ts',
+    'campaign.cjs': 'campaign/main.ts',
     'plan.cjs': 'scripts/plan.ts',
     'preflight.cjs': 'scripts/preflight.ts',
     'review.cjs': 'scripts/review.ts',
@@ -49,7 +50,7 @@ async function one(group, output, entry) {
     minifyWhitespace: group === 'programs',
     sourcemap: group === 'main' ? 'linked' : false,
     banner: group === 'main' ? {} : { js: '#!/usr/bin/env node' },
-    ...(group === 'main' ? { packages: 'external' } : { external: ['cpu-features', '*.node'] }),
+    ...(group === 'main' ? { packages: 'external' } : { external: ['cpu-features', '*.node', 'esbuild'] }),
   });
   if (group !== 'main') chmodSync(outfile, 0o755);
 }

@@ -1,0 +1,62 @@
+/** What a fault is, and what the campaign offers to bring it about. */
+import { namesOf, type Names } from './calls';
+import type { Deployment, States } from './deployment';
+import type { Finished, Host } from './host';
+import type { Proxy } from './proxy';
+import type { Sampler } from './sampler';
+
+/** What a strike says of itself. */
+export interface Strike {
+  /** How the deploy that was struck ended; none when it was killed with its operator. */
+  readonly deploy?: Finished;
+  /** Where it struck, when only the strike itself can tell. */
+  readonly where?: string;
+  /** The deploy was over before the strike came: nothing was tried, and nothing counts. */
+  readonly missed?: boolean;
+}
+
+export interface Fault {
+  readonly kind: string;
+  /** What happens, and where it strikes. */
+  readonly what: string;
+  /** Brings the server into the state that is struck, where that is not the one that the fault before left. */
+  readonly prepare?: (field: Field) => Promise<void>;
+  /** Deploys and strikes. Whatever it did is undone when it returns. */
+  readonly strike: (field: Field) => Promise<Strike>;
+  /** Nobody deploys again until the server has come to rest by itself. */
+  readonly alone?: boolean;
+  /** The generation that must serve when it has: without it, either. */
+  readonly ends?: 'old' | 'new';
+  /** What the deploy that was struck has to say. */
+  readonly says?: RegExp;
+  /** How many seconds longer than usual the server may take. */
+  readonly patience?: number;
+  /** Part of the short form. */
+  readonly short?: boolean;
+}
+
+/** Where the campaign takes place. */
+export interface Field {
+  readonly host: Host;
+  readonly states: States;
+  readonly sampler: Sampler;
+  readonly proxy: Proxy;
+  /** Of the proxy. */
+  readonly port: number;
+  /** The state that is not deployed: what a fault deploys, and what the next deploy does. */
+  there: Deployment;
+  /** The state that serves. */
+  here: Deployment;
+  /** How long an undisturbed apply takes, in milliseconds. */
+  readonly applyMs: number;
+  /** From 0 to 1, by the seed. */
+  random(): number;
+}
+
+/** Seconds that an unconfirmed generation has, in `app.ts`. */
+export const CONFIRM_SECONDS = 5;
+
+/** Names in the paths of the deploy that comes next. */
+export function namesOfNext(field: Field): Names {
+  return namesOf(field.there.name.startsWith('a') ? 'a' : 'b', field.host.nextGeneration());
+}

@@ -1,0 +1,157 @@
+/** `npm run campaign -- deploy`: faults over deploy and activation, on the lab host. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { isMainThread, workerData } from 'node:worker_threads';
+import { Command, InvalidArgumentError } from 'commander';
+import { ExitCode } from '../desired-state/errors';
+import { CampaignError } from './errors';
+import type { Fault } from './fault';
+import { fullDisks } from './faults/disk';
+import { errors, kills, killsOfReceive, killsOfRevert, type Recordings } from './faults/kill-host';
+import { clocks, locks, reboots } from './faults/machine';
+import { cuts, killsOfOperator, lockouts, pauses } from './faults/operator';
+import { drifts, nginxFaults, syncsMeanwhile, systemdFaults } from './faults/services';
+import { ROOT } from './host';
+import { coverage, coverageTable, line, rows, table } from './report';
+import { bringAbout, type Outcome } from './runner';
+import { sampling } from './sampler';
+import { prepare } from './setup';
+import { writePage } from './page';
+
+interface Options {
+  readonly short?: true;
+  readonly only?: readonly string[];
+  readonly seed: number;
+  readonly json?: true;
+  readonly write?: true;
+  readonly list?: true;
+}
+
+const everything = (recordings: Recordings): Fault[] => [
+  ...kills(recordings),
+  ...killsOfReceive(recordings),
+  ...killsOfRevert(recordings),
+  ...killsOfOperator(),
+  ...cuts(),
+  ...lockouts(),
+  ...pauses(),
+  ...errors(recordings),
+  ...fullDisks(),
+  ...nginxFaults(),
+  ...systemdFaults(),
+  ...drifts(),
+  ...syncsMeanwhile(),
+  ...clocks(),
+  ...locks(),
+  ...reboots(recordings),
+];
+
+/** Which faults are brought about. Throws CampaignError when none is of the kinds that were named. */
+export function chosen(faults: readonly Fault[], options: Pick<Options, 'short' | 'only'>): Fault[] {
+  const { only } = options;
+  const found = faults.filter(
+    (fault) => (only === undefined || only.includes(fault.kind)) && (options.short !== true || fault.short === true),
+  );
+  if (found.length > 0) return found;
+  throw new CampaignError(`no fault is of that kind. Kinds: ${[...new Set(faults.map((fault) => fault.kind))].join(', ')}`);
+}
+
+async function deploy(options: Options): Promise<void> {
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  const print = (text: string): void => void (options.json === true || process.stdout.write(`${text}\n`));
+  const started = Date.now();
+  const { field, recordings, close } = await prepare(options.seed, options.short === true, say);
+  const outcomes: Outcome[] = [];
+  try {
+    const faults = chosen(everything(recordings), options);
+    for (const [index, fault] of faults.entries()) {
+      const outcome = await bringAbout(field, fault);
+      outcomes.push(outcome);
+      print(line(outcome, index + 1, faults.length));
+      if (options.json === true) process.stdout.write(`${JSON.stringify(outcome)}\n`);
+    }
+    const left = await leftovers(field);
+    const summary = rows(outcomes);
+    const struck = coverage(recordings, outcomes);
+    const minutes = (Date.now() - started) / 60_000;
+    const faultsMade = summary.reduce((sum, row) => sum + row.faults, 0);
+    const failed = summary.reduce((sum, row) => sum + row.failed, 0) + left.length;
+    print(`\n${table(summary)}\n\n${coverageTable(struck)}\n`);
+    for (const text of left) print(`FAIL ${text}`);
+    print(
+      `${faultsMade} faults in ${minutes.toFixed(1)} minutes, seed ${options.seed}; ${failed === 0 ? 'every one survived' : `${failed} failed`}`,
+    );
+    const result = {
+      date: new Date().toISOString().slice(0, 10),
+      seed: options.seed,
+      minutes: Number(minutes.toFixed(1)),
+      faults: faultsMade,
+      failed,
+      summary,
+      struck,
+    };
+    if (options.json === true) process.stdout.write(`${JSON.stringify(result)}\n`);
+    if (options.write === true) {
+      const file = join(ROOT, 'campaign/results/deploy.json');
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, `${JSON.stringify({ ...result, left, outcomes }, null, 1)}\n`);
+      writePage();
+    }
+    if (failed > 0) process.exitCode = ExitCode.internal;
+  } finally {
+    await close();
+  }
+}
+
+/** What no fault may leave behind; and a plan that is empty after it all. */
+async function leftovers(field: Awaited<ReturnType<typeof prepare>>['field']): Promise<string[]> {
+  const found: string[] = [];
+  const files = await field.host.do(
+    "find /etc/mirror /etc/systemd/system /var/lib/mirror/host /usr/local/lib/mirror /usr/local/sbin /srv/mirror/www \\( -name '*.mirror-new' -o -name '.new-*' \\) ",
+  );
+  if (files.trim() !== '') found.push(`left behind: ${files.trim().split('\n').join(', ')}`);
+  const apply = await field.here.startTerraform('apply', '-input=false', '-no-color', '-auto-approve').ended;
+  if (apply.status !== 0) found.push(`terraform apply ended with ${apply.status}: ${apply.text.slice(-900)}`);
+  const plan = await field.here.startTerraform('plan', '-input=false', '-no-color', '-detailed-exitcode').ended;
+  if (plan.status !== 0) found.push(`the plan is not empty at the end: ${plan.text.slice(-900)}`);
+  return found;
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Must be a whole number.');
+  return Number(text);
+}
+
+function commandLine(): Command {
+  const program = new Command('npm run campaign --')
+    .description('Faults, one after the other, on a lab host that is sampled all the time. MIRROR_LAB names the lab (default: "campaign").')
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage));
+  program
+    .command('deploy')
+    .description('faults over deploy and activation: each must leave the site answering, and the next deploy converging')
+    .option('--short', 'a dozen of them, one of most kinds')
+    .option('--only <kind...>', 'these kinds (a wrong one prints them all)')
+    .option('--seed <number>', 'of what is left to chance', whole, 1)
+    .option('--json', 'one JSON document a fault, and one of the whole')
+    .option('--write', 'write campaign/results/deploy.json and the tables of docs/campaigns.md')
+    .action((options: Options) => deploy(options));
+  program
+    .command('table')
+    .description('write the tables of docs/campaigns.md from campaign/results/deploy.json')
+    .action(() => writePage());
+  return program;
+}
+
+if (!isMainThread && (workerData as { sampler?: true } | null)?.sampler === true) sampling();
+else {
+  process.env['MIRROR_LAB'] ??= 'campaign';
+  commandLine()
+    .parseAsync()
+    .catch((error: unknown) => {
+      const known = error instanceof CampaignError;
+      process.stderr.write(
+        `campaign: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+      );
+      process.exitCode = known ? ExitCode.environment : ExitCode.internal;
+    });
+}
