@@ -11,12 +11,22 @@ export interface Strike {
   readonly deploy?: Finished;
   /** Where it struck, when only the strike itself can tell. */
   readonly where?: string;
+  /** It waited itself until the server had taken the deploy back. */
+  readonly reverted?: boolean;
   /** The deploy was over before the strike came: nothing was tried, and nothing counts. */
   readonly missed?: boolean;
 }
 
+/** What `--only` knows, and what the summary counts by. */
+export const KINDS = [
+  'kill activate', 'kill confirm', 'kill receive', 'kill revert', 'kill apply', 'kill terraform', 'cut connection', 'cut confirmation', 'cut upload',
+  'locked out', 'stopped process', 'errors of the disk', 'full disk', 'nginx', 'systemd', 'drift meanwhile', 'sync meanwhile', 'clock', 'lock',
+  'two deploys', 'power',
+] as const; // prettier-ignore
+export type Kind = (typeof KINDS)[number];
+
 export interface Fault {
-  readonly kind: string;
+  readonly kind: Kind;
   /** What happens, and where it strikes. */
   readonly what: string;
   /** Brings the server into the state that is struck, where that is not the one that the fault before left. */

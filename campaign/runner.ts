@@ -26,12 +26,14 @@ export type Recovery = 'went on' | 'nothing was changed' | 'taken back by the de
 /** A timer's accuracy of a second, a start of mirror-host on a busy machine, the switch itself. */
 const GRACE_SECONDS = 12;
 
-/** How it was got over. Pure. */
-export function recoveryOf(deploy: Strike['deploy'], settled: boolean, alone: boolean, phase: string | undefined): Recovery {
+/** How it was got over, by the phase that the strike left behind. Pure. */
+export function recoveryOf(strike: Strike, settled: boolean, phase: string | undefined): Recovery {
+  const { deploy } = strike;
+  if (strike.reverted === true) return 'reverted by itself';
   if (deploy?.status === 0) return 'went on';
-  if (phase !== undefined && !settled) return 'next deploy';
-  if (alone && phase !== undefined) return 'reverted by itself';
-  return deploy?.status === 8 && !/takes it back by itself/.test(deploy.text) ? 'taken back by the deploy' : 'nothing was changed';
+  if (phase !== undefined) return settled ? 'reverted by itself' : 'next deploy';
+  if (deploy?.status !== 8) return 'nothing was changed';
+  return /takes it back by itself/.test(deploy.text) ? 'reverted by itself' : 'taken back by the deploy';
 }
 
 /** Strikes, lets the server come to rest where nobody is to help, deploys again, and compares the server with what that deployed. */
@@ -89,7 +91,7 @@ export async function bringAbout(field: Field, fault: Fault): Promise<Outcome> {
     before,
     struck,
     after,
-    recovery: recoveryOf(deploy, settled, fault.alone === true, phase),
+    recovery: recoveryOf(strike, settled, phase),
     aloneSeconds,
     seconds: (Date.now() - started) / 1000,
     failures,

@@ -23,6 +23,7 @@ import { testConfiguration } from './nginx';
 import { deviations } from './observe';
 import type { HostPaths } from './paths';
 import { requirePrograms } from './programs';
+import { rehearse } from './rehearsal';
 import { armRevert } from './revert-unit';
 import { lastWords, run } from './run';
 import { recordLastDrift, startNewSyncs, takeBack, takeBackFailed } from './settle';
@@ -134,12 +135,15 @@ function dropUnfinished(paths: HostPaths, current: number): void {
   }
 }
 
-/** Asks nginx and systemd what they think of the new files, before anything is switched. */
+/** Asks nginx and systemd what they think of the new files, and the new site for its number, before anything is switched. */
 async function validate(paths: HostPaths, manifest: Manifest, previous: Manifest): Promise<void> {
   const candidate = join(paths.generations, String(manifest.generation));
   const installed = (await unitFacts(paths)).installed;
   const changed = unitsOf(manifest).filter((unit) => installed[unit] !== manifest.files[`systemd/${unit}`]);
-  const nginx = testConfiguration(candidate, join(paths.generations, String(previous.generation)), paths.nginxLink);
+  const current = join(paths.generations, String(previous.generation));
+  const nginx = testConfiguration(candidate, current, paths.nginxLink).then(() => {
+    if (manifest.probe !== undefined) return rehearse(candidate, current, manifest.probe, manifest.generation);
+  });
   const units = verifyUnits(changed.map((unit) => join(candidate, 'systemd', unit)));
   // Both are awaited whatever happens, so that none works on a directory that is being removed.
   const outcomes = await Promise.allSettled([nginx, units]);

@@ -35,6 +35,7 @@ const programs = [
     ['up', 'down', 'status', 'ssh', 'dnf', 'url', 'env', 'reset', 'power', 'upstream'],
     'Three disposable hosts on one machine.',
   ],
+  ['npm run campaign --', 'dist/campaign.cjs', ['deploy', 'table'], 'Faults over deploys, on a lab host that is sampled all the time.'],
 ];
 const exitCodes = [...readFileSync('desired-state/errors.ts', 'utf8').matchAll(/(?:\/\*\* (.*?) \*\/\n\s+)?(\w+): (\d+),/g)]
   .map(([, text, name, code]) => `| ${code} | ${name} | ${text ?? 'done, or nothing to do'} |`)

@@ -20,7 +20,7 @@ async function deployStruck(field: Field, command: HostCommand, call: Call, faul
 export function kills(recordings: Recordings): Fault[] {
   return (['activate', 'confirm'] as const).flatMap((command) =>
     recordings[command].map((call, index): Fault => ({
-      kind: `kill ${command}`,
+      kind: command === 'activate' ? 'kill activate' : 'kill confirm',
       what: describe(command, call, index + 1, recordings[command].length),
       alone: call.phase !== 'preparing' && index % 4 === 3,
       short: call.path === '/etc/mirror/current' || (command === 'confirm' && call.path.endsWith('/host/journal.json')),
@@ -29,24 +29,26 @@ export function kills(recordings: Recordings): Fault[] {
   );
 }
 
-/** Kills what takes back a deploy that nobody confirmed, at each of its mutating calls. The next deploy, or systemd, goes on from there. */
+/** Kills what takes back a deploy that nobody confirmed. The next deploy, or systemd, goes on from there. */
 export function killsOfRevert(recordings: Recordings): Fault[] {
-  return recordings.revert.map((call, index): Fault => {
-    const last = index === recordings.revert.length >> 1;
-    return {
-      kind: 'kill revert',
-      what: describe('revert', call, index + 1, recordings.revert.length),
-      // systemd starts it again after half a minute: seen once.
-      alone: last,
-      patience: 40,
-      strike: async (field) => {
-        strikeAt(field.host, 'revert', call, namesOfNext(field), 'signal=SIGKILL');
-        const deploy = await unconfirmed(field);
-        const struck = await field.host.waitFor(25, () => hasStruck(field.host, 'revert'), 20);
-        return { deploy, missed: !struck };
-      },
-    };
-  });
+  const all = recordings.revert;
+  // Each costs the time that the confirmation had; the switch is the one that is struck call by call in an activation.
+  const struck = all
+    .map((call, index) => ({ call, index }))
+    .filter(({ call, index }) => index % 6 === 0 || call.path.endsWith('/host/journal.json'));
+  return struck.map(({ call, index }, number): Fault => ({
+    kind: 'kill revert',
+    what: describe('revert', call, index + 1, all.length),
+    // systemd starts it again after half a minute: seen once.
+    alone: number === struck.length >> 1,
+    patience: 40,
+    strike: async (field) => {
+      strikeAt(field.host, 'revert', call, namesOfNext(field), 'signal=SIGKILL');
+      const deploy = await unconfirmed(field);
+      const hit = await field.host.waitFor(25, () => hasStruck(field.host, 'revert'), 20);
+      return { deploy, missed: !hit };
+    },
+  }));
 }
 
 /** Kills what receives an upload, at each of its mutating calls. */
@@ -93,8 +95,7 @@ export function errors(recordings: Recordings): Fault[] {
       const group = `${command} ${call.phase} ${call.name}`;
       const count = seen.get(group) ?? 0;
       const kinds = ERRORS[call.name];
-      const path = call.path.includes('/generations/.new-') ? 2 : 4;
-      if (kinds === undefined || count >= path) return [];
+      if (kinds === undefined || count >= 2) return [];
       seen.set(group, count + 1);
       const error = kinds[count % kinds.length] ?? 'EIO';
       // One path alone: a whole disk that fails is what fullDisks tries.

@@ -18,11 +18,14 @@ export function reboots(recordings: Recordings): Fault[] {
       if (call === undefined) throw new Error('no such call was recorded');
       strikeAt(field.host, command, call, namesOfNext(field), 'signal=SIGSTOP');
       const { child, ended } = field.there.startApply();
+      const before = field.host.generation();
       const struck = await field.host.waitFor(15, () => hasStruck(field.host, command));
+      const switched = field.host.generation() !== before || field.host.phase() !== undefined;
       await cycle(field);
       child.kill('SIGKILL');
       await ended;
-      return { missed: !struck };
+      await field.host.waitFor(20, () => field.host.phase() === undefined, 50);
+      return { missed: !struck, reverted: switched && field.host.generation() === before };
     },
   });
   const rename = (path: string, number = 1) => {
@@ -71,7 +74,7 @@ export function reboots(recordings: Recordings): Fault[] {
         child.kill('SIGKILL');
         await ended;
         await cycle(field);
-        return {};
+        return { reverted: await field.host.waitFor(20, () => field.host.phase() === undefined, 50) };
       },
     },
   ];
@@ -139,8 +142,7 @@ export function clocks(): Fault[] {
         await field.host.reaches('unconfirmed');
         child.kill('SIGKILL');
         await ended;
-        await field.host.waitFor(15, () => field.host.phase() === undefined, 50);
-        return {};
+        return { reverted: await field.host.waitFor(15, () => field.host.phase() === undefined, 50) };
       },
     },
   ]);

@@ -112,10 +112,10 @@ export function cuts(): Fault[] {
         const { child, ended } = field.there.through(field.port).startApply();
         await field.host.reaches('switching');
         field.proxy.freeze();
-        await field.host.waitFor(25, () => field.host.phase() === undefined, 50);
+        const reverted = await field.host.waitFor(25, () => field.host.phase() === undefined, 50);
         child.kill('SIGKILL');
         await ended;
-        return {};
+        return { reverted };
       },
     },
     ...[0.1, 0.4, 0.7, 0.98].map((part): Fault => ({

@@ -51,11 +51,6 @@ export function nginxFaults(): Fault[] {
       /answer/,
     ),
     declared(
-      'the new vhost refuses everybody',
-      vhostChanged((text) => text.replace('server_tokens off;', 'server_tokens off;\n    deny all;')),
-      /answer/,
-    ),
-    declared(
       'the new vhost answers with a server error',
       vhostChanged((text) => text.replace('location = / {', 'location = / {\n return 500;')),
       /answer/,
