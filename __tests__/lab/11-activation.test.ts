@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   adding,
   asItIs,
@@ -379,9 +379,10 @@ describe('a secret', () => {
           const plan = deployment.plan();
           expect(plan.text).toMatch(/"secrets" += "signing-key version 1" -> "signing-key version 2"/);
           expect(plan.text).toContain('the secret signing-key is another than the deployed one');
+          const processes = watchProcesses();
           deployment.deploy();
+          canary(deployment, secret, processes());
           expect(deployment.plan().sentences).toEqual([]);
-          canary(deployment, secret);
         },
       );
     } finally {
@@ -403,17 +404,38 @@ describe('a secret', () => {
   });
 });
 
+/** Looks at the command line and environment of every process on the server, and at every command line here, until the returned function is called. */
+function watchProcesses(): () => string {
+  const look = (files: string): string => `while :; do cat ${files} 2>/dev/null | tr '\\0' '\\n' >> "$0"; echo >> "$0"; sleep 0.01; done`;
+  const here = join(mkdtempSync(join(tmpdir(), 'mirror-processes-')), 'seen');
+  onMirror(
+    `systemd-run -q --unit=watcher sh -c '${look('/proc/[0-9]*/cmdline /proc/[0-9]*/environ').replaceAll("'", '"')}' /run/processes-seen`,
+  );
+  const local = spawn('sh', ['-c', look('/proc/[0-9]*/cmdline'), here], { stdio: 'ignore' });
+  return () => {
+    local.kill('SIGKILL');
+    const seen = readFileSync(here, 'utf8') + onMirror('systemctl stop watcher; cat /run/processes-seen; rm /run/processes-seen');
+    rmSync(dirname(here), { recursive: true });
+    // What was looked for was there to be seen.
+    expect(seen).toContain('mirror/apply.cjs');
+    expect(seen).toContain('mirror-host.cjs');
+    expect(seen).toContain('--signing-key');
+    return seen;
+  };
+}
+
 /** No line of a secret anywhere but in its one place. */
-function canary(deployment: Deployment, secret: string): void {
+function canary(deployment: Deployment, secret: string, processes: string): void {
   const line = secret.split('\n').find((text) => text.length > 50) ?? '';
   expect(line.length).toBeGreaterThan(50);
   const output = join(deployment.directory, 'said.txt');
   const planned = deployment.terraform('show', '-json', 'test.tfplan');
   writeFileSync(output, planned.stdout);
   expect(run('grep', ['-rlF', line, deployment.directory, deployEnvironment()['MIRROR_STATE'] as string]).stdout).toBe('');
+  expect(processes.includes(line)).toBe(false);
   const found = onMirror(
     `grep -rlaF '${line}' /etc /srv/mirror/www /srv/mirror/repositories /var/lib /var/log /run/log /run/systemd /tmp 2>/dev/null | grep -v '^/etc/mirror/generations/[0-9]*/secrets/signing-key$'; ` +
-      `journalctl --no-pager -o cat | grep -cF '${line}'; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -vF grep | grep -cxF '${line}'; true`,
+      `journalctl --no-pager -o cat | grep -cF '${line}'; true`,
   );
-  expect(found.trim().split('\n')).toEqual(['0', '0']);
+  expect(found.trim()).toBe('0');
 }
