@@ -7,7 +7,7 @@ import { ExitCode } from '../desired-state/errors';
 import { CampaignError } from './errors';
 import { KINDS, type Fault, type Kind } from './fault';
 import { fullDisks } from './faults/disk';
-import { errors, kills, killsOfReceive, killsOfRevert, type Recordings } from './faults/kill-host';
+import { errors, kills, killsOfReceive, killsOfRevert, revertAfterDeadRevert, type Recordings } from './faults/kill-host';
 import { clocks, locks, reboots } from './faults/machine';
 import { cuts, killsOfOperator, lockouts, pauses } from './faults/operator';
 import { drifts, nginxFaults, syncsMeanwhile, systemdFaults } from './faults/services';
@@ -29,6 +29,7 @@ interface Options {
 const everything = (recordings: Recordings): Fault[] => [
   ...kills(recordings),
   ...killsOfReceive(recordings),
+  revertAfterDeadRevert(recordings),
   ...killsOfRevert(recordings),
   ...killsOfOperator(),
   ...cuts(),
@@ -61,6 +62,12 @@ async function deploy(options: Options): Promise<void> {
   const started = Date.now();
   const { field, recordings, close } = await prepare(options.seed, options.short === true, say);
   const outcomes: Outcome[] = [];
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      say(`${signal}: cleaning up`);
+      void close().finally(() => process.exit(ExitCode.internal));
+    });
+  }
   try {
     const faults = chosen(everything(recordings), options);
     for (const [index, fault] of faults.entries()) {

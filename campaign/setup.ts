@@ -30,7 +30,10 @@ export async function prepare(seed: number, short: boolean, say: (text: string) 
   const states = new States(environment);
   const sampler = new Sampler(environment['MIRROR_ADDRESS'] ?? '', __filename);
   const proxy = new Proxy(environment['MIRROR_ADDRESS'] ?? '');
+  let closed = false;
   const close = async (): Promise<void> => {
+    if (closed) return;
+    closed = true;
     proxy.close();
     await sampler.stop();
     states.remove();

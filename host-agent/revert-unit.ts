@@ -55,7 +55,9 @@ export function revertUnitDeviations(paths: HostPaths): string[] {
 
 /** Sets the timer, anew if it is set. Throws MirrorError: without it nothing may be switched. */
 export async function armRevert(seconds: number): Promise<void> {
-  await run('systemctl', ['stop', REVERT_TIMER]);
+  // The service too: where a revert failed, it waits for its restart, and a start by the timer would wait with it. None is at work: the caller
+  // holds the lock.
+  await run('systemctl', ['stop', REVERT_TIMER, REVERT_UNIT]);
   const timer = [`--on-active=${seconds}s`, '--timer-property=AccuracySec=1s', `--unit=${REVERT_UNIT}`];
   const set = await run('systemd-run', ['--quiet', ...timer]);
   if (set.exitCode === 0) return;

@@ -51,6 +51,31 @@ export function killsOfRevert(recordings: Recordings): Fault[] {
   }));
 }
 
+/** systemd starts a revert that died again after half a minute. A deploy that comes meanwhile is taken back in time all the same. */
+export function revertAfterDeadRevert(recordings: Recordings): Fault {
+  return {
+    kind: 'kill revert',
+    what: 'the revert of the deploy before died, and this one is not confirmed either',
+    alone: true,
+    ends: 'old',
+    short: true,
+    prepare: async (field) => {
+      const first = recordings.revert[0];
+      if (first === undefined) throw new Error('no revert was recorded');
+      strikeAt(field.host, 'revert', first, namesOfNext(field), 'signal=SIGKILL');
+      await unconfirmed(field);
+      if (!(await field.host.waitFor(25, () => hasStruck(field.host, 'revert'), 20))) throw new Error('no revert was struck');
+      const { status, text } = await field.there.apply();
+      if (status !== 0) throw new Error(`the deploy after a dead revert ended with ${status}: ${text}`);
+      [field.here, field.there] = [field.there, field.here];
+    },
+    strike: async (field) => {
+      await unconfirmed(field);
+      return {};
+    },
+  };
+}
+
 /** Kills what receives an upload, at each of its mutating calls. */
 export function killsOfReceive(recordings: Recordings): Fault[] {
   return recordings.receive.map((call, index): Fault => ({
