@@ -63,6 +63,10 @@ const machineFaults: Readonly<Record<string, string>> = {
   EDQUOT: 'Raise the quota, then deploy again.',
   EROFS: 'The file system is read-only: see `dmesg` for the reason, repair and remount it, then deploy again.',
   EIO: 'The disk reports errors: see `dmesg`.',
+  ENOMEM: 'The server is out of memory: see `free -m` and `dmesg`, end what takes it, then deploy again.',
+  EAGAIN: 'The server can start no more processes: see `ps aux | wc -l` and `ulimit -u`, end what starts them, then deploy again.',
+  EMFILE: 'Too many files are open: raise the limit (`ulimit -n`), then deploy again.',
+  ENFILE: 'Too many files are open on the whole server: see /proc/sys/fs/file-nr, end what opens them, then deploy again.',
   EACCES: 'Run mirror-host as root (sudo).',
   EPERM: 'Run mirror-host as root (sudo).',
 };

@@ -189,6 +189,10 @@ describe('events', () => {
   test.each([
     ['ENOSPC', 'MACHINE_ENOSPC', 7, 'no space left on the device for /etc/mirror/x'],
     ['EROFS', 'MACHINE_EROFS', 7, 'EROFS: read-only'],
+    ['ENOMEM', 'MACHINE_ENOMEM', 7, 'ENOMEM: read-only'],
+    ['EAGAIN', 'MACHINE_EAGAIN', 7, 'EAGAIN: read-only'],
+    ['EMFILE', 'MACHINE_EMFILE', 7, 'EMFILE: read-only'],
+    ['ENFILE', 'MACHINE_ENFILE', 7, 'ENFILE: read-only'],
     ['EBADF', 'INTERNAL', 1, 'unexpected: EBADF: read-only'],
   ])('%s becomes %s', (code, expected, exitCode, message) => {
     const fault = Object.assign(new Error(`${code}: read-only`), { code, path: '/etc/mirror/x' });

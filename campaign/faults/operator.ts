@@ -29,7 +29,7 @@ export function killsOfOperator(): Fault[] {
       alone: i % 3 === 1,
       strike: async (field) => {
         const { child, ended } = field.there.startTerraform('apply', '-input=false', '-no-color', '-auto-approve', '-lock-timeout=20s');
-        await sleep(((field.applyMs + 1500) * (i + field.random())) / 12);
+        await sleep(((field.applyMs + 800) * (i + field.random())) / 12);
         const missed = child.exitCode !== null;
         try {
           process.kill(-(child.pid ?? 0), 'SIGKILL');
