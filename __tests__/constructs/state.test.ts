@@ -1,17 +1,16 @@
 /** Where Terraform's state is kept: what each text becomes in the synthesized JSON, and what is refused. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { App, HttpBackend } from 'cdktf';
+import { type App, HttpBackend } from 'cdktf';
 import { MirrorServer, MirrorStack, NginxVhost, State, type MirrorStackProps } from '../../constructs';
-import { serverProps, synth } from './support';
+import { serverProps, synth, temporaryApp } from './support';
 
 beforeEach(() => {
   delete process.env['MIRROR_STATE'];
 });
 
 function app(props?: MirrorStackProps, address = 'mirror.example.org', declare: (stack: MirrorStack) => void = () => undefined): App {
-  const result = new App({ outdir: mkdtempSync(join(tmpdir(), 'mirror-synth-')) });
+  const result = temporaryApp();
   const stack = new MirrorStack(result, 'mirror', props);
   declare(stack);
   new NginxVhost(new MirrorServer(stack, 'server', { ...serverProps, address }), 'vhost', { serverName: 'mirror.example.org' });

@@ -32,9 +32,17 @@ export const repositoryProps: RpmRepositoryProps = {
   view: View.VERBATIM,
 };
 
+const outdirs = mkdtempSync(join(tmpdir(), 'mirror-synth-'));
+afterAll(() => rmSync(outdirs, { recursive: true, force: true }));
+
+/** An app that synthesizes to a temporary directory, which goes with the test file. */
+export function temporaryApp(): App {
+  return new App({ outdir: mkdtempSync(join(outdirs, 'app-')) });
+}
+
 /** A server without a vhost, in an app of its own that synthesizes to a temporary directory. */
 export function bareServer(props: Partial<MirrorServerProps> = {}): { app: App; server: MirrorServer } {
-  const app = new App({ outdir: mkdtempSync(join(tmpdir(), 'mirror-synth-')) });
+  const app = temporaryApp();
   return { app, server: new MirrorServer(new MirrorStack(app, 'mirror'), 'server', { ...serverProps, ...props }) };
 }
 

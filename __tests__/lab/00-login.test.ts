@@ -64,7 +64,7 @@ describe('sudo', () => {
     const connection = await logIn({ sudoers: EVERYTHING });
     const result = await connection.runProgramAsRoot(['/nonexistent/mirror-host', 'observe']);
     expect(result.exitCode).not.toBe(0);
-    expect(result.stderr).toContain('command not found');
+    expect(result.stderr).toContain('/nonexistent/mirror-host: not found');
   });
 
   test.each<[string, SshdOptions, string]>([
