@@ -94,7 +94,7 @@ export class MosCodename extends Construct {
         id: `codename/${codenameId}`,
         files: { [`definitions/codenames/${codenameId}.yaml`]: yaml, [repoFilePath]: repoFile },
         links: Object.fromEntries(COMPONENTS.map((c) => [`${publicPath}/${c}`, `repositories/${codenameId}/${c}/current`])),
-        ...(owner.formerId === undefined ? {} : { adopts: true }),
+        ...(owner.formerId === undefined ? {} : { adopts: `${owner.formerId}/${this.codename}` }),
       },
       { definition: yaml, repo_file: repoFile },
     );

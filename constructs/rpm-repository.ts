@@ -102,7 +102,7 @@ export class RpmRepository extends Construct {
           ...Object.fromEntries(props.trust.keys.map((k) => [`keys/${k.name}`, k.armoured])),
         },
         links: { [path.decoded]: `repositories/${repositoryId}/current` },
-        ...(props.formerId === undefined ? {} : { adopts: true }),
+        ...(props.formerId === undefined ? {} : { adopts: props.formerId }),
       },
       { definition: yaml, repo_file: repoFile },
     );

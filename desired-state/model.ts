@@ -81,8 +81,8 @@ export const ElementSchema = z.strictObject({
   files: z.record(generationFile, z.string()),
   /** Public path (decoded, relative to the document root) → target relative to the storage root. */
   links: z.record(relativePath, relativePath),
-  /** Goes on with the content of another element, which mirrorctl finds before the switch. */
-  adopts: z.literal(true).optional(),
+  /** Former `<id>`: the element goes on with that one's content, which mirrorctl finds before the switch. */
+  adopts: relativePath.optional(),
 });
 export type Element = z.infer<typeof ElementSchema>;
 
@@ -155,7 +155,7 @@ export const ObservationRequestSchema = z.object({
       programs: z.string(),
       storage: DesiredStateSchema.shape.storage,
       waivers: DesiredStateSchema.shape.waivers,
-      /** Element id → its links, and whether it adopts another's content. */
+      /** Element id → its links, and whose content it adopts. */
       elements: z.record(z.string(), ElementSchema.omit({ id: true, files: true })),
     })
     .optional()

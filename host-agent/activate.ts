@@ -69,7 +69,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   try {
     checkContinuity(previous, desired, (target) => existsSync(join(desired.storage.root, target)));
     await validate(paths, manifest, previous);
-    const adopting = desired.elements.some((element) => element.adopts === true && previous.elements[element.id] === undefined);
+    const adopting = desired.elements.some((element) => element.adopts !== undefined && previous.elements[element.id] === undefined);
     if (adopting || !hostedIsCurrent(paths, manifest)) await prepareHosted(paths, manifest, user, report);
     await armRevert(desired.confirmSeconds);
     // From here on it is finished or taken back, whoever listens. Up to here, an operator who gave up has given up.

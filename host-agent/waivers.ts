@@ -34,9 +34,15 @@ export function checkUnpublished(before: Manifest, desired: Pick<DesiredState, '
   });
 }
 
+/** Where the former id of an element has what this target is to become. Pure. */
+function adoptedTarget({ id, adopts }: DesiredState['elements'][number], target: string): string | undefined {
+  const own = `repositories/${id.slice(id.indexOf('/') + 1)}/`;
+  return adopts !== undefined && target.startsWith(own) ? `repositories/${adopts}/${target.slice(own.length)}` : undefined;
+}
+
 /**
  * A path that is served must not lose its content because it belongs to another id now. Throws MirrorError unless that one has content, or
- * goes on with somebody's. Pure.
+ * its former id has. Pure.
  *
  * @param exists whether a link's target is on disk
  */
@@ -44,12 +50,16 @@ export function checkContinuity(before: Manifest, desired: Pick<DesiredState, 'e
   for (const element of desired.elements) {
     for (const [path, target] of Object.entries(element.links)) {
       const served = before.links[path];
-      if (element.adopts === true || served === undefined || served === target || !exists(served) || exists(target)) continue;
+      if (served === undefined || served === target || !exists(served) || exists(target)) continue;
+      const adopted = adoptedTarget(element, target);
+      if (adopted !== undefined && exists(adopted)) continue;
       const former = Object.entries(before.published).find(([, paths]) => paths.includes(path))?.[0] ?? 'another element';
       throw new MirrorError({
         code: 'PATH_WOULD_EMPTY',
         message: `/${path} is served by ${former} and would become ${element.id}'s, which has no content: nothing was changed`,
-        remedy: `If ${former} was renamed, say so: formerId: '${former.split('/')[1] ?? ''}' in its new construct. Its content then stays.`,
+        remedy:
+          (element.adopts === undefined ? '' : `Its formerId, ${element.adopts}, has no content on this server. `) +
+          `If ${former} was renamed, say so: formerId: '${former.split('/')[1] ?? ''}' in its new construct. Its content then stays.`,
         exitCode: ExitCode.invalid,
       });
     }

@@ -108,9 +108,9 @@ test('a former id: in the definition that mirrorctl reads, and the element says 
   new MosCodename(customer, 'c', { release: '7.0', distribution: Distribution.CENTOS, version: '6' });
   const result = synth(app);
   const element = (id: string) => result.desiredState.elements.find((e) => e.id === id);
-  expect(element('repository/newer')).toMatchObject({ adopts: true });
+  expect(element('repository/newer')).toMatchObject({ adopts: 'old' });
   expect(element('repository/newer')?.files['definitions/repositories/newer.yaml']).toContain('formerId: old\n');
-  expect(element('codename/acme/mos7.0-centos6')).toMatchObject({ adopts: true });
+  expect(element('codename/acme/mos7.0-centos6')).toMatchObject({ adopts: 'acne/mos7.0-centos6' });
   expect(result.element('codename/acme/mos7.0-centos6').triggers['definition']).toContain('formerId: acne/mos7.0-centos6\n');
   expect(element('server/services')).not.toHaveProperty('adopts');
 });

@@ -91,13 +91,13 @@ test.each<[string, ObservationRequest, Manifest, string[], object]>([
   expect(foreseen?.refused === undefined).toBe(!('refused' in expected));
 });
 
-test('a path that would lose its content, unless its element adopts', () => {
+test('a path that would lose its content, unless its element adopts it', () => {
   const storage = { root: join(directory, 'srv'), ownMount: false };
   mkdirSync(join(storage.root, 'repositories', 'c', 'current'), { recursive: true });
   writeFileSync(join(storage.root, '.mirror-data'), '');
   const renamed = (adopts: object) => ({ ...links('a', 'b'), 'repository/n': { links: { c: 'repositories/n/current' }, ...adopts } });
   expect(told(request({ storage, elements: renamed({}) }))?.refused?.code).toBe('PATH_WOULD_EMPTY');
-  expect(told(request({ storage, elements: renamed({ adopts: true }) }))?.refused).toBeUndefined();
+  expect(told(request({ storage, elements: renamed({ adopts: 'c' }) }))?.refused).toBeUndefined();
 });
 
 test('what a deploy would bring in words of another version is not foretold, and does not stop the plan', () => {

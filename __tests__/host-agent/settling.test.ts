@@ -114,7 +114,7 @@ describe('unpublishing most of a mirror', () => {
 
 describe('a path that would belong to another id', () => {
   const before = manifest(3, { published: { 'repository/old': ['p'] }, links: { p: 'repositories/old/current' } });
-  const element = (target: string, adopts?: true) => [
+  const element = (target: string, adopts?: string) => [
     { id: 'repository/new', files: {}, links: { p: target }, ...(adopts ? { adopts } : {}) },
   ];
   const onDisk =
@@ -127,8 +127,22 @@ describe('a path that would belong to another id', () => {
     expect(check).toThrow("/p is served by repository/old and would become repository/new's, which has no content");
     expect((caught(check) as { remedy: string }).remedy).toContain("formerId: 'old'");
   });
+  test('is refused too when the former id that it names has nothing to go on with', () => {
+    const check = (): void =>
+      checkContinuity(before, { elements: element('repositories/new/current', 'odl') }, onDisk('repositories/old/current'));
+    expect((caught(check) as { remedy: string }).remedy).toMatch(
+      /^Its formerId, odl, has no content on this server\. If .*formerId: 'old'/,
+    );
+    const served = 'repositories/old/mos9.0/os/current';
+    const codename = (adopts: string) => [
+      { id: 'codename/new/mos9.0', files: {}, links: { p: 'repositories/new/mos9.0/os/current' }, adopts },
+    ];
+    const owned = manifest(3, { published: { 'codename/old/mos9.0': ['p'] }, links: { p: served } });
+    expect(() => checkContinuity(owned, { elements: codename('odl/mos9.0') }, onDisk(served))).toThrow('which has no content');
+    expect(() => checkContinuity(owned, { elements: codename('old/mos9.0') }, onDisk(served))).not.toThrow();
+  });
   test.each<[string, ReturnType<typeof element>, (target: string) => boolean]>([
-    ['it goes on with the former content', element('repositories/new/current', true), onDisk('repositories/old/current')],
+    ['it goes on with the former content', element('repositories/new/current', 'old'), onDisk('repositories/old/current')],
     ['it has content of its own', element('repositories/new/current'), onDisk('repositories/old/current', 'repositories/new/current')],
     ['the former never had any', element('repositories/new/current'), onDisk()],
     ['nothing changes', element('repositories/old/current'), onDisk('repositories/old/current')],

@@ -200,6 +200,12 @@ test('a changed id without formerId is refused; with it the content stays public
     expect(refused.text).toContain("formerId: 'epel-7'");
     expect(fingerprint()).toBe(before);
   });
+  await withDeployment(renamed("\n  formerId: 'epel7',"), (deployment) => {
+    expect(deployment.apply().text).toMatch(
+      /which has no content: nothing was changed\s.*Its formerId, epel7, has no content on this server/,
+    );
+    expect(fingerprint()).toBe(before);
+  });
   const content = (await fetchPath(EPEL)).body;
   const site = poll(EPEL);
   await withDeployment(renamed("\n  formerId: 'epel-7',"), async (deployment) => {
