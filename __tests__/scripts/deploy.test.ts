@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,15 +50,31 @@ describe('secrets', () => {
 
   test('come from a variable or a file', () => {
     expect(readSecrets(['signing-key', 'tls'], variables, { KEY: 'direct', TLS_FILE: file })).toEqual({
-      'signing-key': 'direct',
+      'signing-key': 'direct\n',
       tls: 'from a file\n',
     });
+  });
+  test('are the same whether or not a shell took the newline at their end', () => {
+    const read = (KEY: string): unknown => readSecrets(['signing-key'], variables, { KEY })['signing-key'];
+    expect(['key', 'key\n', 'key\r\n', 'key\n\n'].map(read)).toEqual(Array(4).fill('key\n'));
+  });
+  test.each<[string, string, string]>([
+    ['a pipe, which a plan would empty, and which may never end', join(directory, 'pipe'), 'not a regular file'],
+    ['a device without an end', '/dev/zero', 'not a regular file'],
+    ['a directory', directory, 'a directory'],
+    ['something huge', join(directory, 'huge'), 'larger than 1048576 bytes'],
+  ])('%s: refused at once', (_, path, why) => {
+    if (path.endsWith('pipe')) execFileSync('mkfifo', [path]);
+    if (path.endsWith('huge')) writeFileSync(path, Buffer.alloc(1024 * 1024 + 1, 'x'));
+    expect(() => readSecrets(['tls'], variables, { TLS_FILE: path })).toThrow(
+      `TLS_FILE names ${path} for the secret tls, which cannot be read (${why})`,
+    );
   });
   test.each<[string, string[], NodeJS.ProcessEnv, string]>([
     [
       'every missing one is named',
       ['signing-key', 'tls'],
-      { TLS: '' },
+      { TLS: ' \n' },
       'secrets are missing: signing-key (KEY or KEY_FILE), tls (TLS or TLS_FILE)',
     ],
     [

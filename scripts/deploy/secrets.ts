@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../../desired-state/errors';
@@ -19,8 +19,8 @@ export function readSecrets(
     const source = sources[name];
     if (source === undefined) throw unnamed(name);
     const value = contentOf(name, source, environment);
-    if (value === undefined || value === '') missing.push(`${name} (${describeSource(source)})`);
-    else secrets[name] = value;
+    if (value === undefined || value.trim() === '') missing.push(`${name} (${describeSource(source)})`);
+    else secrets[name] = withOneEnd(value);
   }
   if (missing.length === 0) return secrets;
   throw new MirrorError({
@@ -30,6 +30,11 @@ export function readSecrets(
       'Set the environment variable to the content, or the one with _FILE to the path of a file that holds it; a file must not be empty.',
     exitCode: ExitCode.environment,
   });
+}
+
+/** With one newline at its end: a shell's `$(cat key)` has none, the file has one, and both are the same secret. Pure. */
+function withOneEnd(text: string): string {
+  return `${text.replace(/[\r\n]+$/, '')}\n`;
 }
 
 /** The content of those secrets that this machine has: a plan may be made where there are none. */
@@ -75,14 +80,20 @@ function fromFile(name: string, where: string, path: string): string {
       exitCode: ExitCode.environment,
       cause,
     });
-  let text: string;
+  let fd: number | undefined;
   try {
-    text = readFileSync(path, 'utf8');
+    // A pipe could be read once only, by the plan or the apply; without a writer it would never end.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw refused(stat.isDirectory() ? 'a directory' : 'not a regular file');
+    if (stat.size > LARGEST_SECRET) throw refused(`larger than ${LARGEST_SECRET} bytes`);
+    return readFileSync(fd, 'utf8');
   } catch (error) {
+    if (error instanceof MirrorError) throw error;
     throw refused((error as NodeJS.ErrnoException).code ?? 'unknown', error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
-  if (text.length > LARGEST_SECRET) throw refused(`larger than ${LARGEST_SECRET} bytes`);
-  return text;
 }
 
 function unnamed(name: string): MirrorError {
