@@ -23,16 +23,16 @@ export function sudoersText(accounts: readonly string[]): string {
 /** Makes sure that the account exists, beside those that exist already: they go with the confirmation. */
 export async function ensureAccount(paths: HostPaths, name: string, before: string | undefined, report: Reporter): Promise<void> {
   const home = join(paths.accountHomes, name);
-  const entry = (readIfPresent(paths.passwd) ?? '').split('\n').find((line) => line.startsWith(`${name}:`));
-  if (entry === undefined) {
+  const present = homeOf(paths, name);
+  if (present === undefined) {
     ensureDirectory(paths.accountHomes, 0o755);
     // Not "!": sshd without PAM refuses locked accounts. No password matches "*".
     const args = ['--system', '--user-group', '--no-create-home', '--home-dir', home, '--shell', '/bin/sh', '--password', '*', name];
     const added = await run('useradd', args);
     if (added.exitCode !== 0) throw refused(name, `useradd: ${lastWords(added)}`, 'Create no account of that name by hand; deploy again.');
     report.progress(`created the account ${name}`);
-  } else if (entry.split(':')[5] !== home) {
-    throw refused(name, `it exists, and is not the mirror's (its home is ${entry.split(':')[5]})`, 'Declare another name as user.');
+  } else if (present !== home) {
+    throw refused(name, `it exists, and is not the mirror's (its home is ${present})`, 'Declare another name as user.');
   }
   for (const directory of [home, join(home, '.ssh')]) ensureDirectory(directory, 0o755);
   const keys = join(paths.current, 'ssh', 'authorized_keys');
@@ -58,11 +58,17 @@ export async function keepAccounts(paths: HostPaths, kept: readonly string[], re
 export function accountDeviations(paths: HostPaths, name: string | undefined): string[] {
   if (name === undefined) return [];
   const found: string[] = [];
+  if (homeOf(paths, name) === undefined) found.push(`the account ${name} missing`);
   const sudoers = readIfPresent(paths.sudoers);
   if (sudoers !== sudoersText([name])) found.push(`${paths.sudoers} ${sudoers === undefined ? 'missing' : 'modified'}`);
   const link = join(paths.accountHomes, name, '.ssh', 'authorized_keys');
   if (linkTarget(link) !== join(paths.current, 'ssh', 'authorized_keys')) found.push(`${link} modified`);
   return found;
+}
+
+function homeOf(paths: HostPaths, name: string): string | undefined {
+  const entry = (readIfPresent(paths.passwd) ?? '').split('\n').find((line) => line.startsWith(`${name}:`));
+  return entry?.split(':')[5];
 }
 
 function accountsIn(paths: HostPaths): string[] {

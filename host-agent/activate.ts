@@ -11,14 +11,16 @@ import {
   generationNumbers,
   hostKey,
   manifestFor,
+  manifestOnDisk,
   manifestsOnDisk,
+  nextGenerationNumber,
   secretDigest,
   writeGeneration,
 } from './generation';
 import { hostedIsCurrent, prepareHosted, recordHosted, restoreHosted } from './hosted';
-import { awaitConfirmation, closeJournal, openJournal, readJournal, type Journal } from './journal';
+import { awaitConfirmation, openJournal } from './journal';
 import { callerGone } from './lock';
-import { compareElements, readManifest, unitsOf, type Manifest } from './manifest';
+import { compareElements, unitsOf, type Manifest } from './manifest';
 import { testConfiguration } from './nginx';
 import { deviations } from './observe';
 import type { HostPaths } from './paths';
@@ -26,10 +28,13 @@ import { requirePrograms } from './programs';
 import { rehearse } from './rehearsal';
 import { armRevert } from './revert-unit';
 import { lastWords, run } from './run';
-import { recordLastDrift, startNewSyncs, takeBack, takeBackFailed } from './settle';
+import { fallback, recordLastDrift, recover, startNewSyncs, takeBackFailed } from './settle';
 import { switchTo, type SwitchContext } from './switch';
 import { unitFacts } from './units';
 import { checkContinuity, checkOwner, checkUnpublished } from './waivers';
+
+/** When the timer looks for the first time whether a switch died or is still to be confirmed: a longer wait it then waits out. */
+const REVERT_LOOKS_AFTER_S = 60;
 
 /**
  * Makes the server match a request, as a whole or not at all. The caller holds the host lock. What it activates is taken back unless
@@ -43,8 +48,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   const { desiredState: desired } = request;
   checkSecrets(request);
   requirePrograms(paths, request.programs);
-  const interrupted = readJournal(paths);
-  if (interrupted !== undefined) await recover(paths, interrupted, report);
+  const unrestored = await recover(paths, report);
   const before = currentGeneration(paths, linkTarget(paths.current));
   checkOwner(before, desired);
   checkUnpublished(before, desired);
@@ -60,9 +64,10 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
 
   const user = await bootstrap(paths, desired, request.programs, before.deployAccount, report);
   const previous = currentGeneration(paths, linkTarget(paths.current));
-  dropUnfinished(paths, previous.generation);
   const known = manifestsOnDisk(paths);
-  const number = Math.max(...generationNumbers(paths)) + 1;
+  const number = nextGenerationNumber(paths);
+  const restorable = fallback(previous, known, unrestored);
+  dropUnfinished(paths, [0, previous.generation, ...(unrestored === undefined ? [] : [unrestored.from, unrestored.to])]);
   const content = assemble(desired, number);
   const manifest = manifestFor(request, content, number, hostKey(paths), new Date());
   const directory = await writeGeneration(paths, manifest, content, request.secrets);
@@ -71,7 +76,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
     await validate(paths, manifest, previous);
     const adopting = desired.elements.some((element) => element.adopts !== undefined && previous.elements[element.id] === undefined);
     if (adopting || !hostedIsCurrent(paths, manifest)) await prepareHosted(paths, manifest, user, report);
-    await armRevert(desired.confirmSeconds);
+    await armRevert(Math.min(desired.confirmSeconds, REVERT_LOOKS_AFTER_S));
     // From here on it is finished or taken back, whoever listens. Up to here, an operator who gave up has given up.
     if (!(await report.stillHeard(`switching to generation ${number}`))) throw callerGone();
   } catch (error) {
@@ -80,14 +85,20 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
     throw asMirrorError(error);
   }
 
-  const context: SwitchContext = { paths, user, storageRoot: desired.storage.root, known: [...known, manifest] };
-  const journal = openJournal(paths, { from: previous.generation, to: number, by, lastDrift: request.lastDrift });
+  const context: SwitchContext = {
+    paths,
+    user,
+    storageRoot: desired.storage.root,
+    known: [...known, manifest],
+    afterCrash: unrestored !== undefined,
+  };
+  const journal = openJournal(paths, { from: restorable.generation, to: number, by, lastDrift: request.lastDrift });
   try {
     await switchTo(context, manifest);
     recordHosted(paths, manifest);
     awaitConfirmation(paths, journal, desired.confirmSeconds);
   } catch (error) {
-    throw await takeBackFailed(context, previous, manifest, asMirrorError(error), report);
+    throw await takeBackFailed(context, restorable, manifest, asMirrorError(error), report);
   }
   const difference = compareElements(previous.elements, manifest.elements);
   const { confirmSeconds } = desired;
@@ -114,24 +125,11 @@ function checkSecrets(request: ActivationRequest): void {
   });
 }
 
-/** A run died or was not confirmed: the generation that served before comes back, whole, before anything else happens. */
-async function recover(paths: HostPaths, journal: Journal, report: Reporter): Promise<void> {
-  try {
-    await takeBack(paths, journal, report);
-  } catch (error) {
-    // What stopped it may be what this deploy repairs: say so and go on.
-    report.warning(`generation ${journal.from} could not be restored: ${asMirrorError(error).message}`);
-    closeJournal(paths);
-  }
-}
-
-/** Removes generations that were written but never served. */
-function dropUnfinished(paths: HostPaths, current: number): void {
-  for (const number of generationNumbers(paths)) {
-    const directory = join(paths.generations, String(number));
-    if (number !== current && number !== 0 && readManifest(directory)?.activated !== true) {
-      rmSync(directory, { recursive: true, force: true });
-    }
+/** Removes generations that were written but never confirmed, and damaged ones. */
+function dropUnfinished(paths: HostPaths, kept: readonly number[]): void {
+  for (const number of generationNumbers(paths).filter((n) => !kept.includes(n))) {
+    if (manifestOnDisk(paths, number)?.activated !== true)
+      rmSync(join(paths.generations, String(number)), { recursive: true, force: true });
   }
 }
 

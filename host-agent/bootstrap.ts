@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, SENTINEL, type DesiredState } from '../desired-state/model';
@@ -41,6 +41,7 @@ export async function bootstrap(
   ensureDirectory(paths.generations, 0o755);
   // The content user may add to the state directory but not move root's part of it away (sticky).
   ensureDirectory(paths.state, 0o1775, 0, user.gid);
+  ensureRootsOwn(paths.hostState);
   ensureDirectory(paths.hostState, 0o700);
   ensureDirectory(desired.storage.root, 0o755, user.uid, user.gid);
   asContentUser(user, () => mkdirSync(join(desired.storage.root, DOCUMENT_ROOT), { recursive: true, mode: 0o755 }));
@@ -49,18 +50,30 @@ export async function bootstrap(
     asContentUser(user, () => closeSync(openSync(sentinel, 'wx', 0o644)));
     report.progress(`storage root ${desired.storage.root} is set up`);
   }
-  if (readIfPresent(paths.storageRecord) === undefined || storage === 'create') {
+  if (storageFacts(paths, desired.storage.root).recordedRoot !== desired.storage.root) {
     writeDurably(paths.storageRecord, `${JSON.stringify({ root: desired.storage.root, since: new Date().toISOString() })}\n`);
   }
 
   ensureGenerationZero(paths);
-  if (linkTarget(paths.current) === undefined) replaceSymlink(paths.current, 'generations/0');
+  // Where the generation that it names is gone, there is nothing to test the next one against.
+  if (kindOf(join(paths.current, 'manifest.json')) === 'missing') replaceSymlink(paths.current, 'generations/0');
   if (linkTarget(paths.secrets) !== 'current/secrets') replaceSymlink(paths.secrets, 'current/secrets');
   linkPrograms(paths, programs, 'ifMissing');
   await ensureRevertUnit(paths);
   if (desired.deployAccount !== undefined) await ensureAccount(paths, desired.deployAccount, accountBefore, report);
   await ensureNginxSite(paths, report);
   return user;
+}
+
+/**
+ * Where only root's directory may be, removes anything else. The directory above belongs to a group, whose members could have made it while
+ * it was not there, before the first deploy or after a decommissioning.
+ */
+export function ensureRootsOwn(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() === true && stat.uid === process.getuid?.()) return;
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { mode: 0o700 });
 }
 
 /** The content user as /etc/passwd has it. */

@@ -5,7 +5,7 @@ import type { SettledResult } from '../desired-state/model';
 import { keepAccounts } from './account';
 import { findContentUser } from './bootstrap';
 import type { Reporter } from './events';
-import { linkTarget } from './files';
+import { kindOf, linkTarget } from './files';
 import { currentGeneration, manifestsOnDisk } from './generation';
 import { readJournal } from './journal';
 import { EMPTY_MANIFEST } from './manifest';
@@ -42,7 +42,7 @@ export async function decommission(paths: HostPaths, report: Reporter): Promise<
     await switchTo({ paths, user, storageRoot: root, known }, EMPTY_MANIFEST);
   }
   rmSync(paths.nginxLink, { force: true });
-  await reloadNginx();
+  if (kindOf(join(paths.nginxLink, '..')) === 'directory') await reloadNginx();
   report.progress('removing units, programs, generations and secrets');
   rmSync(join(paths.units, 'multi-user.target.wants', REVERT_UNIT), { force: true });
   rmSync(join(paths.units, REVERT_UNIT), { force: true });

@@ -5,7 +5,7 @@ import { digestOf, sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { desiredStateDigest, SCHEMA_VERSION, type ActivationRequest, type DesiredState } from '../desired-state/model';
 import { asMirrorError } from './events';
-import { readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
+import { isMissing, readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
 import { EMPTY_MANIFEST, readManifest, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
@@ -83,19 +83,30 @@ export function hostKey(paths: HostPaths): string {
   return made;
 }
 
-/** Number and manifest of the generation that `current` names; generation 0 when there is none yet. */
+/** Number and manifest of the generation that `current` names, by hand also in full; generation 0 when there is none yet. */
 export function currentGeneration(paths: HostPaths, target: string | undefined): Manifest {
-  const match = target === undefined ? null : /^generations\/(\d+)$/.exec(target);
+  const match = /^generations\/(\d+)\/?$/.exec((target ?? '').replace(`${paths.configuration}/`, ''));
   if (match === null) return EMPTY_MANIFEST;
   return readManifest(join(paths.generations, match[1] ?? '')) ?? EMPTY_MANIFEST;
 }
 
 /** Numbers of the generations on disk, ascending. */
 export function generationNumbers(paths: HostPaths): number[] {
-  return readdirSync(paths.generations)
+  return namesOf(paths.generations)
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .sort((a, b) => a - b);
+}
+
+/** The number that the next generation gets: one that none had before, whatever became of it. */
+export function nextGenerationNumber(paths: HostPaths): number {
+  return Math.max(0, ...generationNumbers(paths), Number(readIfPresent(paths.retiredRecord) ?? '0') || 0) + 1;
+}
+
+/** Removes a generation that was taken back, for good. Its number stays taken. */
+export function retireGeneration(paths: HostPaths, number: number): void {
+  if (nextGenerationNumber(paths) - 1 <= number) writeDurably(paths.retiredRecord, String(number), 0o600);
+  rmSync(join(paths.generations, String(number)), { recursive: true, force: true });
 }
 
 /** The manifest of a request, as generation `generation`. Pure. */
@@ -122,9 +133,19 @@ export function manifestFor(request: ActivationRequest, content: GenerationConte
   };
 }
 
-/** Manifests of the generations on disk, oldest first. */
+/** Manifests of the generations on disk, oldest first. A damaged one is none: it must not stand in the way of the others. */
 export function manifestsOnDisk(paths: HostPaths): Manifest[] {
-  return generationNumbers(paths).flatMap((n) => readManifest(join(paths.generations, String(n))) ?? []);
+  return generationNumbers(paths).flatMap((number) => manifestOnDisk(paths, number) ?? []);
+}
+
+/** The manifest of a generation; undefined when it is not there, or damaged. */
+export function manifestOnDisk(paths: HostPaths, number: number): Manifest | undefined {
+  try {
+    return readManifest(join(paths.generations, String(number)));
+  } catch (error) {
+    if (error instanceof MirrorError && error.code === 'MANIFEST_DAMAGED') return undefined;
+    throw error;
+  }
 }
 
 /** Writes a generation completely, and durably, under a temporary name and renames it. Returns its directory. */
@@ -185,6 +206,15 @@ export function pruneGenerations(paths: HostPaths, current: number, keep: number
   const old = generationNumbers(paths).filter((n) => n !== current && n !== 0);
   for (const n of old.slice(0, Math.max(0, old.length - (keep - 1)))) {
     rmSync(join(paths.generations, String(n)), { recursive: true, force: true });
+  }
+}
+
+function namesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
   }
 }
 

@@ -11,7 +11,8 @@ import { linkTarget } from './files';
 import { observe } from './observe';
 import { hostPaths } from './paths';
 import { receivePrograms } from './receive';
-import { confirm, rollback } from './settle';
+import { rollback } from './rollback';
+import { confirm } from './settle';
 import { describeStatus, readStatus } from './status';
 
 const paths = hostPaths();

@@ -64,7 +64,7 @@ export function readManifest(generationDirectory: string): Manifest | undefined 
     throw new MirrorError({
       code: 'MANIFEST_DAMAGED',
       message: `${path} is damaged`,
-      remedy: `Point /etc/mirror/current at an older generation (ls /etc/mirror/generations) and deploy again.`,
+      remedy: `Point /etc/mirror/current at an older generation (ls /etc/mirror/generations; ln -sfn generations/N /etc/mirror/current) and deploy again.`,
       exitCode: ExitCode.environment,
       cause: error,
     });

@@ -20,6 +20,8 @@ export function hostPaths(prefix = '') {
     journal: at(`${ServerPaths.state}/host/journal.json`),
     /** Says that the newest generation was taken back or rolled back from, until the next one is confirmed. */
     leftRecord: at(`${ServerPaths.state}/host/left`),
+    /** The highest number of a generation that was taken back: no other one gets it, so that a late confirmation means none but its own. */
+    retiredRecord: at(`${ServerPaths.state}/host/retired`),
     /** Digest of what the hosted content on disk was made from. */
     hostedRecord: at(`${ServerPaths.state}/host/hosted`),
     lastDrift: at(`${ServerPaths.state}/host/last-drift`),

@@ -1,4 +1,4 @@
-/** How a switch comes to its end: confirmed, taken back, or rolled back later. The caller holds the host lock. */
+/** How a switch comes to its end: confirmed, or taken back. The caller holds the host lock. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -7,10 +7,18 @@ import { keepAccounts } from './account';
 import { findContentUser } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
 import { linkTarget, readIfPresent, writeDurably } from './files';
-import { currentGeneration, generationNumbers, manifestsOnDisk, markActivated, pruneGenerations } from './generation';
+import {
+  currentGeneration,
+  generationNumbers,
+  manifestOnDisk,
+  manifestsOnDisk,
+  markActivated,
+  pruneGenerations,
+  retireGeneration,
+} from './generation';
 import { missingCopies, restoreHosted } from './hosted';
-import { closeJournal, openJournal, readJournal, type Journal } from './journal';
-import { EMPTY_MANIFEST, readManifest, unitsOf, type Manifest } from './manifest';
+import { closeJournal, readJournal, type Journal } from './journal';
+import { EMPTY_MANIFEST, unitsOf, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { prunePrograms } from './programs';
 import { disarmRevert } from './revert-unit';
@@ -41,6 +49,12 @@ export async function confirm(paths: HostPaths, generation: number | undefined, 
   }
   recordLastDrift(paths, journal.lastDrift);
   markActivated(paths, current);
+  await finishConfirmation(paths, current, report);
+  return { kind: 'settled', outcome: 'confirmed', generation: current.generation, from: journal.from };
+}
+
+/** What follows when a generation is marked as confirmed. Doing it twice does no harm. */
+async function finishConfirmation(paths: HostPaths, current: Manifest, report: Reporter): Promise<void> {
   rmSync(paths.leftRecord, { force: true });
   closeJournal(paths);
   await disarmRevert();
@@ -48,7 +62,6 @@ export async function confirm(paths: HostPaths, generation: number | undefined, 
   pruneGenerations(paths, current.generation, GENERATIONS_KEPT);
   prunePrograms(paths, new Set(manifestsOnDisk(paths).map((kept) => kept.programs)), new Date());
   await startNewSyncs(current, report);
-  return { kind: 'settled', outcome: 'confirmed', generation: current.generation, from: journal.from };
 }
 
 /**
@@ -56,19 +69,45 @@ export async function confirm(paths: HostPaths, generation: number | undefined, 
  * then stays, and the next attempt goes on from there.
  */
 export async function takeBack(paths: HostPaths, journal: Journal, report: Reporter): Promise<SettledResult> {
-  const target = readManifest(join(paths.generations, String(journal.to)));
+  const target = manifestOnDisk(paths, journal.to);
   if (journal.phase === 'unconfirmed' && target?.activated === true) {
-    // The confirmation came, and its last step did not.
-    closeJournal(paths);
+    // The confirmation came, and its last steps did not.
+    await finishConfirmation(paths, target, report);
     return { kind: 'settled', outcome: 'confirmed', generation: journal.to };
   }
   const why = journal.phase === 'unconfirmed' ? 'nobody confirmed it' : 'the deploy was interrupted';
   report.progress(`generation ${journal.to}: ${why}: restoring generation ${journal.from}`);
   const previous = await restore(paths, journal.from, report);
+  // A full disk must not keep what is restored from being settled; the generation then stays, and keeps its number.
+  try {
+    recordLeft(paths, `generation ${journal.to} was taken back: ${why}`);
+    if (target?.activated !== true) retireGeneration(paths, journal.to);
+  } catch (error) {
+    report.warning(`generation ${journal.to} is not cleared away: ${asMirrorError(error).message}`);
+  }
   closeJournal(paths);
-  if (target?.activated !== true) rmSync(join(paths.generations, String(journal.to)), { recursive: true, force: true });
-  recordLeft(paths, `generation ${journal.to} was taken back: ${why}`);
   return { kind: 'settled', outcome: 'reverted', generation: previous.generation, from: journal.to };
+}
+
+/**
+ * A run died or was not confirmed: the generation before comes back, whole, before anything else happens. What hinders that may be what the
+ * caller is about to repair: it is told, and the journal stays until the next one takes its place. Returns that journal.
+ */
+export async function recover(paths: HostPaths, report: Reporter): Promise<Journal | undefined> {
+  const interrupted = readJournal(paths);
+  if (interrupted === undefined) return undefined;
+  try {
+    await takeBack(paths, interrupted, report);
+    return undefined;
+  } catch (error) {
+    report.warning(`generation ${interrupted.from} could not be restored: ${asMirrorError(error).message}`);
+    return interrupted;
+  }
+}
+
+/** Where a switch falls back: the current generation, or the one that could not be restored to it. Pure. */
+export function fallback(current: Manifest, known: readonly Manifest[], unrestored: Journal | undefined): Manifest {
+  return (unrestored && known.find((manifest) => manifest.generation === unrestored.from)) ?? current;
 }
 
 /** Switches to a generation that is on disk, from whatever state the server is in, hosted content included. */
@@ -89,7 +128,7 @@ async function restore(paths: HostPaths, generation: number, report: Reporter): 
   return previous;
 }
 
-function contextFor(paths: HostPaths, known: readonly Manifest[]): SwitchContext {
+export function contextFor(paths: HostPaths, known: readonly Manifest[]): SwitchContext {
   const user = findContentUser(paths);
   const storage = [...known].reverse().find((manifest) => manifest.storage !== undefined)?.storage;
   if (user !== undefined && storage !== undefined) return { paths, user, storageRoot: storage.root, known };
@@ -97,50 +136,6 @@ function contextFor(paths: HostPaths, known: readonly Manifest[]): SwitchContext
     code: 'NO_GENERATION',
     message: 'no generation was ever deployed to this server',
     remedy: 'Deploy to it: cdktf deploy.',
-    exitCode: ExitCode.invalid,
-  });
-}
-
-/** An emergency: an older generation serves, and shows as drift until the next deploy. On failure the one that served is restored. */
-export async function rollback(paths: HostPaths, to: number | undefined, by: string, report: Reporter): Promise<SettledResult> {
-  const pending = readJournal(paths);
-  if (pending !== undefined && (to === undefined || to === pending.from)) return takeBack(paths, pending, report);
-  if (pending !== undefined) await takeBack(paths, pending, report);
-  const current = currentGeneration(paths, linkTarget(paths.current));
-  const target = rollbackTarget(manifestsOnDisk(paths), current.generation, to);
-  const known = manifestsOnDisk(paths);
-  const context = contextFor(paths, known);
-  const journal = openJournal(paths, { from: current.generation, to: target.generation, by, lastDrift: '' });
-  try {
-    await switchTo(context, target);
-  } catch (error) {
-    const cause = asMirrorError(error);
-    await takeBack(paths, journal, report);
-    const message = `generation ${target.generation} does not serve, generation ${current.generation} was restored: ${cause.message}`;
-    throw new MirrorError({ code: 'ROLLED_BACK', message, remedy: cause.remedy, exitCode: ExitCode.rolledBack, cause });
-  }
-  closeJournal(paths);
-  await restoreHosted(paths, target, context.user, report);
-  recordLeft(paths, `rolled back from generation ${current.generation}`);
-  return { kind: 'settled', outcome: 'rolled back', generation: target.generation, from: current.generation };
-}
-
-/** The generation to roll back to: the one asked for, else the newest confirmed one before the current. Throws MirrorError. Pure. */
-export function rollbackTarget(manifests: readonly Manifest[], current: number, to: number | undefined): Manifest {
-  const candidates = manifests.filter((m) => m.activated && m.generation !== 0 && m.generation !== current);
-  const older = candidates.filter((m) => m.generation < current).sort((a, b) => b.generation - a.generation);
-  const found = to === undefined ? older[0] : candidates.find((m) => m.generation === to);
-  if (found !== undefined) return found;
-  const there = candidates.map((m) => m.generation).sort((a, b) => a - b);
-  throw new MirrorError({
-    code: 'NO_SUCH_GENERATION',
-    message:
-      to === undefined
-        ? `there is no confirmed generation before ${current}`
-        : to === current
-          ? `generation ${to} serves already`
-          : `generation ${to} is not on this server, or never was confirmed`,
-    remedy: there.length === 0 ? 'Deploy instead.' : `Generations to roll back to: ${there.join(', ')} (mirror-host generations).`,
     exitCode: ExitCode.invalid,
   });
 }
@@ -169,7 +164,7 @@ export async function takeBackFailed(
       cause,
     });
   }
-  rmSync(join(paths.generations, String(failed.generation)), { recursive: true, force: true });
+  if (!failed.activated) rmSync(join(paths.generations, String(failed.generation)), { recursive: true, force: true });
   await restoreHosted(paths, previous, context.user, report);
   closeJournal(paths);
   await disarmRevert();
@@ -188,7 +183,7 @@ export function recordLastDrift(paths: HostPaths, text: string): void {
 }
 
 /** Notes that a generation was left other than by a deploy: shown as drift until the next one. */
-function recordLeft(paths: HostPaths, text: string): void {
+export function recordLeft(paths: HostPaths, text: string): void {
   writeDurably(paths.leftRecord, text, 0o600);
 }
 

@@ -12,7 +12,7 @@ import { installUnits, planUnits, startTimers, unitFacts } from './units';
 export interface SwitchContext {
   readonly paths: HostPaths;
   readonly user: ContentUser;
-  /** Storage root that is declared now. */
+  /** Storage root for a target that has none, generation 0. */
   readonly storageRoot: string;
   /** Every generation on disk: what they installed and the target does not have is removed. */
   readonly known: readonly Manifest[];
@@ -28,7 +28,8 @@ export interface SwitchContext {
  * start last, when the definitions that their services read are current.
  */
 export async function switchTo(context: SwitchContext, target: Manifest): Promise<void> {
-  const { paths, user, storageRoot, known } = context;
+  const { paths, user, known } = context;
+  const storageRoot = target.storage?.root ?? context.storageRoot;
   const directory = join(paths.generations, String(target.generation));
   const wanted = Object.fromEntries(unitsOf(target).map((unit) => [unit, target.files[`systemd/${unit}`] ?? '']));
   const plan = planUnits(new Set(known.flatMap(unitsOf)), wanted, await unitFacts(paths));

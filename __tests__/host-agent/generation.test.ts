@@ -17,11 +17,15 @@ import { ActivationRequestSchema, desiredStateDigest, type ActivationRequest, ty
 import { kindOf, replaceSymlink, writeDurably } from '../../host-agent/files';
 import {
   assemble,
+  currentGeneration,
   generationNumbers,
   hostKey,
   manifestFor,
+  manifestsOnDisk,
   markActivated,
+  nextGenerationNumber,
   pruneGenerations,
+  retireGeneration,
   secretDigest,
   writeGeneration,
 } from '../../host-agent/generation';
@@ -124,6 +128,33 @@ describe('a generation on disk', () => {
     const { paths } = await write(1);
     writeFileSync(join(paths.generations, '1', 'manifest.json'), '{"generation":');
     expect(() => readManifest(join(paths.generations, '1'))).toThrow('manifest.json is damaged');
+  });
+
+  test('a damaged one among others is passed over, and its number is not given again', async () => {
+    const { paths, manifest } = await write(1);
+    for (const number of ['3', '4']) mkdirSync(join(paths.generations, number));
+    writeFileSync(join(paths.generations, '3', 'manifest.json'), '{');
+    expect(manifestsOnDisk(paths)).toEqual([manifest]);
+    expect(nextGenerationNumber(paths)).toBe(5);
+  });
+
+  test('one that was taken back leaves its number behind: a late confirmation finds no other of that number', async () => {
+    const { paths } = await write(1);
+    mkdirSync(paths.hostState, { recursive: true });
+    for (const name of ['2', '3']) mkdirSync(join(paths.generations, name));
+    retireGeneration(paths, 3);
+    expect([generationNumbers(paths), nextGenerationNumber(paths)]).toEqual([[1, 2], 4]);
+    retireGeneration(paths, 2);
+    expect([generationNumbers(paths), nextGenerationNumber(paths)]).toEqual([[1], 4]);
+  });
+
+  test('the first has number 1, wherever nothing is yet', () => expect(nextGenerationNumber(hostPaths(directory))).toBe(1));
+
+  test('is current however the link is written', async () => {
+    const { paths } = await write(1);
+    const current = (target: string): number => currentGeneration(paths, target).generation;
+    const named = ['generations/1', 'generations/1/', `${paths.generations}/1`, 'generations/2', '/elsewhere/generations/1'];
+    expect(named.map(current)).toEqual([1, 1, 1, 0, 0]);
   });
 
   test('old ones go, but never the current one, nor generation 0', async () => {

@@ -1,19 +1,21 @@
 /** What is decided around the switch of a generation: who may, until when, and what is left afterwards. */
-import { mkdtempSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, lstatSync, mkdtempSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../../desired-state/canonical';
 import { ObservationRequestSchema, ProgramsRequestSchema } from '../../desired-state/model';
 import { programsDigest } from '../../desired-state/programs';
 import { unpublished } from '../../desired-state/unpublish';
-import { sudoersText } from '../../host-agent/account';
+import { accountDeviations, sudoersText } from '../../host-agent/account';
+import { ensureRootsOwn } from '../../host-agent/bootstrap';
 import { decommissionText } from '../../host-agent/decommission';
 import { describeGenerations, generationsText } from '../../host-agent/generations';
 import { awaitConfirmation, closeJournal, openJournal, readJournal, secondsLeft, type Journal } from '../../host-agent/journal';
 import { EMPTY_MANIFEST, type Manifest } from '../../host-agent/manifest';
 import { hostPaths } from '../../host-agent/paths';
 import { receivePrograms } from '../../host-agent/receive';
-import { rollbackTarget } from '../../host-agent/settle';
+import { otherLogin, rollbackTarget } from '../../host-agent/rollback';
+import { fallback } from '../../host-agent/settle';
 import { checkContinuity, checkOwner, checkUnpublished } from '../../host-agent/waivers';
 import { parseRequest } from '../../host-agent/request';
 import { caught } from '../support/caught';
@@ -174,6 +176,39 @@ describe('rolling back', () => {
   });
 });
 
+test('a rollback says who can log in afterwards, where that changes', () => {
+  const keys = (digest: string) => ({ files: { 'ssh/authorized_keys': digest } });
+  const now = manifest(7, { deployAccount: 'deploy', ...keys('new') });
+  expect(otherLogin(now, manifest(6, { deployAccount: 'deploy', ...keys('new') }))).toBeUndefined();
+  expect(otherLogin(manifest(7), manifest(6))).toBeUndefined();
+  expect(otherLogin(now, manifest(6, { deployAccount: 'deploy', ...keys('old') }))).toContain('deploy, with the keys of generation 6');
+  expect(otherLogin(now, manifest(6))).toContain('deploy can log in no more');
+});
+
+test('where a generation could not be restored, the next switch falls back to it all the same', () => {
+  const known = [manifest(0), manifest(5), manifest(6, { activated: false })];
+  const unrestored = { phase: 'switching', from: 5, to: 6, since: '', by: 'x', boot: 'b', until: 0, lastDrift: '' } as const;
+  const half = known[2] as Manifest;
+  expect(fallback(half, known, unrestored).generation).toBe(5);
+  expect(fallback(half, known, undefined).generation).toBe(6);
+  expect(fallback(half, known, { ...unrestored, from: 4 }).generation).toBe(6);
+});
+
+test("root's part of the state directory is root's, whatever somebody put there meanwhile", () => {
+  const [host, target] = [join(directory, 'host'), join(directory, 'target')];
+  mkdirSync(target, { mode: 0o755 });
+  writeFileSync(join(target, 'kept'), '');
+  symlinkSync(target, host);
+  ensureRootsOwn(host);
+  expect([lstatSync(host).isDirectory(), readdirSync(target), statSync(target).mode & 0o777]).toEqual([true, ['kept'], 0o755]);
+  writeFileSync(join(host, 'journal.json'), '{}');
+  ensureRootsOwn(host);
+  expect(readdirSync(host)).toEqual(['journal.json']);
+  chownSync(host, 65534, 65534);
+  ensureRootsOwn(host);
+  expect(readdirSync(host)).toEqual([]);
+});
+
 test('generations list newest first, with what each changed and how it stands', () => {
   const entries = describeGenerations(
     [
@@ -197,6 +232,15 @@ test('generations list newest first, with what each changed and how it stands', 
 });
 
 describe('the deploy account', () => {
+  test('that somebody removed is drift', () => {
+    const paths = hostPaths(directory);
+    mkdirSync(join(directory, 'etc'));
+    writeFileSync(paths.passwd, 'root:x:0:0::/root:/bin/sh\ndeploy:x:100:100::/home/deploy:/bin/sh\n');
+    expect(accountDeviations(paths, 'deploy')).not.toContain('the account deploy missing');
+    expect(accountDeviations(paths, 'deplo')).toContain('the account deplo missing');
+    expect(accountDeviations(paths, undefined)).toEqual([]);
+  });
+
   test('may run mirror-host, and nothing else', () => {
     expect(sudoersText(['mirror-deploy'])).toBe(
       '# Written by mirror-host: changes are overwritten.\nDefaults:mirror-deploy !requiretty\n' +

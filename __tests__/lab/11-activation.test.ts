@@ -113,6 +113,9 @@ describe('a deploy whose operator is gone after the switch', () => {
       expect(deployment.plan().text).toMatch(/was taken back: nobody confirmed it/);
     });
     await converges();
+    // The one who was taken back may still try: the next generation has another number, and is none of his.
+    expect(generation()).toBe(before + 2);
+    expect(tryOnMirror(`mirror-host confirm --generation ${before + 1}`).status).toBe(8);
   });
 
   test('may still be confirmed by hand', async () => {
@@ -262,6 +265,25 @@ describe('the deploy account', () => {
     );
   });
 
+  test('comes back with a generation that had it, by a rollback; one that somebody removed is drift', async () => {
+    await withDeployment(account(own()), (deployment) => deployment.deploy(), as);
+    await converges();
+    expect(tryOnMirror('id mirror-deploy').status).not.toBe(0);
+    expect(onMirror('mirror-host rollback')).toMatch(/deploys log in as then: the account mirror-deploy, with the keys of generation/);
+    const alone = both(account(own()), server("bootstrapUser: 'gone',"));
+    await withDeployment(alone, (deployment) => void deployment.deploy(), as);
+    onMirror('userdel mirror-deploy');
+    await withDeployment(
+      account(own()),
+      (deployment) => {
+        expect(deployment.plan().text).toContain('the account mirror-deploy missing');
+        deployment.deploy();
+      },
+      as,
+    );
+    await withDeployment(alone, (deployment) => expect(deployment.plan().text).not.toContain('missing'), as);
+  });
+
   test("an account that is somebody else's is left alone", async () => {
     onMirror(
       'useradd --create-home --shell /bin/sh carol && install -d -o carol -m 700 /home/carol/.ssh && install -o carol -m 600 /root/.ssh/authorized_keys /home/carol/.ssh/authorized_keys',
@@ -305,6 +327,21 @@ describe('by hand', () => {
     expect(listed[0]).toMatchObject({ generation: newest, state: 'serves' });
     expect(listed.map((entry) => entry.generation)).toEqual([...listed.map((entry) => entry.generation)].sort((a, b) => b - a));
     await converges();
+  });
+
+  test("a damaged generation stands in nobody else's way, and one that is gone is made anew", async () => {
+    await withDeployment(ACME, (deployment) => deployment.deploy());
+    await converges();
+    const newest = generation();
+    onMirror(`echo '{' > /etc/mirror/generations/${newest - 1}/manifest.json`);
+    expect(onMirror('mirror-host generations')).toContain(`${newest}  `);
+    expect(onMirror('mirror-host rollback')).toContain(`"generation":${newest - 2}`);
+    await converges();
+    expect(generation()).toBe(newest + 1);
+    onMirror('mirror-host rollback && rm -r "$(readlink -f /etc/mirror/current)"');
+    expect((await fetchPath(SITE)).status).toBe(200);
+    await converges();
+    expect(generation()).toBe(newest + 2);
   });
 
   test("a sync that runs is never killed: not by a changed schedule, not by its repository's end, not by decommissioning", async () => {
