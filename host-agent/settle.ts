@@ -42,7 +42,10 @@ export async function confirm(paths: HostPaths, generation: number | undefined, 
   if (journal?.phase !== 'unconfirmed' || journal.to !== asked) {
     throw new MirrorError({
       code: 'NOTHING_TO_CONFIRM',
-      message: `generation ${asked} does not wait for a confirmation: generation ${journal?.from ?? current.generation} serves`,
+      message:
+        asked === 0
+          ? 'no generation waits for a confirmation: none was deployed to this server yet'
+          : `generation ${asked} does not wait for a confirmation: generation ${journal?.from ?? current.generation} serves`,
       remedy: 'See `mirror-host generations`. Plan and deploy again.',
       exitCode: ExitCode.rolledBack,
     });

@@ -391,6 +391,17 @@ describe('by hand', () => {
       ).trim(),
     ).toBe('');
     expect(onMirror('find /srv/mirror/repositories -name repomd.xml | sort')).toBe(content);
+    // A first deploy that came no further than its packages leaves programs, which know what to say; the next goes on with them.
+    await withDeployment(asItIs, (deployment) => {
+      deployment.inject((state) => state.packages.push('no-such-package'));
+      expect(deployment.apply().text).toMatch(/Unable to locate package\s+no-such-package/);
+    });
+    expect(onMirror('mirror-host generations; mirror-host status; mirror-host revert')).toMatch(
+      /nothing was deployed[^]*nothing to take back/,
+    );
+    expect(tryOnMirror('mirror-host rollback').stdout).toContain('"code":"NO_SUCH_GENERATION"');
+    expect(tryOnMirror('mirror-host confirm').stdout).toContain('no generation waits for a confirmation');
+    expect(onMirror('mirror-host decommission --yes')).toContain('"outcome":"decommissioned"');
     await withDeployment(asItIs, (deployment) => {
       expect(deployment.plan().text).toMatch(/no generation/);
       deployment.deploy();
