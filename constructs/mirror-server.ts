@@ -2,7 +2,7 @@ import { DataLocalCommand } from '@cdktf/provider-local/lib/data-local-command';
 import { Resource } from '@cdktf/provider-null/lib/resource';
 import { Lazy, type TerraformResource } from 'cdktf';
 import { Construct, type IConstruct } from 'constructs';
-import { MIRROR_PACKAGES, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
+import { MIRROR_PACKAGES, NOT_OBSERVED, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
@@ -333,7 +333,7 @@ export class MirrorServer extends Construct {
     const observe = process.env['MIRROR_OBSERVE'] !== '0';
     const lastDrift = observe
       ? new DataLocalCommand(scope, 'Observation', { command: 'node', arguments: ['mirror/observe.cjs'] }).stdout
-      : '';
+      : NOT_OBSERVED;
     const target = this.target;
     return new Resource(scope, 'Resource', {
       dependsOn: [],

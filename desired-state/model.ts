@@ -236,5 +236,11 @@ export const ForeseenSchema = z.object({
 });
 export type Foreseen = z.infer<typeof ForeseenSchema>;
 
+/**
+ * The first value of the trigger `last_drift` where a deploy is planned without the server, which then records it. Not empty: the provider
+ * turns an answer of no bytes into none, and Terraform then finds no such trigger.
+ */
+export const NOT_OBSERVED = 'not observed';
+
 /** What a line of `observe` on standard error begins with that carries a `Foreseen` into the plan. */
 export const FORESEEN_LINE = 'foreseen: ';

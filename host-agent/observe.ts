@@ -45,7 +45,10 @@ export async function observe(paths: HostPaths, request: ObservationRequest, now
   });
   if (text !== undefined) return answer(text, false);
   const recorded = readIfPresent(paths.lastDrift);
-  if (recorded === undefined) return answer(`generation ${manifest.generation}: ${paths.lastDrift} missing`, false);
+  // An answer of no bytes would be no element of the trigger map at all: the apply that reads it would fail.
+  if (recorded === undefined || recorded === '') {
+    return answer(`generation ${manifest.generation}: ${paths.lastDrift} ${recorded === undefined ? 'missing' : 'empty'}`, false);
+  }
   return answer(recorded, true);
 }
 

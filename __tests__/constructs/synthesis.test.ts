@@ -247,6 +247,7 @@ test('planning without access to the server ignores the observation', () => {
     const { app } = mirror();
     const result = synth(app);
     expect(result.json.data?.local_command).toBeUndefined();
+    expect(result.element('activation').triggers['last_drift']).toBe('not observed');
     expect(result.element('activation').lifecycle).toEqual({ ignore_changes: ['triggers["last_drift"]'] });
   } finally {
     delete process.env['MIRROR_OBSERVE'];

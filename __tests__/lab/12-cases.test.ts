@@ -63,6 +63,21 @@ test('a fresh state on an intact server: a no-op, no file touched, nginx not rel
   expect(fingerprint()).toBe(before);
 });
 
+test('a first deploy that was planned without the server: the next plan, with it, is empty', async () => {
+  const state = freshState();
+  const before = fingerprint();
+  await withDeployment(asItIs, (deployment) => expect(deployment.deploy()).toContain('unchanged'), {
+    MIRROR_STATE: state,
+    MIRROR_OBSERVE: '0',
+  });
+  await withDeployment(asItIs, (deployment) => expect(deployment.plan().sentences).toEqual([]), { MIRROR_STATE: state });
+  // Before, the server recorded an empty answer, which Terraform takes for none.
+  onMirror(': > /var/lib/mirror/host/last-drift');
+  await withDeployment(asItIs, (deployment) => expect(deployment.deploy()).toContain('unchanged'), { MIRROR_STATE: state });
+  rmSync(state);
+  expect(fingerprint()).toBe(before);
+});
+
 test('tainted, replaced, targeted: validated again, and nothing moves', async () => {
   await withDeployment(asItIs, (deployment) => {
     const before = fingerprint();

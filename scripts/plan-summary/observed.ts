@@ -1,5 +1,5 @@
 /** What is known of the server while a plan is read: its own answer, or what the trigger and the state tell. Pure. */
-import type { Foreseen } from '../../desired-state/model';
+import { NOT_OBSERVED, type Foreseen } from '../../desired-state/model';
 import { describeUnpublished, needsWaiver, unpublished } from '../../desired-state/unpublish';
 import { takenOver, waivedElements, waivers } from './activation';
 import { fieldsOf, listField, textField, type Pending } from './changes';
@@ -36,7 +36,7 @@ export function observedBy(foreseen: Foreseen): Observed {
 /** From the trigger `last_drift` and Terraform's state: the server was not asked, or has programs that say no more. */
 export function observedInTrigger(planned: readonly Planned[], activation: Planned): Observed {
   const text = activation.after?.['last_drift'] ?? '';
-  const intact = text === '' || text === activation.before?.['last_drift'];
+  const intact = text === '' || text === NOT_OBSERVED || text === activation.before?.['last_drift'];
   const none = { exact: false, added: [], changed: [], removed: [] };
   if (intact || text.startsWith('no generation')) {
     const generation = intact ? undefined : 0;
