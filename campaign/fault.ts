@@ -21,7 +21,7 @@ export interface Strike {
 export const KINDS = [
   'kill activate', 'kill confirm', 'kill receive', 'kill revert', 'kill apply', 'kill terraform', 'cut connection', 'cut confirmation', 'cut upload',
   'locked out', 'stopped process', 'errors of the disk', 'full disk', 'nginx', 'systemd', 'drift meanwhile', 'sync meanwhile', 'clock', 'lock',
-  'two deploys', 'power',
+  'two deploys', 'power', 'first deploy',
 ] as const; // prettier-ignore
 export type Kind = (typeof KINDS)[number];
 

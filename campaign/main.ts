@@ -1,6 +1,4 @@
 /** `npm run campaign -- deploy`: faults over deploy and activation, on the lab host. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { isMainThread, workerData } from 'node:worker_threads';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ExitCode } from '../desired-state/errors';
@@ -8,15 +6,14 @@ import { CampaignError } from './errors';
 import { KINDS, type Fault, type Kind } from './fault';
 import { fullDisks } from './faults/disk';
 import { errors, kills, killsOfReceive, killsOfRevert, revertAfterDeadRevert, type Recordings } from './faults/kill-host';
-import { clocks, locks, reboots } from './faults/machine';
+import { clocks, firstDeploys, locks, reboots } from './faults/machine';
 import { cuts, killsOfOperator, lockouts, pauses } from './faults/operator';
 import { drifts, nginxFaults, syncsMeanwhile, systemdFaults } from './faults/services';
-import { ROOT } from './host';
-import { coverage, coverageTable, line, rows, table } from './report';
+import { coverage, coverageTable, line, rows, table, type Result } from './report';
 import { bringAbout, type Outcome } from './runner';
 import { sampling } from './sampler';
 import { prepare } from './setup';
-import { writePage } from './page';
+import { writePage, writeResult } from './page';
 
 interface Options {
   readonly short?: true;
@@ -44,6 +41,7 @@ const everything = (recordings: Recordings): Fault[] => [
   ...clocks(),
   ...locks(),
   ...reboots(recordings),
+  ...firstDeploys(),
 ];
 
 /** Which faults are brought about. Throws CampaignError when none is left. Pure. */
@@ -87,22 +85,10 @@ async function deploy(options: Options): Promise<void> {
     print(
       `${faultsMade} faults in ${minutes.toFixed(1)} minutes, seed ${options.seed}; ${failed === 0 ? 'every one survived' : `${failed} failed`}`,
     );
-    const result = {
-      date: new Date().toISOString().slice(0, 10),
-      seed: options.seed,
-      minutes: Number(minutes.toFixed(1)),
-      faults: faultsMade,
-      failed,
-      summary,
-      struck,
-    };
+    const date = new Date().toISOString().slice(0, 10);
+    const result: Result = { date, seed: options.seed, minutes: Number(minutes.toFixed(1)), faults: faultsMade, failed, summary, struck };
     if (options.json === true) process.stdout.write(`${JSON.stringify(result)}\n`);
-    if (options.write === true) {
-      const file = join(ROOT, 'campaign/results/deploy.json');
-      mkdirSync(dirname(file), { recursive: true });
-      writeFileSync(file, `${JSON.stringify({ ...result, left, outcomes }, null, 1)}\n`);
-      writePage();
-    }
+    if (options.write === true) writeResult({ ...result, left, outcomes });
     if (failed > 0) process.exitCode = ExitCode.internal;
   } finally {
     await close();
@@ -139,7 +125,10 @@ function commandLine(): Command {
     .addOption(new Option('--only <kind...>', 'these kinds').choices(KINDS))
     .option('--seed <number>', 'of what is left to chance', whole, 1)
     .option('--json', 'one JSON document a fault, and one of the whole')
-    .option('--write', 'write campaign/results/deploy.json and the tables of docs/campaigns.md')
+    .option(
+      '--write',
+      'write campaign/results/deploy.json and the tables of docs/campaigns.md; kinds that were not run stay as they are there',
+    )
     .action((options: Options) => deploy(options));
   program
     .command('table')

@@ -1,21 +1,21 @@
 /** Writes the tables between the two marks of docs/campaigns.md. Text outside the marks is kept. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { CampaignError } from './errors';
 import { ROOT } from './host';
-import { coverageTable, table, type Coverage, type Row } from './report';
+import { coverageTable, merged, table, type Result, type WholeResult } from './report';
 
 const BEGIN = '<!-- begin: written by `npm run campaign -- table` -->';
 const END = '<!-- end -->';
 
-interface Result {
-  readonly date: string;
-  readonly seed: number;
-  readonly minutes: number;
-  readonly faults: number;
-  readonly failed: number;
-  readonly summary: readonly Row[];
-  readonly struck: readonly Coverage[];
+const FILE = join(ROOT, 'campaign/results/deploy.json');
+
+/** Writes the result, with the kinds of earlier ones that it does not have, and the page. */
+export function writeResult(result: WholeResult): void {
+  mkdirSync(dirname(FILE), { recursive: true });
+  const before = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as WholeResult) : undefined;
+  writeFileSync(FILE, `${JSON.stringify(before === undefined ? result : merged(before, result), null, 1)}\n`);
+  writePage();
 }
 
 /** The part of the page that is written. Pure. */
@@ -26,7 +26,7 @@ export function written(result: Result): string {
 
 export function writePage(): void {
   const page = join(ROOT, 'docs/campaigns.md');
-  const result = JSON.parse(readFileSync(join(ROOT, 'campaign/results/deploy.json'), 'utf8')) as Result;
+  const result = JSON.parse(readFileSync(FILE, 'utf8')) as Result;
   const old = readFileSync(page, 'utf8');
   const [from, to] = [old.indexOf(BEGIN), old.indexOf(END)];
   if (from < 0 || to < from) throw new CampaignError(`${page} lacks the lines ${BEGIN} and ${END}: put them where the tables belong`);

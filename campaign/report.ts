@@ -1,5 +1,6 @@
 /** What the campaign prints and writes. Pure. */
 import type { Call } from './calls';
+import { KINDS } from './fault';
 import type { Outcome, Recovery } from './runner';
 
 /** One line per fault. */
@@ -111,4 +112,45 @@ export function coverage(recordings: Readonly<Record<string, readonly Call[]>>, 
 export function coverageTable(all: readonly Coverage[]): string {
   const cells = all.map(({ command, phase, calls, struck }) => `| ${command} | ${phase} | ${calls} | ${struck} |`);
   return ['| Command | Phase | Mutating calls | Struck by SIGKILL |', '|---|---|---|---|', ...cells].join('\n');
+}
+
+/** A campaign as a whole. */
+export interface Result {
+  readonly date: string;
+  readonly seed: number;
+  readonly minutes: number;
+  readonly faults: number;
+  readonly failed: number;
+  readonly summary: readonly Row[];
+  readonly struck: readonly Coverage[];
+}
+
+/** As it is written to the file. */
+export interface WholeResult extends Result {
+  readonly left: readonly string[];
+  readonly outcomes: readonly Outcome[];
+}
+
+/** A result with the kinds that only an earlier one has. */
+export function merged(before: WholeResult, now: WholeResult): WholeResult {
+  const kinds = new Set(now.outcomes.map((outcome) => outcome.kind));
+  const kept = before.outcomes.filter((outcome) => !kinds.has(outcome.kind));
+  const place = ({ kind }: Outcome): number => (KINDS as readonly string[]).indexOf(kind);
+  const outcomes = [...kept, ...now.outcomes].sort((a, b) => place(a) - place(b));
+  const summary = rows(outcomes);
+  const sum = (value: (row: Row) => number): number => summary.reduce((total, row) => total + value(row), 0);
+  const struck = now.struck.map((row) => {
+    const old = before.struck.find(({ command, phase }) => command === row.command && phase === row.phase);
+    return kinds.has(`kill ${row.command}`) || old === undefined ? row : old;
+  });
+  const minutes = Number((now.minutes + kept.reduce((total, { seconds }) => total + seconds / 60, 0)).toFixed(1));
+  return {
+    ...now,
+    minutes,
+    outcomes,
+    summary,
+    struck,
+    faults: sum((row) => row.faults),
+    failed: sum((row) => row.failed) + now.left.length,
+  };
 }

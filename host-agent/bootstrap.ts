@@ -103,6 +103,8 @@ async function installPackages(wanted: readonly string[], report: Reporter): Pro
   if (missing.length === 0) return;
   report.progress(`installing ${missing.join(', ')}`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  // Where the power failed during an earlier installation, apt refuses to work until this was done. What it cannot do, --fix-broken can.
+  await run('dpkg', ['--force-confold', '--configure', '-a'], { env });
   const wait = ['-o', 'DPkg::Lock::Timeout=120'];
   const update = await run('apt-get', ['-q', ...wait, 'update'], { env });
   if (update.exitCode !== 0) throw aptFailed('update', lastWords(update));
@@ -113,7 +115,17 @@ async function installPackages(wanted: readonly string[], report: Reporter): Pro
     count += 1;
     if (missing.includes(name)) report.progress(`installed ${name} (package ${count})`);
   };
-  const install = ['-q', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...wait, 'install', ...missing];
+  const install = [
+    '-q',
+    '-y',
+    '--no-install-recommends',
+    '--fix-broken',
+    '-o',
+    'Dpkg::Options::=--force-confold',
+    ...wait,
+    'install',
+    ...missing,
+  ];
   const installed = await run('apt-get', install, { env, onLine });
   if (installed.exitCode !== 0) throw aptFailed(`install ${missing.join(' ')}`, lastWords(installed));
 }

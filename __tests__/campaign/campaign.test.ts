@@ -1,6 +1,6 @@
 /** What the campaign decides: which calls can be struck, which samples count, how a fault was got over. The faults themselves: lab/10-campaign. */
 import { mutatingCalls, namesOf, withNames, withTokens } from '../../campaign/calls';
-import { table, rows } from '../../campaign/report';
+import { merged, table, rows } from '../../campaign/report';
 import { recoveryOf, type Outcome } from '../../campaign/runner';
 import { judge } from '../../campaign/sampler';
 import { generator } from '../../campaign/setup';
@@ -71,26 +71,27 @@ test.each([
   ['the strike waited for it', { reverted: true }, true, undefined, 'reverted by itself'],
 ] as const)('%s', (_, strike, settled, phase, recovery) => expect(recoveryOf(strike, settled, phase)).toBe(recovery));
 
+const outcome = (kind: string, more: Partial<Outcome> = {}): Outcome => ({
+  kind,
+  what: 'x',
+  before: 1,
+  struck: 1,
+  after: 2,
+  recovery: 'went on',
+  aloneSeconds: 0,
+  seconds: 1,
+  failures: [],
+  missed: false,
+  samples: 10,
+  bad: [],
+  exempted: 0,
+  downSeconds: 0,
+  generations: [1, 2],
+  slowestMs: 3,
+  ...more,
+});
+
 test('the summary counts by kind, and leaves out what missed', () => {
-  const outcome = (kind: string, more: Partial<Outcome> = {}): Outcome => ({
-    kind,
-    what: 'x',
-    before: 1,
-    struck: 1,
-    after: 2,
-    recovery: 'went on',
-    aloneSeconds: 0,
-    seconds: 1,
-    failures: [],
-    missed: false,
-    samples: 10,
-    bad: [],
-    exempted: 0,
-    downSeconds: 0,
-    generations: [1, 2],
-    slowestMs: 3,
-    ...more,
-  });
   const summary = rows([
     outcome('power', { downSeconds: 2 }),
     outcome('power', { recovery: 'reverted by itself', aloneSeconds: 4, downSeconds: 3 }),
@@ -111,4 +112,22 @@ test('a seed gives the same moments each time', () => {
   expect(take(two)).toEqual(first);
   expect(take(other)).not.toEqual(first);
   for (const value of first) expect(value >= 0 && value < 1).toBe(true);
+});
+
+test('kinds that were not run stay in the result as they are', () => {
+  const result = (...outcomes: Outcome[]) => ({
+    date: '2026-11-22',
+    seed: 1,
+    minutes: 2,
+    faults: outcomes.length,
+    failed: 0,
+    summary: rows(outcomes),
+    struck: [{ command: 'activate', phase: 'switching', calls: 7, struck: outcomes.filter((o) => o.kind === 'kill activate').length }],
+    left: [],
+    outcomes,
+  });
+  const before = result(outcome('kill activate', { seconds: 60 }), outcome('clock'), outcome('power', { failures: ['x'] }));
+  const both = merged(before, result(outcome('power'), outcome('power')));
+  expect(both.outcomes.map(({ kind }) => kind)).toEqual(['kill activate', 'clock', 'power', 'power']);
+  expect([both.faults, both.failed, both.struck[0]?.struck, both.minutes]).toEqual([4, 0, 1, 3]);
 });

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from '../calls';
 import { namesOfNext, type Fault, type Field } from '../fault';
-import { hasStruck, strikeAt, trap, type HostCommand } from '../traps';
+import { lab } from '../host';
+import { hasStruck, layTraps, strikeAt, trap, type HostCommand } from '../traps';
 import type { Recordings } from './kill-host';
 
 /** Pulls the plug while mirror-host stands at a call, and boots again. What the boot takes is the plug's doing, not the deploy's. */
@@ -77,6 +78,41 @@ export function reboots(recordings: Recordings): Fault[] {
         return { reverted: await field.host.waitFor(20, () => field.host.phase() === undefined, 50) };
       },
     },
+  ];
+}
+
+/** Pulls the plug while a bare server gets its Debian packages. Nothing is served before; the next deploy goes on from where dpkg was. */
+export function firstDeploys(): Fault[] {
+  const at = (what: string, reached: (said: string, field: Field) => boolean): Fault => ({
+    kind: 'first deploy',
+    what: `of a bare server: the power fails while ${what}`,
+    ends: 'new',
+    prepare: async (field) => {
+      await lab('reset', 'mirror');
+      await field.host.find();
+    },
+    strike: async (field) =>
+      field.sampler.exempt(async () => {
+        const { child, ended } = field.there.startApply();
+        let said = '';
+        child.stdout.on('data', (text: string) => (said += text));
+        const struck = await field.host.waitFor(120, () => reached(said, field), 10);
+        await cycle(field, false);
+        child.kill('SIGKILL');
+        await ended;
+        const interrupted = (await field.host.run('ls /var/lib/dpkg/updates | grep -q .')).status === 0;
+        const deploy = await field.there.apply();
+        if (deploy.status !== 0) throw new Error(`the next deploy ended with ${deploy.status}: ${deploy.text.slice(-900)}`);
+        await layTraps(field.host);
+        await field.host.run('while systemctl is-active -q mirror-sync-new.service; do sleep 0.1; done; systemctl reset-failed');
+        return { deploy, missed: !struck, where: interrupted ? 'dpkg was interrupted' : 'between two steps of dpkg' };
+      }),
+  });
+  return [
+    at('apt reads its lists', (said) => said.includes('apt-get update')),
+    at('Node is unpacked', (_, field) => / unpacked ca-certificates/.test(field.host.read('/var/log/dpkg.log') ?? '')),
+    at('mirror-host installs the first package', (said) => said.includes('installed bzip2')),
+    at('mirror-host installs nginx', (said) => said.includes('installed nginx-light')),
   ];
 }
 

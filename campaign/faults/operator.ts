@@ -168,7 +168,6 @@ export function lockouts(): Fault[] {
       alone: true,
       ends: 'old',
       says: /could not be confirmed/,
-      short: letter === 'a',
       prepare: async (field) => {
         const own = await field.host.do('cat /root/.ssh/authorized_keys');
         const account = await field.states.make(`${letter} account`, { CAMPAIGN_AUTHORIZED_KEY: own.trim() });
