@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, SENTINEL, type DesiredState } from '../desired-state/model';
@@ -34,7 +34,7 @@ export async function bootstrap(
   report: Reporter,
 ): Promise<ContentUser> {
   const storage = judgeStorage(desired.storage, storageFacts(paths, desired.storage.root));
-  await installPackages(desired.packages, report);
+  await installPackages(paths, desired.packages, report);
   const user = await ensureContentUser(paths, report);
 
   ensureDirectory(paths.configuration, 0o755);
@@ -95,16 +95,19 @@ export function missingPackages(wanted: readonly string[], dpkgQuery: string): s
   return wanted.filter((name) => !installed.has(name)).sort();
 }
 
-async function installPackages(wanted: readonly string[], report: Reporter): Promise<void> {
+async function installPackages(paths: HostPaths, wanted: readonly string[], report: Reporter): Promise<void> {
   if (wanted.length === 0) return;
+  if (isInterrupted(paths)) {
+    report.progress('finishing an installation of Debian packages that was cut off');
+    // What it cannot do, --fix-broken can.
+    await run('dpkg', ['--force-confold', '--configure', '-a'], { env: { DEBIAN_FRONTEND: 'noninteractive' } });
+  }
   // Unknown packages make dpkg-query exit 1; what it prints about the others is what counts.
   const query = await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}\\n', ...wanted]);
   const missing = missingPackages(wanted, query.stdout);
   if (missing.length === 0) return;
   report.progress(`installing ${missing.join(', ')}`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  // Where the power failed during an earlier installation, apt refuses to work until this was done. What it cannot do, --fix-broken can.
-  await run('dpkg', ['--force-confold', '--configure', '-a'], { env });
   const wait = ['-o', 'DPkg::Lock::Timeout=120'];
   const update = await run('apt-get', ['-q', ...wait, 'update'], { env });
   if (update.exitCode !== 0) throw aptFailed('update', lastWords(update));
@@ -128,6 +131,15 @@ async function installPackages(wanted: readonly string[], report: Reporter): Pro
   ];
   const installed = await run('apt-get', install, { env, onLine });
   if (installed.exitCode !== 0) throw aptFailed(`install ${missing.join(' ')}`, lastWords(installed));
+}
+
+/** True where the power failed while dpkg worked, say: apt refuses everything until it was let finish. The same test as apt's. */
+export function isInterrupted(paths: Pick<HostPaths, 'dpkgUpdates'>): boolean {
+  try {
+    return readdirSync(paths.dpkgUpdates).some((name) => /^\d+$/.test(name));
+  } catch {
+    return false;
+  }
 }
 
 async function ensureContentUser(paths: HostPaths, report: Reporter): Promise<ContentUser> {

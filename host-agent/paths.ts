@@ -35,6 +35,8 @@ export function hostPaths(prefix = '') {
     /** In /run itself, where only root makes files: anybody may put a link into /run/lock. */
     lock: at('/run/mirror-host.lock'),
     mountInfo: '/proc/self/mountinfo',
+    /** What dpkg has not written into its database yet. */
+    dpkgUpdates: at('/var/lib/dpkg/updates'),
     passwd: at('/etc/passwd'),
     sudoers: at('/etc/sudoers.d/mirror-deploy'),
     /** Homes of deploy accounts, root's. */

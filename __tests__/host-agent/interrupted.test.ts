@@ -1,0 +1,19 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isInterrupted } from '../../host-agent/bootstrap';
+
+test('dpkg was interrupted where its journal holds numbers', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'mirror-dpkg-'));
+  try {
+    const dpkgUpdates = join(directory, 'updates');
+    expect(isInterrupted({ dpkgUpdates })).toBe(false);
+    mkdirSync(dpkgUpdates);
+    writeFileSync(join(dpkgUpdates, 'tmp.i'), '');
+    expect(isInterrupted({ dpkgUpdates })).toBe(false);
+    writeFileSync(join(dpkgUpdates, '0003'), '');
+    expect(isInterrupted({ dpkgUpdates })).toBe(true);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
