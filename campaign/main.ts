@@ -54,6 +54,9 @@ export function chosen(faults: readonly Fault[], options: Pick<Options, 'short' 
   throw new CampaignError('the short form has no fault of that kind');
 }
 
+/** What is under way when the campaign is interrupted fails as its field is taken away: that is no news. */
+let interrupted = false;
+
 async function deploy(options: Options): Promise<void> {
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
   const print = (text: string): void => void (options.json === true || process.stdout.write(`${text}\n`));
@@ -63,6 +66,7 @@ async function deploy(options: Options): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       say(`${signal}: cleaning up`);
+      interrupted = true;
       void close().finally(() => process.exit(ExitCode.internal));
     });
   }
@@ -143,6 +147,7 @@ else {
   commandLine()
     .parseAsync()
     .catch((error: unknown) => {
+      if (interrupted) return;
       const known = error instanceof CampaignError;
       process.stderr.write(
         `campaign: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
