@@ -108,10 +108,11 @@ export class Host {
     }
   }
 
-  /** The number that the next deploy gives to its generation. */
+  /** The number that the next deploy gives to its generation: none is given twice. */
   nextGeneration(): number {
     const numbers = readdirSync(this.path('/etc/mirror/generations')).filter((name) => /^\d+$/.test(name));
-    return Math.max(0, ...numbers.map(Number)) + 1;
+    const retired = Number(this.read('/var/lib/mirror/host/retired') ?? '0') || 0;
+    return Math.max(retired, ...numbers.map(Number)) + 1;
   }
 
   /** The phase of the journal, or undefined when there is none. */

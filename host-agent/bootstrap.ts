@@ -97,14 +97,11 @@ export function missingPackages(wanted: readonly string[], dpkgQuery: string): s
 
 async function installPackages(paths: HostPaths, wanted: readonly string[], report: Reporter): Promise<void> {
   if (wanted.length === 0) return;
-  if (isInterrupted(paths)) {
-    report.progress('finishing an installation of Debian packages that was cut off');
-    // What it cannot do, --fix-broken can.
-    await run('dpkg', ['--force-confold', '--configure', '-a'], { env: { DEBIAN_FRONTEND: 'noninteractive' } });
-  }
   // Unknown packages make dpkg-query exit 1; what it prints about the others is what counts.
   const query = await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}\\n', ...wanted]);
   const missing = missingPackages(wanted, query.stdout);
+  if (missing.length === 0 && !isInterrupted(paths)) return;
+  await finishInterrupted(paths, report);
   if (missing.length === 0) return;
   report.progress(`installing ${missing.join(', ')}`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
@@ -118,19 +115,31 @@ async function installPackages(paths: HostPaths, wanted: readonly string[], repo
     count += 1;
     if (missing.includes(name)) report.progress(`installed ${name} (package ${count})`);
   };
-  const install = [
-    '-q',
-    '-y',
-    '--no-install-recommends',
-    '--fix-broken',
-    '-o',
-    'Dpkg::Options::=--force-confold',
-    ...wait,
-    'install',
-    ...missing,
-  ];
+  const install = ['-q', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...wait, 'install', ...missing];
   const installed = await run('apt-get', install, { env, onLine });
   if (installed.exitCode !== 0) throw aptFailed(`install ${missing.join(' ')}`, lastWords(installed));
+}
+
+/** Brings packages to their end that a power failure left half-installed; until then apt refuses others. What it cannot do, the next step tells. */
+async function finishInterrupted(paths: HostPaths, report: Reporter): Promise<void> {
+  const audit = await run('dpkg', ['--audit']);
+  if (audit.stdout.trim() === '' && !isInterrupted(paths)) return;
+  report.progress('finishing an installation of Debian packages that was cut off');
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  await run('dpkg', ['--force-confold', '--configure', '-a'], { env });
+  const lock = ['-o', 'DPkg::Lock::Timeout=120'];
+  const options = ['-q', '-y', '--no-remove', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...lock];
+  const half = halfInstalled((await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}|\\n'])).stdout);
+  if (half.length > 0) {
+    await run('apt-get', ['-q', ...lock, 'update'], { env });
+    await run('apt-get', [...options, '--reinstall', 'install', ...half], { env });
+  }
+  await run('apt-get', [...options, '--fix-broken', 'install'], { env });
+}
+
+/** Packages of which only a part was unpacked: dpkg wants them anew before it configures anything that needs them. Pure. */
+export function halfInstalled(dpkgQuery: string): string[] {
+  return dpkgQuery.split('\n').flatMap((line) => /^(\S+) (?:.H.|..R)\|$/.exec(line)?.[1] ?? []);
 }
 
 /** True where the power failed while dpkg worked, say: apt refuses everything until it was let finish. The same test as apt's. */

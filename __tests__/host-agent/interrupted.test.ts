@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isInterrupted } from '../../host-agent/bootstrap';
+import { halfInstalled, isInterrupted } from '../../host-agent/bootstrap';
 
 test('dpkg was interrupted where its journal holds numbers', () => {
   const directory = mkdtempSync(join(tmpdir(), 'mirror-dpkg-'));
@@ -16,4 +16,9 @@ test('dpkg was interrupted where its journal holds numbers', () => {
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+test('packages that dpkg wants anew: half-installed, or marked so; not those that only wait for their configuration', () => {
+  const printed = 'bash ii |\nnode-xtend iHR|\nopenssl iU |\nnodejs iF |\nrpm iH |\nzstd iUR|\n';
+  expect(halfInstalled(printed)).toEqual(['node-xtend', 'rpm', 'zstd']);
 });

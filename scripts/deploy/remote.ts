@@ -23,12 +23,18 @@ export const NODE_SCRIPT = `set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 if command -v node >/dev/null 2>&1 && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ]; then exit 0; fi
 if ! command -v apt-get >/dev/null 2>&1; then echo "E: there is no apt-get: this is not Debian" >&2; exit 1; fi
-# Where the power failed during an earlier installation, apt refuses to work until this was done.
-dpkg --force-confold --configure -a >/dev/null 2>&1 || true
 echo "installing nodejs and ca-certificates (apt-get update)"
 apt-get -q -o DPkg::Lock::Timeout=120 update >/dev/null
+# Where the power failed during an earlier installation, apt refuses others until that one was brought to its end.
+if [ -n "$(dpkg --audit)" ] || ls /var/lib/dpkg/updates | grep -q '[0-9]'; then
+  dpkg --force-confold --configure -a >/dev/null 2>&1 || true
+  half=$(dpkg-query -W -f '\${db:Status-Abbrev}|\${Package}\\n' | sed -n 's/^\\(.H.\\|..R\\)|//p')
+  apt='apt-get -q -y -o DPkg::Lock::Timeout=120 --no-remove --no-install-recommends'
+  [ -z "$half" ] || $apt --reinstall install $half >/dev/null 2>&1 || true
+  $apt --fix-broken install >/dev/null 2>&1 || true
+fi
 echo "installing nodejs and ca-certificates (apt-get install)"
-apt-get -q -y -o DPkg::Lock::Timeout=120 --no-install-recommends --fix-broken install nodejs ca-certificates >/dev/null
+apt-get -q -y -o DPkg::Lock::Timeout=120 --no-install-recommends install nodejs ca-certificates >/dev/null
 if ! command -v node >/dev/null 2>&1; then echo "E: nodejs was not installed" >&2; exit 1; fi
 version=$(node -p 'process.versions.node')
 if [ "\${version%%.*}" -lt 18 ]; then echo "E: this distribution has Node $version, the programs need 18 or later" >&2; exit 1; fi
