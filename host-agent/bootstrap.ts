@@ -10,7 +10,7 @@ import { asContentUser } from './links';
 import { DOCUMENT_ROOT, type HostPaths } from './paths';
 import { linkPrograms } from './programs';
 import { ensureRevertUnit } from './revert-unit';
-import { lastWords, run } from './run';
+import { lastWords, LONG_SECONDS, run } from './run';
 import { judgeStorage, storageFacts } from './storage';
 import { systemctl } from './units';
 
@@ -106,7 +106,7 @@ async function installPackages(paths: HostPaths, wanted: readonly string[], repo
   report.progress(`installing ${missing.join(', ')}`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const wait = ['-o', 'DPkg::Lock::Timeout=120'];
-  const update = await run('apt-get', ['-q', ...wait, 'update'], { env });
+  const update = await run('apt-get', ['-q', ...wait, 'update'], { env, timeoutSeconds: LONG_SECONDS });
   if (update.exitCode !== 0) throw aptFailed('update', lastWords(update));
   let count = 0;
   const onLine = (line: string): void => {
@@ -116,7 +116,7 @@ async function installPackages(paths: HostPaths, wanted: readonly string[], repo
     if (missing.includes(name)) report.progress(`installed ${name} (package ${count})`);
   };
   const install = ['-q', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...wait, 'install', ...missing];
-  const installed = await run('apt-get', install, { env, onLine });
+  const installed = await run('apt-get', install, { env, onLine, timeoutSeconds: LONG_SECONDS });
   if (installed.exitCode !== 0) throw aptFailed(`install ${missing.join(' ')}`, lastWords(installed));
 }
 
@@ -125,16 +125,16 @@ async function finishInterrupted(paths: HostPaths, report: Reporter): Promise<vo
   const audit = await run('dpkg', ['--audit']);
   if (audit.stdout.trim() === '' && !isInterrupted(paths)) return;
   report.progress('finishing an installation of Debian packages that was cut off');
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  await run('dpkg', ['--force-confold', '--configure', '-a'], { env });
+  const long = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutSeconds: LONG_SECONDS };
+  await run('dpkg', ['--force-confold', '--configure', '-a'], long);
   const lock = ['-o', 'DPkg::Lock::Timeout=120'];
   const options = ['-q', '-y', '--no-remove', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...lock];
   const half = halfInstalled((await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}|\\n'])).stdout);
   if (half.length > 0) {
-    await run('apt-get', ['-q', ...lock, 'update'], { env });
-    await run('apt-get', [...options, '--reinstall', 'install', ...half], { env });
+    await run('apt-get', ['-q', ...lock, 'update'], long);
+    await run('apt-get', [...options, '--reinstall', 'install', ...half], long);
   }
-  await run('apt-get', [...options, '--fix-broken', 'install'], { env });
+  await run('apt-get', [...options, '--fix-broken', 'install'], long);
 }
 
 /** Packages of which only a part was unpacked: dpkg wants them anew before it configures anything that needs them. Pure. */

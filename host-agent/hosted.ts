@@ -7,7 +7,7 @@ import { asMirrorError, type Reporter } from './events';
 import { readIfPresent, writeDurably } from './files';
 import type { Manifest } from './manifest';
 import type { HostPaths } from './paths';
-import { lastWords, run } from './run';
+import { lastWords, LONG_SECONDS, run } from './run';
 
 /**
  * Hosted content (empty signed components, keys beside them) is outside the generation that it is made for. A record says which generation's
@@ -60,6 +60,7 @@ export async function prepareHosted(paths: HostPaths, manifest: Manifest, user: 
     uid: user.uid,
     gid: user.gid,
     env: { HOME: paths.state },
+    timeoutSeconds: LONG_SECONDS,
     stdin: key,
     onLine: (line) => report.progress(line),
   });

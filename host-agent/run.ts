@@ -14,9 +14,16 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly stdin?: string;
   readonly onLine?: (line: string) => void;
+  /** @default 600 */
+  readonly timeoutSeconds?: number;
 }
 
-/** Runs a program without a shell. An unknown program is exit code 127, a signal 128. Never rejects. */
+/** What hangs must not hold the host lock for ever: the revert waits for it. */
+const TIMEOUT_SECONDS = 600;
+/** For what installs packages or builds content. */
+export const LONG_SECONDS = 3600;
+
+/** Runs a program without a shell. An unknown program is exit code 127, a signal 128, one that was killed since it did not end 124. Never rejects. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   return new Promise((resolve) => {
     const spawnOptions: SpawnOptions = {
@@ -30,6 +37,16 @@ export function run(program: string, args: readonly string[], options: RunOption
     let stdout = '';
     let stderr = '';
     let rest = '';
+    const limit = options.timeoutSeconds ?? TIMEOUT_SECONDS;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      stderr += `${program} did not end within ${limit} s`;
+      child.kill('SIGKILL');
+      // What it started may still hold its output open.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, limit * 1000);
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
       const lines = (rest + text).split('\n');
@@ -39,8 +56,14 @@ export function run(program: string, args: readonly string[], options: RunOption
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(options.stdin);
-    child.on('error', (error) => resolve({ exitCode: 127, stdout, stderr: stderr + error.message }));
-    child.on('close', (code) => resolve({ exitCode: code ?? 128, stdout, stderr }));
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      resolve({ exitCode: 127, stdout, stderr: stderr + error.message });
+    });
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      resolve({ exitCode: late ? 124 : (code ?? 128), stdout, stderr });
+    });
   });
 }
 
