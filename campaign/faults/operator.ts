@@ -194,7 +194,8 @@ export function pauses(): Fault[] {
       if (phase === 'unconfirmed') trap(field.host, 'confirm', `kill -STOP $$\nexec /usr/bin/node "$@"`, ALL);
       const { ended } = field.there.startApply();
       await field.host.reaches(phase);
-      if (phase === 'switching') await field.host.run("pgrep -f 'mirror-host.cjs activate' > /run/stopped; xargs kill -STOP < /run/stopped");
+      if (phase === 'switching')
+        await field.host.run("pgrep -f 'mirror-host.cjs activate' > /run/stopped; xargs kill -STOP < /run/stopped");
       await sleep(seconds * 1000);
       // By number: what was stopped between its fork and its exec has another command line afterwards.
       await field.host.run("xargs -r kill -CONT < /run/stopped; rm -f /run/stopped; pkill -CONT -f 'mirror-host.cjs confirm'");
