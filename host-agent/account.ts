@@ -2,12 +2,13 @@
  * The account that deploys log in as. Its keys are a file of the generation, linked from its home, so that a switch that loses the operator
  * takes them back too. By sudo it may run mirror-host and nothing else; whoever installs units and programs can become root all the same.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { ServerPaths } from '../desired-state/model';
 import type { Reporter } from './events';
-import { ensureDirectory, linkTarget, readIfPresent, replaceSymlink, writeSynced } from './files';
+import { ensureDirectory, linkTarget, namesIn, readIfPresent, replaceSymlink, writeSynced } from './files';
+import { passwdEntry } from './passwd';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
 
@@ -44,7 +45,7 @@ export async function ensureAccount(paths: HostPaths, name: string, before: stri
 /** Removes every account of ours but these. */
 export async function keepAccounts(paths: HostPaths, kept: readonly string[], report: Reporter): Promise<void> {
   if (readIfPresent(paths.sudoers) === undefined) return;
-  for (const name of accountsIn(paths).filter((account) => !kept.includes(account))) {
+  for (const name of namesIn(paths.accountHomes).filter((account) => !kept.includes(account))) {
     rmSync(join(paths.accountHomes, name), { recursive: true, force: true });
     const removed = await run('userdel', [name]);
     if (removed.exitCode === 0) report.progress(`removed the account ${name}`);
@@ -67,16 +68,7 @@ export function accountDeviations(paths: HostPaths, name: string | undefined): s
 }
 
 function homeOf(paths: HostPaths, name: string): string | undefined {
-  const entry = (readIfPresent(paths.passwd) ?? '').split('\n').find((line) => line.startsWith(`${name}:`));
-  return entry?.split(':')[5];
-}
-
-function accountsIn(paths: HostPaths): string[] {
-  try {
-    return readdirSync(paths.accountHomes);
-  } catch {
-    return [];
-  }
+  return passwdEntry(paths, name)?.[5];
 }
 
 /** sudo refuses to work at all when one of its files is wrong: this one is checked before it has its name. */

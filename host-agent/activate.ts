@@ -4,7 +4,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { desiredStateDigest, type ActivationRequest, type ActivationResult } from '../desired-state/model';
 import { bootstrap } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
-import { linkTarget, readIfPresent } from './files';
+import { readIfPresent } from './files';
 import {
   assemble,
   currentGeneration,
@@ -31,7 +31,7 @@ import { lastWords, run } from './run';
 import { fallback, recordLastDrift, recover, startNewSyncs, takeBackFailed } from './settle';
 import { switchTo, type SwitchContext } from './switch';
 import { unitFacts } from './units';
-import { checkContinuity, checkOwner, checkUnpublished } from './waivers';
+import { checkAgainst } from './waivers';
 
 /** When the timer looks for the first time whether a switch died or is still to be confirmed: a longer wait it then waits out. */
 const REVERT_LOOKS_AFTER_S = 60;
@@ -49,9 +49,8 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   checkSecrets(request);
   requirePrograms(paths, request.programs);
   const unrestored = await recover(paths, report);
-  const before = currentGeneration(paths, linkTarget(paths.current));
-  checkOwner(before, desired);
-  checkUnpublished(before, desired);
+  const before = currentGeneration(paths);
+  checkAgainst(before, desired, (target) => existsSync(join(desired.storage.root, target)));
   assemble(desired, 0);
 
   const same = matches(paths, before, request) && hostedIsCurrent(paths, before);
@@ -63,25 +62,23 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   }
 
   const user = await bootstrap(paths, desired, request.programs, before.deployAccount, report);
-  const previous = currentGeneration(paths, linkTarget(paths.current));
   const known = manifestsOnDisk(paths);
   const number = nextGenerationNumber(paths);
-  const restorable = fallback(previous, known, unrestored);
-  dropUnfinished(paths, [0, previous.generation, ...(unrestored === undefined ? [] : [unrestored.from, unrestored.to])]);
+  const restorable = fallback(before, known, unrestored);
+  dropUnfinished(paths, [0, before.generation, ...(unrestored === undefined ? [] : [unrestored.from, unrestored.to])]);
   const content = assemble(desired, number);
   const manifest = manifestFor(request, content, number, hostKey(paths), new Date());
   const directory = await writeGeneration(paths, manifest, content, request.secrets);
   try {
-    checkContinuity(previous, desired, (target) => existsSync(join(desired.storage.root, target)));
-    await validate(paths, manifest, previous);
-    const adopting = desired.elements.some((element) => element.adopts !== undefined && previous.elements[element.id] === undefined);
+    await validate(paths, manifest, before);
+    const adopting = desired.elements.some((element) => element.adopts !== undefined && before.elements[element.id] === undefined);
     if (adopting || !hostedIsCurrent(paths, manifest)) await prepareHosted(paths, manifest, user, report);
     await armRevert(Math.min(desired.confirmSeconds, REVERT_LOOKS_AFTER_S));
     // From here on it is finished or taken back, whoever listens. Up to here, an operator who gave up has given up.
     if (!(await report.stillHeard(`switching to generation ${number}`))) throw callerGone();
   } catch (error) {
     rmSync(directory, { recursive: true, force: true });
-    await restoreHosted(paths, previous, user, report);
+    await restoreHosted(paths, before, user, report);
     throw asMirrorError(error);
   }
 
@@ -100,7 +97,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   } catch (error) {
     throw await takeBackFailed(context, restorable, manifest, asMirrorError(error), report);
   }
-  const difference = compareElements(previous.elements, manifest.elements);
+  const difference = compareElements(before.elements, manifest.elements);
   const { confirmSeconds } = desired;
   return { kind: 'activation', outcome: 'activated', generation: number, ...difference, seconds: since(started), confirmSeconds };
 }

@@ -1,12 +1,13 @@
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, SENTINEL, type DesiredState } from '../desired-state/model';
 import { ensureAccount } from './account';
 import type { Reporter } from './events';
-import { ensureDirectory, kindOf, linkTarget, readIfPresent, replaceSymlink, writeDurably, writePlain } from './files';
+import { ensureDirectory, kindOf, linkTarget, namesIn, readIfPresent, replaceSymlink, writeDurably, writePlain } from './files';
 import { EMPTY_MANIFEST } from './manifest';
 import { asContentUser } from './links';
+import { passwdEntry } from './passwd';
 import { DOCUMENT_ROOT, type HostPaths } from './paths';
 import { linkPrograms } from './programs';
 import { ensureRevertUnit } from './revert-unit';
@@ -78,8 +79,7 @@ export function ensureRootsOwn(path: string): void {
 
 /** The content user as /etc/passwd has it. */
 export function findContentUser(paths: HostPaths): ContentUser | undefined {
-  const line = (readIfPresent(paths.passwd) ?? '').split('\n').find((l) => l.startsWith(`${CONTENT_USER}:`));
-  const fields = line?.split(':');
+  const fields = passwdEntry(paths, CONTENT_USER);
   return fields === undefined ? undefined : { uid: Number(fields[2]), gid: Number(fields[3]) };
 }
 
@@ -95,6 +95,12 @@ export function missingPackages(wanted: readonly string[], dpkgQuery: string): s
   return wanted.filter((name) => !installed.has(name)).sort();
 }
 
+/** How apt and dpkg are run: they ask nothing, and may take their time. */
+const APT = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutSeconds: LONG_SECONDS };
+const WAIT = ['-o', 'DPkg::Lock::Timeout=120'];
+const UPDATE = ['-q', ...WAIT, 'update'];
+const INSTALL = ['-q', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...WAIT];
+
 async function installPackages(paths: HostPaths, wanted: readonly string[], report: Reporter): Promise<void> {
   if (wanted.length === 0) return;
   // Unknown packages make dpkg-query exit 1; what it prints about the others is what counts.
@@ -104,9 +110,7 @@ async function installPackages(paths: HostPaths, wanted: readonly string[], repo
   await finishInterrupted(paths, report);
   if (missing.length === 0) return;
   report.progress(`installing ${missing.join(', ')}`);
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const wait = ['-o', 'DPkg::Lock::Timeout=120'];
-  const update = await run('apt-get', ['-q', ...wait, 'update'], { env, timeoutSeconds: LONG_SECONDS });
+  const update = await run('apt-get', UPDATE, APT);
   if (update.exitCode !== 0) throw aptFailed('update', lastWords(update));
   let count = 0;
   const onLine = (line: string): void => {
@@ -115,8 +119,7 @@ async function installPackages(paths: HostPaths, wanted: readonly string[], repo
     count += 1;
     if (missing.includes(name)) report.progress(`installed ${name} (package ${count})`);
   };
-  const install = ['-q', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...wait, 'install', ...missing];
-  const installed = await run('apt-get', install, { env, onLine, timeoutSeconds: LONG_SECONDS });
+  const installed = await run('apt-get', [...INSTALL, 'install', ...missing], { ...APT, onLine });
   if (installed.exitCode !== 0) throw aptFailed(`install ${missing.join(' ')}`, lastWords(installed));
 }
 
@@ -125,16 +128,14 @@ async function finishInterrupted(paths: HostPaths, report: Reporter): Promise<vo
   const audit = await run('dpkg', ['--audit']);
   if (audit.stdout.trim() === '' && !isInterrupted(paths)) return;
   report.progress('finishing an installation of Debian packages that was cut off');
-  const long = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutSeconds: LONG_SECONDS };
-  await run('dpkg', ['--force-confold', '--configure', '-a'], long);
-  const lock = ['-o', 'DPkg::Lock::Timeout=120'];
-  const options = ['-q', '-y', '--no-remove', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...lock];
+  await run('dpkg', ['--force-confold', '--configure', '-a'], APT);
+  const repair = [...INSTALL, '--no-remove'];
   const half = halfInstalled((await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}|\\n'])).stdout);
   if (half.length > 0) {
-    await run('apt-get', ['-q', ...lock, 'update'], long);
-    await run('apt-get', [...options, '--reinstall', 'install', ...half], long);
+    await run('apt-get', UPDATE, APT);
+    await run('apt-get', [...repair, '--reinstall', 'install', ...half], APT);
   }
-  await run('apt-get', [...options, '--fix-broken', 'install'], long);
+  await run('apt-get', [...repair, '--fix-broken', 'install'], APT);
 }
 
 /** Packages of which only a part was unpacked: dpkg wants them anew before it configures anything that needs them. Pure. */
@@ -144,11 +145,7 @@ export function halfInstalled(dpkgQuery: string): string[] {
 
 /** True where the power failed while dpkg worked, say: apt refuses everything until it was let finish. The same test as apt's. */
 export function isInterrupted(paths: Pick<HostPaths, 'dpkgUpdates'>): boolean {
-  try {
-    return readdirSync(paths.dpkgUpdates).some((name) => /^\d+$/.test(name));
-  } catch {
-    return false;
-  }
+  return namesIn(paths.dpkgUpdates).some((name) => /^\d+$/.test(name));
 }
 
 async function ensureContentUser(paths: HostPaths, report: Reporter): Promise<ContentUser> {

@@ -4,7 +4,6 @@ import type { z } from 'zod';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { SettledResult } from '../desired-state/model';
 import { asMirrorError, reporter, type Reporter } from './events';
-import { linkTarget } from './files';
 import { currentGeneration } from './generation';
 import { machineClock, readJournal, secondsLeft, type Journal } from './journal';
 import { callerGone, describeCaller, takeLock } from './lock';
@@ -81,7 +80,7 @@ export async function revertWhenDue(paths: HostPaths, report: Reporter): Promise
     const outcome = await locked(paths, 'mirror-revert', 900, report, async () => {
       const journal = readJournal(paths);
       if (journal === undefined) {
-        const { generation } = currentGeneration(paths, linkTarget(paths.current));
+        const { generation } = currentGeneration(paths);
         return { done: { kind: 'settled', outcome: 'nothing to revert', generation } satisfies SettledResult };
       }
       const left = secondsLeft(journal, machineClock(paths));

@@ -5,15 +5,15 @@ import type { SettledResult } from '../desired-state/model';
 import { keepAccounts } from './account';
 import { findContentUser } from './bootstrap';
 import type { Reporter } from './events';
-import { kindOf, linkTarget } from './files';
+import { kindOf } from './files';
 import { currentGeneration, manifestsOnDisk } from './generation';
 import { readJournal } from './journal';
 import { EMPTY_MANIFEST } from './manifest';
 import { reloadNginx } from './nginx';
 import type { HostPaths } from './paths';
-import { disarmRevert, REVERT_UNIT } from './revert-unit';
+import { removeRevertUnit } from './revert-unit';
 import { run } from './run';
-import { takeBack } from './settle';
+import { lastStorageRoot, takeBack } from './settle';
 import { switchTo } from './switch';
 import { systemctl } from './units';
 
@@ -33,10 +33,10 @@ export async function decommission(paths: HostPaths, report: Reporter): Promise<
   await refuseRunningSyncs();
   const journal = readJournal(paths);
   if (journal !== undefined) await takeBack(paths, journal, report);
-  const current = currentGeneration(paths, linkTarget(paths.current));
+  const current = currentGeneration(paths);
   const user = findContentUser(paths);
   const known = manifestsOnDisk(paths);
-  const root = [...known].reverse().find((manifest) => manifest.storage !== undefined)?.storage?.root;
+  const root = lastStorageRoot(known);
   if (user !== undefined && root !== undefined) {
     report.progress(`unpublishing generation ${current.generation}`);
     await switchTo({ paths, user, storageRoot: root, known }, EMPTY_MANIFEST);
@@ -44,9 +44,7 @@ export async function decommission(paths: HostPaths, report: Reporter): Promise<
   rmSync(paths.nginxLink, { force: true });
   if (kindOf(join(paths.nginxLink, '..')) === 'directory') await reloadNginx();
   report.progress('removing units, programs, generations and secrets');
-  rmSync(join(paths.units, 'multi-user.target.wants', REVERT_UNIT), { force: true });
-  rmSync(join(paths.units, REVERT_UNIT), { force: true });
-  await disarmRevert();
+  await removeRevertUnit(paths);
   await systemctl(['daemon-reload'], 'reload the unit files');
   // What failed once is remembered as a unit that is not found.
   await run('systemctl', ['reset-failed', 'mirror-*']);

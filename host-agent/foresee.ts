@@ -7,7 +7,7 @@ import { hostedIsCurrent } from './hosted';
 import { compareElements, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { judgeStorage, storageFacts } from './storage';
-import { checkContinuity, checkOwner, checkUnpublished } from './waivers';
+import { checkAgainst } from './waivers';
 
 /** Undefined when the request does not say what a deploy would bring. */
 export function foresee(
@@ -20,10 +20,9 @@ export function foresee(
   if (deploy === undefined) return undefined;
   const samePrograms = manifest.programs === deploy.programs;
   const same = manifest.generation !== 0 && manifest.desiredState === deploy.desiredState && samePrograms;
+  const onDisk = (target: string): boolean => existsSync(join(deploy.storage.root, target));
   const refused = refusal([
-    () => checkOwner(manifest, { owner: request.owner, waivers: deploy.waivers }),
-    () => checkUnpublished(manifest, { elements: elementsOf(deploy), waivers: deploy.waivers }),
-    () => checkContinuity(manifest, { elements: elementsOf(deploy) }, (target) => existsSync(join(deploy.storage.root, target))),
+    () => checkAgainst(manifest, { owner: request.owner, waivers: deploy.waivers, elements: elementsOf(deploy) }, onDisk),
     () => judgeStorage(deploy.storage, storageFacts(paths, deploy.storage.root)),
   ]);
   return {

@@ -5,7 +5,7 @@ import { digestOf, sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { desiredStateDigest, SCHEMA_VERSION, type ActivationRequest, type DesiredState } from '../desired-state/model';
 import { asMirrorError } from './events';
-import { isMissing, readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
+import { isMissing, linkTarget, readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
 import { EMPTY_MANIFEST, readManifest, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
@@ -84,8 +84,8 @@ export function hostKey(paths: HostPaths): string {
 }
 
 /** Number and manifest of the generation that `current` names, by hand also in full; generation 0 when there is none yet. */
-export function currentGeneration(paths: HostPaths, target: string | undefined): Manifest {
-  const match = /^generations\/(\d+)\/?$/.exec((target ?? '').replace(`${paths.configuration}/`, ''));
+export function currentGeneration(paths: HostPaths): Manifest {
+  const match = /^generations\/(\d+)\/?$/.exec((linkTarget(paths.current) ?? '').replace(`${paths.configuration}/`, ''));
   if (match === null) return EMPTY_MANIFEST;
   return readManifest(join(paths.generations, match[1] ?? '')) ?? EMPTY_MANIFEST;
 }

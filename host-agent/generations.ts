@@ -1,4 +1,3 @@
-import { linkTarget } from './files';
 import { currentGeneration, manifestsOnDisk } from './generation';
 import { machineClock, readJournal, secondsLeft } from './journal';
 import { compareElements, EMPTY_MANIFEST, type Manifest } from './manifest';
@@ -22,7 +21,7 @@ export interface GenerationEntry {
 export function listGenerations(paths: HostPaths): GenerationEntry[] {
   const journal = readJournal(paths);
   const waiting = journal !== undefined && secondsLeft(journal, machineClock(paths)) > 0 ? journal.to : undefined;
-  return describeGenerations(manifestsOnDisk(paths), currentGeneration(paths, linkTarget(paths.current)).generation, waiting);
+  return describeGenerations(manifestsOnDisk(paths), currentGeneration(paths).generation, waiting);
 }
 
 /** Pure. `manifests` are oldest first. */

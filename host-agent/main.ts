@@ -7,7 +7,6 @@ import { locked, lockedAndSettled, printing, readRequest, reporting, revertWhenD
 import { decommission, decommissionText } from './decommission';
 import { generationsText, listGenerations } from './generations';
 import { currentGeneration } from './generation';
-import { linkTarget } from './files';
 import { observe } from './observe';
 import { hostPaths } from './paths';
 import { receivePrograms } from './receive';
@@ -94,7 +93,7 @@ program
   .action((options: EventOptions & { yes?: true }) =>
     reporting(options, async (report) => {
       if (options.yes === true) return report.result(await locked(paths, 'decommission', 120, report, () => decommission(paths, report)));
-      report.progress(decommissionText(currentGeneration(paths, linkTarget(paths.current)).storage?.root));
+      report.progress(decommissionText(currentGeneration(paths).storage?.root));
     }),
   );
 

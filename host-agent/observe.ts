@@ -21,7 +21,7 @@ import { unitFacts } from './units';
 
 /** What the trigger `last_drift` becomes: the recorded value when the server is intact and nothing is pending, else what deviates. */
 export async function observe(paths: HostPaths, request: ObservationRequest, now: Date): Promise<ObservationResult> {
-  const manifest = currentGeneration(paths, linkTarget(paths.current));
+  const manifest = currentGeneration(paths);
   const secrets = comparedSecrets(paths, manifest, request.secrets);
   const others = Object.keys(secrets).filter((name) => secrets[name] === 'other');
   const rotated = others.map((name) => `the secret ${name} is another than the deployed one`);

@@ -2,6 +2,7 @@
  * What brings back an operator who cut himself off: a timer that is set before a switch begins, and a unit that runs at every boot. Both take
  * back what was never confirmed. They are no part of a generation, so that none can break them.
  */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { linkTarget, readIfPresent, replaceSymlink, writeDurably } from './files';
@@ -9,7 +10,7 @@ import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
 import { systemctl } from './units';
 
-export const REVERT_UNIT = 'mirror-revert.service';
+const REVERT_UNIT = 'mirror-revert.service';
 const REVERT_TIMER = 'mirror-revert.timer';
 
 /** Without a journal there is nothing to take back: then nothing is started, at boot too. Pure. */
@@ -43,6 +44,12 @@ export async function ensureRevertUnit(paths: HostPaths): Promise<void> {
   if (before !== wanted) writeDurably(file, wanted);
   if (linkTarget(wants(paths)) !== file) replaceSymlink(wants(paths), file);
   if (before !== undefined && before !== wanted) await systemctl(['daemon-reload'], 'reload the unit files');
+}
+
+/** Removes the unit and stops the timer. The caller lets systemd read the unit files. */
+export async function removeRevertUnit(paths: HostPaths): Promise<void> {
+  for (const path of [wants(paths), join(paths.units, REVERT_UNIT)]) rmSync(path, { force: true });
+  await disarmRevert();
 }
 
 /** What deviates of the unit. */

@@ -3,7 +3,6 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { SettledResult } from '../desired-state/model';
 import { ensureAccount } from './account';
 import { asMirrorError, type Reporter } from './events';
-import { linkTarget } from './files';
 import { currentGeneration, manifestsOnDisk } from './generation';
 import { restoreHosted } from './hosted';
 import { closeJournal, openJournal, readJournal } from './journal';
@@ -23,7 +22,7 @@ export async function rollback(paths: HostPaths, to: number | undefined, by: str
   if (pending !== undefined && (to === undefined || to === pending.from)) return takeBack(paths, pending, report);
   const unrestored = await recover(paths, report);
   const known = manifestsOnDisk(paths);
-  const current = fallback(currentGeneration(paths, linkTarget(paths.current)), known, unrestored);
+  const current = fallback(currentGeneration(paths), known, unrestored);
   const target = rollbackTarget(known, current.generation, to);
   const context = contextFor(paths, known);
   if (target.storage !== undefined) judgeStorage(target.storage, storageFacts(paths, target.storage.root));

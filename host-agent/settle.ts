@@ -6,7 +6,7 @@ import type { SettledResult } from '../desired-state/model';
 import { keepAccounts } from './account';
 import { findContentUser } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
-import { linkTarget, readIfPresent, writeDurably } from './files';
+import { readIfPresent, writeDurably } from './files';
 import {
   currentGeneration,
   generationNumbers,
@@ -34,7 +34,7 @@ const NEW_SYNCS_UNIT = 'mirror-sync-new.service';
  */
 export async function confirm(paths: HostPaths, generation: number | undefined, report: Reporter): Promise<SettledResult> {
   const journal = readJournal(paths);
-  const current = currentGeneration(paths, linkTarget(paths.current));
+  const current = currentGeneration(paths);
   const asked = generation ?? journal?.to ?? current.generation;
   if (journal === undefined && current.generation === asked && asked !== 0) {
     return { kind: 'settled', outcome: 'confirmed', generation: asked };
@@ -131,10 +131,16 @@ async function restore(paths: HostPaths, generation: number, report: Reporter): 
   return previous;
 }
 
+/** The storage root of the newest generation that has one. Pure. */
+export function lastStorageRoot(known: readonly Manifest[]): string | undefined {
+  return [...known].reverse().find((manifest) => manifest.storage !== undefined)?.storage?.root;
+}
+
+/** What a switch to a generation on disk needs. Throws MirrorError where nothing was ever deployed. */
 export function contextFor(paths: HostPaths, known: readonly Manifest[]): SwitchContext {
   const user = findContentUser(paths);
-  const storage = [...known].reverse().find((manifest) => manifest.storage !== undefined)?.storage;
-  if (user !== undefined && storage !== undefined) return { paths, user, storageRoot: storage.root, known };
+  const storageRoot = lastStorageRoot(known);
+  if (user !== undefined && storageRoot !== undefined) return { paths, user, storageRoot, known };
   throw new MirrorError({
     code: 'NO_GENERATION',
     message: 'no generation was ever deployed to this server',

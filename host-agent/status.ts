@@ -1,4 +1,3 @@
-import { linkTarget } from './files';
 import { currentGeneration } from './generation';
 import { deviations } from './observe';
 import type { HostPaths } from './paths';
@@ -18,7 +17,7 @@ export interface HostStatus {
 
 /** Reads the status of the server; changes nothing. */
 export async function readStatus(paths: HostPaths): Promise<HostStatus> {
-  const manifest = currentGeneration(paths, linkTarget(paths.current));
+  const manifest = currentGeneration(paths);
   const drift = manifest.generation === 0 ? [] : await deviations(paths, manifest);
   return {
     generation: manifest.generation,

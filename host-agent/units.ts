@@ -1,8 +1,8 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { readIfPresent, replaceSymlink, syncDirectory, writeSynced } from './files';
+import { namesIn, readIfPresent, replaceSymlink, syncDirectory, writeSynced } from './files';
 import { isStartableTimer } from './manifest';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
@@ -104,12 +104,4 @@ export async function systemctl(args: readonly string[], purpose: string): Promi
     remedy: 'See `journalctl -xe` on the server.',
     exitCode: ExitCode.environment,
   });
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

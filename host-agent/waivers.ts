@@ -4,6 +4,21 @@ import type { DesiredState } from '../desired-state/model';
 import { describeUnpublished, needsWaiver, unpublished } from '../desired-state/unpublish';
 import type { Manifest } from './manifest';
 
+/**
+ * Everything that is refused because of what the server has: asked by a deploy before it changes anything, and by a plan. Throws MirrorError.
+ *
+ * @param exists whether a link's target, relative to the storage root, is on disk
+ */
+export function checkAgainst(
+  before: Manifest,
+  desired: Pick<DesiredState, 'owner' | 'waivers' | 'elements'>,
+  exists: (target: string) => boolean,
+): void {
+  checkOwner(before, desired);
+  checkUnpublished(before, desired);
+  checkContinuity(before, desired, exists);
+}
+
 /** Two deployments of one server would unpublish each other's repositories. Throws MirrorError unless that is waived. Pure. */
 export function checkOwner(before: Manifest, desired: Pick<DesiredState, 'owner' | 'waivers'>): void {
   if (before.generation === 0 || before.owner === desired.owner || before.owner === desired.waivers.takeOver) return;

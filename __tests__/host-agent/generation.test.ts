@@ -152,7 +152,10 @@ describe('a generation on disk', () => {
 
   test('is current however the link is written', async () => {
     const { paths } = await write(1);
-    const current = (target: string): number => currentGeneration(paths, target).generation;
+    const current = (target: string): number => {
+      replaceSymlink(paths.current, target);
+      return currentGeneration(paths).generation;
+    };
     const named = ['generations/1', 'generations/1/', `${paths.generations}/1`, 'generations/2', '/elsewhere/generations/1'];
     expect(named.map(current)).toEqual([1, 1, 1, 0, 0]);
   });
