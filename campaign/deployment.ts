@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { canonicalJson, sha256 } from '../desired-state/canonical';
 import type { DesiredState } from '../desired-state/model';
-import { programsDigest } from '../desired-state/programs';
+import { programsDigestBy } from '../desired-state/programs';
 import type { Target } from '../desired-state/target';
 import { must, ROOT, start, type Finished } from './host';
 
@@ -20,16 +20,12 @@ export class Deployment {
   /** Starts the apply program as Terraform does. */
   startApply() {
     const { stack } = this;
-    const program = (name: string): string => sha256(readFileSync(join(stack, 'mirror', name)));
     const env = {
       ...this.environment,
       // As Terraform's trigger, it is never empty.
       MIRROR_LAST_DRIFT: 'as the campaign left it',
       MIRROR_DESIRED_STATE_SHA256: sha256(readFileSync(join(stack, 'mirror/desired-state.json'))),
-      MIRROR_PROGRAMS_SHA256: programsDigest({
-        'mirror-host.cjs': program('mirror-host.cjs'),
-        'mirrorctl.cjs': program('mirrorctl.cjs'),
-      }),
+      MIRROR_PROGRAMS_SHA256: programsDigestBy((name) => sha256(readFileSync(join(stack, 'mirror', name)))),
     };
     return start(process.execPath, [join(stack, 'mirror/apply.cjs')], { cwd: stack, env });
   }

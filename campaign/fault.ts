@@ -25,6 +25,10 @@ export const KINDS = [
 ] as const; // prettier-ignore
 export type Kind = (typeof KINDS)[number];
 
+/** How a fault was got over, in the order of the table's columns. */
+export const RECOVERIES = ['went on', 'nothing was changed', 'taken back by the deploy', 'reverted by itself', 'next deploy'] as const;
+export type Recovery = (typeof RECOVERIES)[number];
+
 export interface Fault {
   readonly kind: Kind;
   /** What happens, and where it strikes. */
@@ -65,6 +69,11 @@ export interface Field {
 
 /** Seconds that an unconfirmed generation has, in `app.ts`. */
 export const CONFIRM_SECONDS = 5;
+
+/** What was deployed serves now: the two states change places. */
+export function swap(field: Field): void {
+  [field.here, field.there] = [field.there, field.here];
+}
 
 /** Names in the paths of the deploy that comes next. */
 export function namesOfNext(field: Field): Names {

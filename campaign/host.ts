@@ -136,6 +136,16 @@ export class Host {
     if (!(await this.waitFor(seconds, () => this.phase() === phase, 2))) throw new CampaignError(`the deploy did not reach ${phase}`);
   }
 
+  /** Waits until no journal is left: the server is at one generation. False: one still is. */
+  rests(seconds: number): Promise<boolean> {
+    return this.waitFor(seconds, () => this.phase() === undefined, 50);
+  }
+
+  /** Waits until the first syncs of new repositories have ended, however they did. */
+  async firstSyncsEnd(): Promise<void> {
+    await this.run('while systemctl is-active -q mirror-sync-new.service; do sleep 0.1; done; systemctl reset-failed');
+  }
+
   /** In what the server deviates from its generation. */
   async drift(): Promise<readonly string[]> {
     const text = await this.do('/usr/bin/node /usr/local/sbin/mirror-host status --json');

@@ -3,13 +3,13 @@ import { isMainThread, workerData } from 'node:worker_threads';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ExitCode } from '../desired-state/errors';
 import { CampaignError } from './errors';
-import { KINDS, type Fault, type Kind } from './fault';
+import { KINDS, type Fault, type Field, type Kind } from './fault';
 import { fullDisks } from './faults/disk';
 import { errors, kills, killsOfReceive, killsOfRevert, revertAfterDeadRevert, type Recordings } from './faults/kill-host';
 import { clocks, firstDeploys, locks, reboots } from './faults/machine';
 import { cuts, killsOfOperator, lockouts, pauses } from './faults/operator';
 import { drifts, nginxFaults, syncsMeanwhile, systemdFaults } from './faults/services';
-import { coverage, coverageTable, line, rows, table, type Result } from './report';
+import { coverage, coverageTable, line, rows, table, totals, type Result } from './report';
 import { bringAbout, type Outcome } from './runner';
 import { sampling } from './sampler';
 import { prepare } from './setup';
@@ -82,8 +82,7 @@ async function deploy(options: Options): Promise<void> {
     const summary = rows(outcomes);
     const struck = coverage(recordings, outcomes);
     const minutes = (Date.now() - started) / 60_000;
-    const faultsMade = summary.reduce((sum, row) => sum + row.faults, 0);
-    const failed = summary.reduce((sum, row) => sum + row.failed, 0) + left.length;
+    const { faults: faultsMade, failed } = totals(summary, left);
     print(`\n${table(summary)}\n\n${coverageTable(struck)}\n`);
     for (const text of left) print(`FAIL ${text}`);
     print(
@@ -100,7 +99,7 @@ async function deploy(options: Options): Promise<void> {
 }
 
 /** What no fault may leave behind; and a plan that is empty after it all. */
-async function leftovers(field: Awaited<ReturnType<typeof prepare>>['field']): Promise<string[]> {
+async function leftovers(field: Field): Promise<string[]> {
   const found: string[] = [];
   const files = await field.host.do(
     "find /etc/mirror /etc/systemd/system /var/lib/mirror/host /usr/local/lib/mirror /usr/local/sbin /srv/mirror/www \\( -name '*.mirror-new' -o -name '.new-*' \\) ",

@@ -1,7 +1,7 @@
 /** What the campaign prints and writes. Pure. */
 import type { Call } from './calls';
-import { KINDS } from './fault';
-import type { Outcome, Recovery } from './runner';
+import { KINDS, RECOVERIES, type Recovery } from './fault';
+import type { Outcome } from './runner';
 
 /** One line per fault. */
 export function line(outcome: Outcome, number: number, of: number): string {
@@ -28,22 +28,28 @@ export interface Row {
   readonly slowestMs: number;
 }
 
+const sumOf = <T>(all: readonly T[], value: (one: T) => number): number => all.reduce((sum, one) => sum + value(one), 0);
+
+/** How many faults a summary counts, and how many failed, with what was left behind at the end. */
+export function totals(summary: readonly Row[], left: readonly string[]): Pick<Result, 'faults' | 'failed'> {
+  return { faults: sumOf(summary, (row) => row.faults), failed: sumOf(summary, (row) => row.failed) + left.length };
+}
+
 /** Outcomes by kind, in the order in which they came. What missed does not count. */
 export function rows(outcomes: readonly Outcome[]): Row[] {
   const counted = outcomes.filter((outcome) => !outcome.missed || outcome.failures.length > 0);
   const kinds = [...new Set(counted.map((outcome) => outcome.kind))];
   return kinds.map((kind) => {
     const of = counted.filter((outcome) => outcome.kind === kind);
-    const sum = (value: (outcome: Outcome) => number): number => of.reduce((total, outcome) => total + value(outcome), 0);
     const most = (value: (outcome: Outcome) => number): number => Math.max(...of.map(value));
     const recoveries: Partial<Record<Recovery, number>> = {};
     for (const { recovery } of of) recoveries[recovery] = (recoveries[recovery] ?? 0) + 1;
     return {
       kind,
       faults: of.length,
-      failed: sum((outcome) => (outcome.failures.length > 0 ? 1 : 0)),
-      samples: sum((outcome) => outcome.samples),
-      bad: sum((outcome) => outcome.bad.length),
+      failed: sumOf(of, (outcome) => (outcome.failures.length > 0 ? 1 : 0)),
+      samples: sumOf(of, (outcome) => outcome.samples),
+      bad: sumOf(of, (outcome) => outcome.bad.length),
       away: most((outcome) => outcome.downSeconds),
       recoveries,
       alone: most((outcome) => outcome.aloneSeconds),
@@ -52,11 +58,9 @@ export function rows(outcomes: readonly Outcome[]): Row[] {
   });
 }
 
-const RECOVERIES = ['went on', 'nothing was changed', 'taken back by the deploy', 'reverted by itself', 'next deploy'] as const;
-
 /** The summary as a table of Markdown, which a terminal shows well enough. */
 export function table(all: readonly Row[]): string {
-  const total = (value: (row: Row) => number): number => all.reduce((sum, row) => sum + value(row), 0);
+  const total = (value: (row: Row) => number): number => sumOf(all, value);
   const cells = all.map((row) => [
     row.kind,
     row.faults,
@@ -138,19 +142,17 @@ export function merged(before: WholeResult, now: WholeResult): WholeResult {
   const place = ({ kind }: Outcome): number => (KINDS as readonly string[]).indexOf(kind);
   const outcomes = [...kept, ...now.outcomes].sort((a, b) => place(a) - place(b));
   const summary = rows(outcomes);
-  const sum = (value: (row: Row) => number): number => summary.reduce((total, row) => total + value(row), 0);
   const struck = now.struck.map((row) => {
     const old = before.struck.find(({ command, phase }) => command === row.command && phase === row.phase);
     return kinds.has(`kill ${row.command}`) || old === undefined ? row : old;
   });
-  const minutes = Number((now.minutes + kept.reduce((total, { seconds }) => total + seconds / 60, 0)).toFixed(1));
+  const minutes = Number((now.minutes + sumOf(kept, ({ seconds }) => seconds / 60)).toFixed(1));
   return {
     ...now,
     minutes,
     outcomes,
     summary,
     struck,
-    faults: sum((row) => row.faults),
-    failed: sum((row) => row.failed) + now.left.length,
+    ...totals(summary, now.left),
   };
 }

@@ -1,6 +1,6 @@
 /** Brings about one fault, and judges what came of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONFIRM_SECONDS, type Fault, type Field, type Strike } from './fault';
+import { CONFIRM_SECONDS, swap, type Fault, type Field, type Recovery, type Strike } from './fault';
 import type { Samples } from './sampler';
 import { disarm } from './traps';
 
@@ -19,9 +19,6 @@ export interface Outcome extends Samples {
   readonly failures: readonly string[];
   readonly missed: boolean;
 }
-
-/** How a fault was got over. */
-export type Recovery = 'went on' | 'nothing was changed' | 'taken back by the deploy' | 'reverted by itself' | 'next deploy';
 
 /** A timer's accuracy of a second, a start of mirror-host on a busy machine, the switch itself. */
 const GRACE_SECONDS = 12;
@@ -63,7 +60,7 @@ export async function bringAbout(field: Field, fault: Fault): Promise<Outcome> {
   let settled = phase === undefined;
   if (fault.alone === true && !settled) {
     const from = Date.now();
-    settled = await host.waitFor(CONFIRM_SECONDS + GRACE_SECONDS + (fault.patience ?? 0), () => host.phase() === undefined, 50);
+    settled = await host.rests(CONFIRM_SECONDS + GRACE_SECONDS + (fault.patience ?? 0));
     aloneSeconds = (Date.now() - from) / 1000;
     expect(settled, `still ${host.phase()} after ${aloneSeconds.toFixed(1)} s alone`);
   }
@@ -83,7 +80,7 @@ export async function bringAbout(field: Field, fault: Fault): Promise<Outcome> {
   const odd = samples.generations.filter((n) => n < before || n > Math.max(after, before + 2));
   expect(odd.length === 0, `generations ${odd.join(', ')} answered`);
   expect(samples.generations.at(-1) !== undefined, 'the marker was never seen');
-  [field.here, field.there] = [field.there, field.here];
+  swap(field);
   return {
     ...samples,
     kind: fault.kind,

@@ -29,7 +29,6 @@ export interface Sample {
   readonly from: number;
   readonly to: number;
   readonly what: string;
-  readonly ok: boolean;
 }
 
 /** Which samples count, and which fall into a span. Pure. */
@@ -67,7 +66,7 @@ export function sampling(): void {
       open--;
       const to = Date.now();
       slowestMs = Math.max(slowestMs, ok ? to - from : 0);
-      if (!ok) failed.push({ from, to, what: `${path}: ${what}`, ok });
+      if (!ok) failed.push({ from, to, what: `${path}: ${what}` });
     };
     const sent = request(
       { host: address, path, agent: false, headers: { host: NAME, connection: 'close' }, timeout: TIMEOUT_MS },

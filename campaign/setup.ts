@@ -3,11 +3,11 @@ import { CampaignError } from './errors';
 import { States } from './deployment';
 import { unconfirmed, type Recordings } from './faults/kill-host';
 import { measureBytes } from './faults/operator';
-import { CONFIRM_SECONDS, namesOfNext, type Field } from './fault';
+import { CONFIRM_SECONDS, namesOfNext, swap, type Field } from './fault';
 import { Host, lab, must } from './host';
 import { Proxy } from './proxy';
 import { Sampler } from './sampler';
-import { disarm, layTraps, record, recorded, type HostCommand } from './traps';
+import { disarm, layTraps, liftTraps, record, recorded, type HostCommand } from './traps';
 import type { Call, Names } from './calls';
 
 /** A field, and what takes it apart again. */
@@ -40,7 +40,7 @@ export async function prepare(seed: number, short: boolean, say: (text: string) 
     if (!wasUp) return void (await lab('down'));
     disarm(host);
     await dismantle(host);
-    await host.run('cd /usr/local/sbin && rm -f systemctl systemd-run systemd-analyze nginx unshare sync flock /usr/local/bin/node');
+    await liftTraps(host);
   };
   try {
     await dismantle(host);
@@ -51,22 +51,22 @@ export async function prepare(seed: number, short: boolean, say: (text: string) 
     await finish(a.apply());
     await layTraps(host);
     await finish(b.apply());
-    await host.run('while systemctl is-active -q mirror-sync-new.service; do sleep 0.1; done; systemctl reset-failed');
+    await host.firstSyncsEnd();
     const random = generator(seed);
-    const field: Field = { host, states, sampler, proxy, port: await proxy.listen(), here: b, there: a, applyMs: 0, random };
+    const port = await proxy.listen();
     await finish(a.apply());
     const from = Date.now();
     await finish(b.apply());
-    const measured = { ...field, applyMs: Date.now() - from };
+    const field: Field = { host, states, sampler, proxy, port, here: b, there: a, applyMs: Date.now() - from, random };
     // So many generations are kept: from then on each confirmation removes one, which can be struck too.
     for (let number = host.nextGeneration(); !short && number < 11; number = host.nextGeneration()) {
-      await finish(measured.there.apply());
-      [measured.here, measured.there] = [measured.there, measured.here];
+      await finish(field.there.apply());
+      swap(field);
     }
     say('recording what an undisturbed deploy does');
-    const recordings = await recordAll(measured);
-    await measureBytes(measured);
-    return { field: measured, recordings, close };
+    const recordings = await recordAll(field);
+    await measureBytes(field);
+    return { field, recordings, close };
   } catch (error) {
     await close();
     throw error;
@@ -98,18 +98,18 @@ async function recordAll(field: Field): Promise<Recordings> {
     record(host, 'confirm');
     await finish(field.there.apply());
     for (const command of ['activate', 'confirm'] as const) keep(ways, command, recorded(host, command, next));
-    [field.here, field.there] = [field.there, field.here];
+    swap(field);
   }
   const next = names();
   record(host, 'revert');
   await unconfirmed(field);
-  if (!(await host.waitFor(CONFIRM_SECONDS + 15, () => host.phase() === undefined, 50))) throw new CampaignError('nothing reverts');
+  if (!(await host.rests(CONFIRM_SECONDS + 15))) throw new CampaignError('nothing reverts');
   keep(ways, 'revert', recorded(host, 'revert', next));
   record(host, 'receive');
   await finish(field.there.upgraded('recorded').apply());
   keep(ways, 'receive', recorded(host, 'receive', next));
   await finish(field.there.apply());
-  [field.here, field.there] = [field.there, field.here];
+  swap(field);
   disarm(host);
   return Object.fromEntries(ways) as Recordings;
 }

@@ -3,7 +3,7 @@
  * it is the program itself.
  */
 import { isForetold, mutatingCalls, MUTATING, withNames, type Call, type Names } from './calls';
-import type { Host } from './host';
+import type { Finished, Host } from './host';
 
 const DIRECTORY = '/run/campaign';
 /** Programs that mirror-host runs, by the path of the real one. */
@@ -37,6 +37,10 @@ export async function layTraps(host: Host): Promise<void> {
     );
   }
 }
+
+/** Removes what was laid. */
+export const liftTraps = (host: Host): Promise<Finished> =>
+  host.run(`cd /usr/local/sbin && rm -f ${Object.keys(PROGRAMS).join(' ')} /usr/local/bin/node`);
 
 /** Takes all traps away. */
 export const disarm = (host: Host): void => host.remove(DIRECTORY);

@@ -6,7 +6,7 @@ import { check, invalid, show } from './private/check';
 /** Where Terraform keeps what it knows about a server. It holds no secret. */
 export class State {
   /**
-   * @param text a file (relative to the project, or absolute), or
+   * A file (relative to the project, or absolute), or
    * - `https://state.example.org/mirror`: any server that speaks Terraform's HTTP protocol, with LOCK and UNLOCK; GitLab's own state too
    * - `s3://bucket/key?region=…`: locked by a lock file (Terraform 1.10 or later), or by `dynamodb_table=…`
    * - `postgres://host/database?schema_name=…`: locked by PostgreSQL

@@ -1,5 +1,6 @@
-import { reason } from '../desired-state/validate';
-import { check, checkList, checkProps, invalid, show } from './private/check';
+import type { IConstruct } from 'constructs';
+import { reason, type Problem } from '../desired-state/validate';
+import { check, checkList, checkMade, checkProps, invalid } from './private/check';
 
 /** What a server refuses as a likely accident, declared to be meant. The plan shows it with its reason; remove it after the deploy. */
 export class Waiver {
@@ -30,26 +31,26 @@ export class Waiver {
 }
 
 /** Validates the waivers of a server: made by this class, one take-over at most. */
-export function checkWaivers(where: Parameters<typeof check>[0], waivers: readonly Waiver[]): void {
+export function checkWaivers(where: IConstruct, waivers: readonly Waiver[]): void {
   const fix = 'Waiver.takeOver({ from, reason }) or Waiver.unpublish({ elements, reason }).';
-  if (!Array.isArray(waivers)) throw invalid(where, 'waivers', show(waivers), { allowed: 'a list of waivers', fix: `Write [${fix}].` });
-  waivers.forEach((waiver: unknown, index) => {
-    if (!(waiver instanceof Waiver))
-      throw invalid(where, `waivers[${index}]`, show(waiver), { allowed: 'a waiver is made by Waiver', fix });
+  checkMade(where, 'waivers', waivers, Array.isArray(waivers), { allowed: 'a list of waivers', fix: `Write [${fix}].` });
+  waivers.forEach((waiver, index) => {
+    const made = (waiver as unknown) instanceof Waiver;
+    checkMade(where, `waivers[${index}]`, waiver, made, { allowed: 'a waiver is made by Waiver', fix });
   });
-  if ((waivers as readonly Waiver[]).filter((waiver) => waiver.owner !== undefined).length > 1)
+  if (waivers.filter((waiver) => waiver.owner !== undefined).length > 1)
     throw invalid(where, 'waivers', '(two take-overs)', {
       allowed: 'a server has one owner',
       fix: 'Name the one that mirror-host status prints.',
     });
 }
 
-function owner(value: unknown): ReturnType<typeof reason> {
+function owner(value: unknown): Problem | undefined {
   if (typeof value === 'string' && /^[\x21-\x7e]{1,200}$/.test(value)) return undefined;
   return { allowed: 'an owner is what mirror-host status prints, for instance "mirror/server"', fix: 'Copy it from the refusal.' };
 }
 
-function element(value: unknown): ReturnType<typeof reason> {
+function element(value: unknown): Problem | undefined {
   if (typeof value === 'string' && /^(repository|codename)\/[A-Za-z0-9._/-]{1,200}$/.test(value)) return undefined;
   return {
     allowed: 'an element is "repository/<id>" or "codename/<owner>/<codename>"',

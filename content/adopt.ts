@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Definitions } from './definitions';
 import { flushDirectory, flushFileSystem, removeTree } from './files';
 import type { Layout } from './layout';
-import { currentSnapshot, publish, removeUnfinished } from './snapshot';
+import { currentSnapshot, NEW, publish, removeUnfinished } from './snapshot';
 import { readState, writeState } from './state';
 
 /** A new id, and the one whose content it goes on with. */
@@ -40,7 +40,7 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
   await removeUnfinished(layout, id);
   const target = join(layout.snapshots(id), from);
   if ((await lstat(target).catch(() => undefined)) === undefined) {
-    const temporary = join(layout.snapshots(id), `.new-${from}`);
+    const temporary = join(layout.snapshots(id), `${NEW}${from}`);
     await mkdir(layout.snapshots(id), { recursive: true });
     try {
       linkTree(join(layout.snapshots(formerId), from), temporary);

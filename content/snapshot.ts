@@ -9,7 +9,8 @@ import type { Store } from './store';
 /** A file of a tree: linked from the store, or written as it is. */
 export type TreeFile = { readonly path: string } & ({ readonly checksum: Checksum } | { readonly bytes: Uint8Array });
 
-const NEW = '.new-';
+/** What a name begins with while it is made: removed by the next run. */
+export const NEW = '.new-';
 
 /** `20261122T023000Z`. */
 export function stamp(at: Date): string {

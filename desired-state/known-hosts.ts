@@ -6,6 +6,7 @@
 import { createHmac } from 'node:crypto';
 import { ExitCode, MirrorError } from './errors';
 import { fingerprintOf, HOST_KEY_TYPES, typeOfKey } from './host-key';
+import { canonicalIPv6, isIPv6 } from './validate';
 
 /** Where a file was read from, for errors, and whose keys are wanted. */
 export interface KnownHost {
@@ -31,7 +32,8 @@ interface Line {
  */
 export function knownHostKeys(text: string, host: KnownHost): string[] {
   const lines = readLines(text, host.file);
-  const ours = lines.filter((line) => namesMatch(line.names, lookupNames(host)));
+  const wanted = lookupNames(host);
+  const ours = lines.filter((line) => namesMatch(line.names, wanted));
   const authority = ours.find((line) => line.marker === '@cert-authority');
   if (authority) {
     throw refuse(
@@ -112,16 +114,8 @@ function checkNames(names: string, number: number, file: string): void {
 
 /** As OpenSSH writes them: the port only when it is not 22; lower case. */
 function lookupNames({ address, port }: Pick<KnownHost, 'address' | 'port'>): string[] {
-  const spellings = address.includes(':') ? [address.toLowerCase(), canonicalIPv6(address)] : [address.toLowerCase()];
-  return [...new Set(spellings)].map((name) => (port === 22 ? name : `[${name}]:${port}`));
-}
-
-function canonicalIPv6(address: string): string {
-  try {
-    return new URL(`http://[${address}]/`).hostname.slice(1, -1);
-  } catch {
-    return address.toLowerCase();
-  }
+  const spellings = isIPv6(address) ? [address.toLowerCase(), canonicalIPv6(address)] : [address.toLowerCase()];
+  return [...new Set(spellings)].map((name) => place({ address: name, port }));
 }
 
 /** Whether the name list of a line is for one of our names: some pattern matches, and no negated one does. */
@@ -164,13 +158,19 @@ function place({ address, port }: Pick<KnownHost, 'address' | 'port'>): string {
 /** The usual reason: the entry is for another port. */
 function hint(lines: readonly Line[], host: KnownHost): string {
   if (host.port === 22) return '';
-  const plain = lines.find((line) => line.marker === undefined && namesMatch(line.names, lookupNames({ ...host, port: 22 })));
+  const wanted = lookupNames({ ...host, port: 22 });
+  const plain = lines.find((line) => line.marker === undefined && namesMatch(line.names, wanted));
   return plain ? ` (line ${plain.number} is for port 22 of that host)` : '';
+}
+
+/** The command that asks a host for its keys. */
+export function keyscan({ address, port }: Pick<KnownHost, 'address' | 'port'>): string {
+  return `ssh-keyscan${port === 22 ? '' : ` -p ${port}`} ${address}`;
 }
 
 function remedy({ address, port, file }: KnownHost): string {
   return (
-    `Append what \`ssh-keyscan${port === 22 ? '' : ` -p ${port}`} ${address}\` prints to ${file}, after comparing its \`ssh-keygen -lf\` ` +
+    `Append what \`${keyscan({ address, port })}\` prints to ${file}, after comparing its \`ssh-keygen -lf\` ` +
     "with the same of /etc/ssh/ssh_host_*_key.pub on the server's console."
   );
 }

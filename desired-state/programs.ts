@@ -9,5 +9,10 @@ export type ServerProgram = (typeof SERVER_PROGRAMS)[number];
  * It is planned, so that an upgrade of this software shows in a plan, and it is a directory on the server.
  */
 export function programsDigest(digests: Readonly<Record<ServerProgram, string>>): string {
-  return digestOf(Object.fromEntries(SERVER_PROGRAMS.map((name) => [name, digests[name]])));
+  return programsDigestBy((name) => digests[name]);
+}
+
+/** The same, where each file's digest is asked for by its name. */
+export function programsDigestBy(digest: (name: ServerProgram) => string): string {
+  return digestOf(Object.fromEntries(SERVER_PROGRAMS.map((name) => [name, digest(name)])));
 }

@@ -198,8 +198,9 @@ function joined(parts: readonly number[], bitsEach: number): bigint {
 
 /** The eight numbers of a valid IPv6 address, however it is written. */
 function groupsOfIPv6(address: string): number[] {
-  const canonical = new URL(`http://[${address}]/`).hostname.slice(1, -1);
-  const [head, tail] = canonical.split('::').map((side) => (side === '' ? [] : side.split(':').map((group) => parseInt(group, 16))));
+  const [head, tail] = canonicalIPv6(address)
+    .split('::')
+    .map((side) => (side === '' ? [] : side.split(':').map((group) => parseInt(group, 16))));
   if (tail === undefined) return head as number[];
   return [...(head as number[]), ...new Array<number>(8 - (head as number[]).length - tail.length).fill(0), ...tail];
 }
@@ -252,10 +253,15 @@ export function isIPv6(value: string): boolean {
   }
 }
 
+/** A valid IPv6 address as URLs spell it. */
+export function canonicalIPv6(address: string): string {
+  return new URL(`http://[${address}]/`).hostname.slice(1, -1);
+}
+
 /** Whether an address is this machine, or a name that no server has (RFC 2606, RFC 6761): an example that nobody has changed yet. */
 export function isLocalOrReserved(address: string): boolean {
   if (isIPv4(address)) return address.startsWith('127.');
-  if (isIPv6(address)) return new URL(`http://[${address}]/`).hostname === '[::1]';
+  if (isIPv6(address)) return canonicalIPv6(address) === '::1';
   return /(^|\.)(localhost|invalid|test|example|example\.(com|net|org))$/.test(address);
 }
 

@@ -2,15 +2,14 @@ import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { programsDigest } from '../desired-state/programs';
+import { programsDigestBy } from '../desired-state/programs';
 import { isMissing, kindOf, linkTarget, replaceSymlink } from './files';
 import type { HostPaths } from './paths';
 
 /** Digest of the programs in a directory, or undefined when one is missing. */
 export function digestOfPrograms(directory: string): string | undefined {
   try {
-    const digest = (name: string): string => sha256(readFileSync(join(directory, name)));
-    return programsDigest({ 'mirror-host.cjs': digest('mirror-host.cjs'), 'mirrorctl.cjs': digest('mirrorctl.cjs') });
+    return programsDigestBy((name) => sha256(readFileSync(join(directory, name))));
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

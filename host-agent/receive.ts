@@ -4,16 +4,15 @@ import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { ProgramsRequest, ProgramsResult } from '../desired-state/model';
-import { programsDigest, SERVER_PROGRAMS } from '../desired-state/programs';
+import { programsDigestBy, SERVER_PROGRAMS } from '../desired-state/programs';
 import { syncDirectory, writeBytesSynced } from './files';
 import type { HostPaths } from './paths';
 import { digestOfPrograms, linkPrograms } from './programs';
 
 /** Installs server programs under the digest they come with, whole or not at all. Throws MirrorError when they are not what it says. */
 export function receivePrograms(paths: HostPaths, request: ProgramsRequest): ProgramsResult {
-  const bytes = Object.fromEntries(SERVER_PROGRAMS.map((name) => [name, Buffer.from(request.programs[name], 'base64')] as const));
-  const digestOf = (name: (typeof SERVER_PROGRAMS)[number]): string => sha256(bytes[name] ?? Buffer.alloc(0));
-  const digest = programsDigest({ 'mirror-host.cjs': digestOf('mirror-host.cjs'), 'mirrorctl.cjs': digestOf('mirrorctl.cjs') });
+  const bytes = new Map(SERVER_PROGRAMS.map((name) => [name, Buffer.from(request.programs[name], 'base64')]));
+  const digest = programsDigestBy((name) => sha256(bytes.get(name) as Buffer));
   if (digest !== request.digest) {
     throw new MirrorError({
       code: 'PROGRAMS_DAMAGED',
@@ -28,7 +27,7 @@ export function receivePrograms(paths: HostPaths, request: ProgramsRequest): Pro
     const upload = join(paths.programs, `.upload-${randomBytes(8).toString('hex')}`);
     try {
       mkdirSync(upload, { mode: 0o755 });
-      for (const name of SERVER_PROGRAMS) writeBytesSynced(join(upload, name), bytes[name] ?? Buffer.alloc(0), 0o755);
+      for (const [name, content] of bytes) writeBytesSynced(join(upload, name), content, 0o755);
       chmodSync(upload, 0o755);
       syncDirectory(upload);
       // A damaged directory of this name cannot be replaced in one step; nothing runs from it.

@@ -197,7 +197,7 @@ export function explainForwardError(error: Error & { reason?: number | string },
   const make = making(error);
   const jump = hop.through?.address ?? '';
   const at = `${hop.endpoint.address} port ${hop.endpoint.port}`;
-  const text = error.message.replace(/^\(SSH\) Channel open failure: ?/, '');
+  const text = openFailure(error);
   if (error.reason === 1 || /administratively prohibited/i.test(text)) {
     return make(
       'JUMP_FORWARDING_REFUSED',
@@ -216,7 +216,7 @@ export function explainForwardError(error: Error & { reason?: number | string },
 
 /** The error for a session that the server does not open. Pure. */
 export function explainSessionError(error: Error, hop: Hop): MirrorError {
-  const text = error.message.replace(/^\(SSH\) Channel open failure: ?/, '');
+  const text = openFailure(error);
   return new MirrorError({
     code: 'SESSION_REFUSED',
     message: `${account(hop)} let us in, but runs no command: ${said(text)}`,
@@ -237,4 +237,9 @@ export function connectionLost(hop: Hop, timeouts: Pick<Timeouts, 'keepAlive'>, 
     exitCode: ExitCode.unreachable,
     cause,
   });
+}
+
+/** What the server says of a channel that it does not open. */
+function openFailure(error: Error): string {
+  return error.message.replace(/^\(SSH\) Channel open failure: ?/, '');
 }

@@ -15,11 +15,12 @@ export interface Login {
   readonly keys: readonly string[];
 }
 
-/** Milliseconds that an agent may take to list its keys. */
-export const AGENT_TIMEOUT = 10_000;
-
-/** Reads the private key, or asks the agent for its keys. Throws MirrorError when neither can log in anywhere. */
-export async function prepareLogin(credentials: Credentials, agentTimeout = AGENT_TIMEOUT): Promise<Login> {
+/**
+ * Reads the private key, or asks the agent for its keys. Throws MirrorError when neither can log in anywhere.
+ *
+ * @param agentTimeout milliseconds that an agent may take to list its keys
+ */
+export async function prepareLogin(credentials: Credentials, agentTimeout: number): Promise<Login> {
   if ('agent' in credentials) {
     const agent = new PatientAgent(credentials.agent);
     const keys = await agentKeys(agent, credentials.agent, agentTimeout);

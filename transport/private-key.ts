@@ -11,7 +11,7 @@ export function keyProblem(text: string, parseError: Error | undefined, path: st
     new MirrorError({ code, message: `${name} ${fault}`, remedy, exitCode: ExitCode.environment, cause: parseError });
   const file = path ?? 'KEY';
   if (text.trim() === '') return make('SSH_KEY_UNUSABLE', 'is empty', 'Name a private key file, for instance ~/.ssh/id_ed25519.');
-  if (/^\s*(PuTTY-User-Key-File-|PuTTY-User-Key)/.test(text)) {
+  if (/^\s*PuTTY-User-Key/.test(text)) {
     return make(
       'SSH_KEY_PUTTY',
       'is a PuTTY key',

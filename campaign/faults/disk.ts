@@ -44,7 +44,7 @@ export function fullDisks(): Fault[] {
               directory === '/usr/local/lib/mirror' ? field.there.upgraded(`full ${what} ${left}`) : field.there;
             const deploy = await deployment.apply();
             // It may be taken back on the full disk: that is part of the fault.
-            await field.host.waitFor(4, () => field.host.phase() === undefined, 50);
+            await field.host.rests(4);
             return { deploy };
           } finally {
             await uncover(field, directory);

@@ -1,6 +1,7 @@
 /** SIGKILL of mirror-host at each call by which it changes the server, and errors that such a call returns. */
 import type { Call } from '../calls';
-import { namesOfNext, type Fault, type Field } from '../fault';
+import type { Deployment } from '../deployment';
+import { namesOfNext, swap, type Fault, type Field } from '../fault';
 import { hasStruck, strikeAt, type HostCommand } from '../traps';
 
 /** What each command does to the server, as recorded on an undisturbed run. */
@@ -67,7 +68,7 @@ export function revertAfterDeadRevert(recordings: Recordings): Fault {
       if (!(await field.host.waitFor(25, () => hasStruck(field.host, 'revert'), 20))) throw new Error('no revert was struck');
       const { status, text } = await field.there.apply();
       if (status !== 0) throw new Error(`the deploy after a dead revert ended with ${status}: ${text}`);
-      [field.here, field.there] = [field.there, field.here];
+      swap(field);
     },
     strike: async (field) => {
       await unconfirmed(field);
@@ -91,8 +92,8 @@ export function killsOfReceive(recordings: Recordings): Fault[] {
 }
 
 /** A deploy that nobody confirms: its operator is gone as soon as it is switched to. */
-export async function unconfirmed(field: Field) {
-  const { child, ended } = field.there.startApply();
+export async function unconfirmed(field: Field, deployment: Deployment = field.there) {
+  const { child, ended } = deployment.startApply();
   await field.host.reaches('unconfirmed');
   child.kill('SIGKILL');
   return ended;

@@ -4,7 +4,7 @@ import type { Call } from '../calls';
 import { namesOfNext, type Fault, type Field } from '../fault';
 import { lab } from '../host';
 import { hasStruck, layTraps, strikeAt, trap, type HostCommand } from '../traps';
-import type { Recordings } from './kill-host';
+import { unconfirmed, type Recordings } from './kill-host';
 
 /** Pulls the plug while mirror-host stands at a call, and boots again. What the boot takes is the plug's doing, not the deploy's. */
 export function reboots(recordings: Recordings): Fault[] {
@@ -25,7 +25,7 @@ export function reboots(recordings: Recordings): Fault[] {
       await cycle(field);
       child.kill('SIGKILL');
       await ended;
-      await field.host.waitFor(20, () => field.host.phase() === undefined, 50);
+      await field.host.rests(20);
       return { missed: !struck, reverted: switched && field.host.generation() === before };
     },
   });
@@ -75,7 +75,7 @@ export function reboots(recordings: Recordings): Fault[] {
         child.kill('SIGKILL');
         await ended;
         await cycle(field);
-        return { reverted: await field.host.waitFor(20, () => field.host.phase() === undefined, 50) };
+        return { reverted: await field.host.rests(20) };
       },
     },
   ];
@@ -104,7 +104,7 @@ export function firstDeploys(): Fault[] {
         const deploy = await field.there.apply();
         if (deploy.status !== 0) throw new Error(`the next deploy ended with ${deploy.status}: ${deploy.text.slice(-900)}`);
         await layTraps(field.host);
-        await field.host.run('while systemctl is-active -q mirror-sync-new.service; do sleep 0.1; done; systemctl reset-failed');
+        await field.host.firstSyncsEnd();
         return { deploy, missed: !struck, where: interrupted ? 'dpkg was interrupted' : 'between two steps of dpkg' };
       }),
   });
@@ -174,11 +174,8 @@ export function clocks(): Fault[] {
       ends: 'old',
       strike: async (field) => {
         all(field, { revert: time });
-        const { child, ended } = field.there.startApply();
-        await field.host.reaches('unconfirmed');
-        child.kill('SIGKILL');
-        await ended;
-        return { reverted: await field.host.waitFor(15, () => field.host.phase() === undefined, 50) };
+        await unconfirmed(field);
+        return { reverted: await field.host.rests(15) };
       },
     },
   ]);
@@ -238,10 +235,10 @@ export function locks(): Fault[] {
       ends: 'new',
       says: /confirmation of generation/,
       strike: async (field) => {
-        const first = field.there.rendered('first', (state) => void (state.confirmSeconds = 6)).startApply();
-        await field.host.reaches('unconfirmed');
-        first.child.kill('SIGKILL');
-        await first.ended;
+        await unconfirmed(
+          field,
+          field.there.rendered('first', (state) => void (state.confirmSeconds = 6)),
+        );
         return { deploy: await field.there.apply() };
       },
     },

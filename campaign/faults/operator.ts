@@ -1,6 +1,6 @@
 /** The operator's side goes away: his programs are killed, his connection is cut, he is locked out. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Fault, Field } from '../fault';
+import { swap, type Fault, type Field } from '../fault';
 import { trap } from '../traps';
 
 const ALL = { always: true } as const;
@@ -112,7 +112,7 @@ export function cuts(): Fault[] {
         const { child, ended } = field.there.through(field.port).startApply();
         await field.host.reaches('switching');
         field.proxy.freeze();
-        const reverted = await field.host.waitFor(25, () => field.host.phase() === undefined, 50);
+        const reverted = await field.host.rests(25);
         child.kill('SIGKILL');
         await ended;
         return { reverted };
@@ -140,7 +140,7 @@ export async function measureBytes(field: Field): Promise<void> {
   const { status, text } = await field.there.through(field.port).apply();
   if (status !== 0) throw new Error(`a deploy through the proxy ended with ${status}: ${text}`);
   usualBytes.splice(0, usualBytes.length, ...field.proxy.carried);
-  [field.here, field.there] = [field.there, field.here];
+  swap(field);
 }
 
 /** A new generation that keeps its own operator out. */
@@ -156,7 +156,7 @@ export function lockouts(): Fault[] {
         await field.host.reaches('switching');
         await field.host.do('systemctl stop ssh.service ssh.socket 2>/dev/null || systemctl stop ssh.service');
         const deploy = await ended;
-        const rest = await field.host.waitFor(20, () => field.host.phase() === undefined, 50);
+        const rest = await field.host.rests(20);
         await field.host.do('systemctl start ssh.service');
         if (!rest) throw new Error('the server did not come to rest by itself');
         return { deploy };

@@ -104,9 +104,7 @@ export function nginxFaults(): Fault[] {
       strike: async (field) => {
         trapProgram(field.host, 'systemctl', '*reload-or-restart*', 'echo "nonsense;" > /etc/nginx/sites-enabled/foreign.conf');
         try {
-          const { ended } = field.there.startApply();
-          const deploy = await ended;
-          return { deploy };
+          return { deploy: await field.there.apply() };
         } finally {
           field.host.remove('/etc/nginx/sites-enabled/foreign.conf');
         }
@@ -141,7 +139,7 @@ export function nginxFaults(): Fault[] {
         return {
           deploy: await field.sampler.exempt(async () => {
             const deploy = await field.there.apply();
-            await field.host.waitFor(12, () => field.host.phase() === undefined, 50);
+            await field.host.rests(12);
             // Only a deploy starts what somebody killed after it was found well.
             await field.host.run('systemctl is-active -q nginx || systemctl restart nginx');
             return deploy;
@@ -166,7 +164,7 @@ export function systemdFaults(): Fault[] {
     alone: true,
     ...more,
     strike: async (field) => {
-      trapProgram(field.host, program, pattern, script, more.always === true ? { always: true } : {});
+      trapProgram(field.host, program, pattern, script, more);
       return { deploy: await field.there.apply() };
     },
   });
@@ -192,7 +190,7 @@ export function systemdFaults(): Fault[] {
     trapped('systemctl', '*reload-or-restart*', fail, 'fails'),
     trapped('systemctl', '*reload-or-restart*', fail, 'fails each time', { always: true }),
     trapped('systemctl', 'stop*', fail, 'fails each time', { always: true }),
-    trapped('systemctl', '*list-units*', fail, 'fails', {}),
+    trapped('systemctl', '*list-units*', fail, 'fails'),
     trapped('systemctl', '*daemon-reload*', 'sleep 8', 'takes 8 s', { patience: 8 }),
     trapped('systemctl', '*reload-or-restart*', 'sleep 8', 'takes 8 s', { patience: 8 }),
     trapped('systemctl', '*restart*', 'kill -KILL $$', 'is killed'),
@@ -200,7 +198,7 @@ export function systemdFaults(): Fault[] {
     trapped('systemd-analyze', '*', 'kill -KILL $$', 'is killed', { ends: 'old' }),
     trapped('unshare', '*', fail, 'fails', { ends: 'old' }),
     trapped('sync', '*', 'echo "sync: error syncing: Input/output error" >&2; exit 1', 'fails', { ends: 'old' }),
-    trapped('flock', '*', 'kill -KILL $$', 'is killed', {}),
+    trapped('flock', '*', 'kill -KILL $$', 'is killed'),
   ];
 }
 

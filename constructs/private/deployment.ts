@@ -6,7 +6,7 @@ import { addCustomSynthesis } from 'cdktf/lib/synthesize/synthesizer';
 import type { Construct } from 'constructs';
 import { canonicalJson, sha256 } from '../../desired-state/canonical';
 import type { DesiredState } from '../../desired-state/model';
-import { programsDigest } from '../../desired-state/programs';
+import { programsDigestBy } from '../../desired-state/programs';
 import type { Target } from '../../desired-state/target';
 import { TRUST_SOURCE, type TrustSource } from './source';
 
@@ -23,7 +23,6 @@ export function deploymentFiles(
   content: () => { target: Target; desiredState: DesiredState },
 ): { desiredStateDigest(): string; programsDigest: string } {
   const directory = join(process.cwd(), 'dist', 'programs');
-  const digestOfProgram = (name: string): string => sha256(readProgram(directory, name));
   const text = () => canonicalJson(content().desiredState);
   addCustomSynthesis(scope, {
     onSynthesize: (session: ISynthesisSession) => {
@@ -38,10 +37,7 @@ export function deploymentFiles(
   });
   return {
     desiredStateDigest: () => sha256(text()),
-    programsDigest: programsDigest({
-      'mirror-host.cjs': digestOfProgram('mirror-host.cjs'),
-      'mirrorctl.cjs': digestOfProgram('mirrorctl.cjs'),
-    }),
+    programsDigest: programsDigestBy((name) => sha256(readProgram(directory, name))),
   };
 }
 

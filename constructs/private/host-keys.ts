@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { IConstruct } from 'constructs';
-import { knownHostKeys } from '../../desired-state/known-hosts';
+import { keyscan, knownHostKeys } from '../../desired-state/known-hosts';
 import { hostKey, projectFile } from '../../desired-state/validate';
 import { check, invalid, show } from './check';
 
@@ -37,7 +37,7 @@ export function hostKeysOf(where: IConstruct, prefix: string, pin: HostKeyPin, h
   if (text === undefined) {
     throw invalid(where, prop, show(pin.knownHosts), {
       allowed: `it is a readable, regular file of at most ${MAX_KNOWN_HOSTS} bytes`,
-      fix: `Make it: ssh-keyscan${host.port === 22 ? '' : ` -p ${host.port}`} ${host.address} > known_hosts, and compare it with the server's console.`,
+      fix: `Make it: ${keyscan(host)} > known_hosts, and compare it with the server's console.`,
     });
   }
   return knownHostKeys(text, { file: pin.knownHosts, ...host });
