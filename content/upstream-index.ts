@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { RepositoryDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { DownloadError } from '../downloads/errors';
-import type { Answer, HttpClient } from '../downloads/http';
+import { DownloadError, isAbsent } from '../downloads/errors';
+import { type Answer, getSmall, type HttpClient } from '../downloads/http';
 import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
 import { MAX_REPOMD_BYTES, parseRepomd, type Repomd } from '../rpm-metadata/repomd';
 import { verifyDetached } from '../signatures/detached';
@@ -51,7 +51,7 @@ export interface IndexRequest {
 export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex | 'unchanged'> {
   return withFailover(request.sources, request.retry, async (source) => {
     const url = `${source}repodata/repomd.xml`;
-    const { answer, bytes } = await small(request.client, url, MAX_REPOMD_BYTES, conditions(request.known, url));
+    const { answer, bytes } = await getSmall(request.client, url, { maxBytes: MAX_REPOMD_BYTES, headers: conditions(request.known, url) });
     if (answer.status === 304) return 'unchanged';
     const signature = await optional(request.client, `${url}.asc`);
     const key = await optional(request.client, `${url}.key`);
@@ -122,23 +122,9 @@ function parsed(bytes: Buffer, url: string): Repomd {
 
 async function optional(client: HttpClient, url: string): Promise<Buffer | undefined> {
   try {
-    return (await small(client, url, MAX_SIGNATURE_BYTES, {})).bytes;
+    return (await getSmall(client, url, { maxBytes: MAX_SIGNATURE_BYTES })).bytes;
   } catch (error) {
-    // Some stores answer 403 for what they lack.
-    if (error instanceof DownloadError && (error.kind === 'missing' || error.code === 'UPSTREAM_REFUSED')) return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
-}
-
-async function small(
-  client: HttpClient,
-  url: string,
-  maxBytes: number,
-  headers: Record<string, string>,
-): Promise<{ answer: Answer; bytes: Buffer }> {
-  const chunks: Buffer[] = [];
-  const answer = await client.get(url, { maxBytes, headers }, (chunk) => {
-    chunks.push(chunk);
-  });
-  return { answer, bytes: Buffer.concat(chunks) };
 }

@@ -55,6 +55,11 @@ const REMEDIES: Record<FailureKind, string> = {
   refused: 'Check the address with curl, or put another source into fetchFrom.',
 };
 
+/** Whether a source does not have an optional file: some stores answer 403 for what they lack. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof DownloadError && (error.kind === 'missing' || error.code === 'UPSTREAM_REFUSED');
+}
+
 /** What an HTTP status other than 200 means, or undefined for 200 (and for 304, which only conditional requests get). */
 export function failureOfStatus(status: number): FailureKind | undefined {
   if (status === 200 || status === 304) return undefined;

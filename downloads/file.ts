@@ -45,14 +45,9 @@ export async function downloadVerified(
     });
     const digests = hashes.digests();
     if (expected.size !== undefined && received !== expected.size) {
-      throw new DownloadError({ kind: 'corrupt', message: `${url} has ${received} bytes; the metadata says ${expected.size}` });
+      throw wrongSize(url, received, expected.size);
     }
-    if (digests.declared !== expected.hex) {
-      throw new DownloadError({
-        kind: 'corrupt',
-        message: `${url} has the ${expected.algorithm} ${digests.declared}; the metadata says ${expected.hex}`,
-      });
-    }
+    if (digests.declared !== expected.hex) throw wrongDigest(url, digests.declared, expected);
     await file.close();
     await rename(part, path);
     return { sha256: digests.sha256, size: received };
@@ -62,6 +57,19 @@ export async function downloadVerified(
     await rm(part, { force: true });
     throw error;
   }
+}
+
+/** A file that has another size than the metadata says. */
+export function wrongSize(url: string, found: number, declared: number): DownloadError {
+  return new DownloadError({ kind: 'corrupt', message: `${url} has ${found} bytes; the metadata says ${declared}` });
+}
+
+/** A file that has another checksum than the metadata says. */
+export function wrongDigest(url: string, found: string, declared: Pick<Expectation, 'algorithm' | 'hex'>): DownloadError {
+  return new DownloadError({
+    kind: 'corrupt',
+    message: `${url} has the ${declared.algorithm} ${found}; the metadata says ${declared.hex}`,
+  });
 }
 
 /** SHA-256 always (the key of the store), and the declared algorithm where it is another one. */

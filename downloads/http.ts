@@ -216,6 +216,13 @@ export class HttpClient {
   }
 }
 
+/** The whole body of `url`, in memory: for what is small. */
+export async function getSmall(client: HttpClient, url: string, options: GetOptions): Promise<{ answer: Answer; bytes: Buffer }> {
+  const chunks: Buffer[] = [];
+  const answer = await client.get(url, options, (chunk) => void chunks.push(chunk));
+  return { answer, bytes: Buffer.concat(chunks) };
+}
+
 /** The absolute target of a redirect. Throws for other protocols than http and https, and from https to http. */
 export function redirectTarget(from: string, location: string): string {
   let target: URL;

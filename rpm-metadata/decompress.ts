@@ -11,8 +11,9 @@ export type Compression = 'none' | 'gzip' | 'xz' | 'bzip2' | 'zstd';
 /** More is a bomb, whatever is declared: Fedora's largest primary has 0.3 GB, and reading this much takes half a minute. */
 export const MAX_OPEN_BYTES = 1024 * 1024 * 1024;
 
-/** By the first bytes, since names lie. */
-export function compressionOf(head: Uint8Array): Compression {
+/** How the file at `path` is compressed: by its first bytes, since names lie. */
+export async function compressionOf(path: string): Promise<Compression> {
+  const head = await headOf(path);
   const starts = (...bytes: number[]): boolean => bytes.every((b, i) => head[i] === b);
   if (starts(0x1f, 0x8b)) return 'gzip';
   if (starts(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00)) return 'xz';
@@ -34,7 +35,7 @@ const COMMANDS: Record<'xz' | 'bzip2' | 'zstd', { readonly argv: readonly [strin
  */
 export async function* decompressed(path: string, what: string, maxBytes: number | undefined): AsyncGenerator<Buffer> {
   const limit = Math.min(maxBytes ?? MAX_OPEN_BYTES, MAX_OPEN_BYTES);
-  const kind = compressionOf(await headOf(path));
+  const kind = await compressionOf(path);
   const source = kind === 'none' ? createReadStream(path) : kind === 'gzip' ? gunzip(path, what) : child(path, kind, what);
   let total = 0;
   for await (const chunk of source as AsyncIterable<Buffer>) {

@@ -40,17 +40,24 @@ export interface RecordDraft {
   readonly openSize: string | undefined;
 }
 
+/** `repomd.xml` as it was read, before any judgement. */
+export interface ScannedRepomd {
+  readonly revision: string | undefined;
+  readonly drafts: readonly RecordDraft[];
+}
+
 /** Reads `repomd.xml`. `what` is its URL, for errors. Throws a MirrorError for everything that must not be used. */
 export function parseRepomd(bytes: Uint8Array, what: string): Repomd {
-  const { revision, drafts } = scanRepomd(bytes, what);
+  return judgeRepomd(scanRepomd(bytes, what), what);
+}
+
+/** Judges what was read. Throws a MirrorError for everything that must not be used. */
+export function judgeRepomd({ revision, drafts }: ScannedRepomd, what: string): Repomd {
   return checked({ revision, records: drafts.map((draft) => recordOf(draft, what)) }, what);
 }
 
 /** Reads what `repomd.xml` says, usable or not. Throws a MirrorError for what is no `repomd.xml`. */
-export function scanRepomd(
-  bytes: Uint8Array,
-  what: string,
-): { readonly revision: string | undefined; readonly drafts: readonly RecordDraft[] } {
+export function scanRepomd(bytes: Uint8Array, what: string): ScannedRepomd {
   const drafts: RecordDraft[] = [];
   let revision: string | undefined;
   let draft: { -readonly [K in keyof RecordDraft]: RecordDraft[K] } | undefined;

@@ -17,13 +17,6 @@ export interface Stack {
   readonly directory: string;
 }
 
-/** A plan that Terraform made. */
-export interface Planned {
-  readonly summary: PlanSummary;
-  /** Terraform's own text diffs. */
-  readonly diff: string;
-}
-
 type Remedy = string | ((said: string) => string);
 
 /** What Terraform and `main.ts` have no use for: tokens of the platform that runs us. */

@@ -1,3 +1,4 @@
+import { foreignKey } from './foreign-key';
 import type { KeyRing } from './pinned-keys';
 import { run } from './run';
 
@@ -34,7 +35,7 @@ export function judgeStatus(status: string, pinned: ReadonlySet<string>): Verdic
     return { verdict: 'untrusted', reason: `${words[expired[0] as string]} (key ${expired[1] ?? '?'})` };
   }
   const unknown = has('NO_PUBKEY');
-  if (unknown !== undefined) return { verdict: 'untrusted', reason: `it is signed by key ${unknown[1] ?? '?'}, which is not pinned` };
+  if (unknown !== undefined) return { verdict: 'untrusted', reason: foreignKey(unknown[1] ?? '?') };
   return { verdict: 'untrusted', reason: 'there is no OpenPGP signature in it' };
 }
 

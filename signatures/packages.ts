@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { foreignKey } from './foreign-key';
 import type { KeyRing } from './pinned-keys';
 import { run } from './run';
 
@@ -66,7 +67,7 @@ export function failureReason(output: string): string {
   const bad = lines.find((l) => !l.startsWith('error:') && /(signature|digest).*: BAD/i.test(l));
   if (bad !== undefined) return `it is damaged (${bad.replace(/\s*\(Expected.*$/, '')})`;
   const foreign = lines.map((l) => /key ID ([0-9a-f]+): NOKEY/i.exec(l)?.[1]).find((k) => k !== undefined);
-  if (foreign !== undefined) return `it is signed by key ${foreign}, which is not pinned`;
+  if (foreign !== undefined) return foreignKey(foreign);
   const distrusted = lines.find((l) => /signature.*: NOTTRUSTED/i.test(l));
   if (distrusted !== undefined) return `its signature is not accepted (${distrusted})`;
   if (lines.some((l) => /signature: NOTFOUND/i.test(l))) return 'it is not signed';

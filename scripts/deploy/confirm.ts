@@ -45,14 +45,8 @@ async function attempt(
   connectAnew: () => Promise<Connection>,
   tell: (text: string) => void,
 ): Promise<MirrorError | undefined> {
-  let connection: Connection;
   try {
-    connection = await connectAnew();
-  } catch (error) {
-    if (error instanceof MirrorError) return error;
-    throw error;
-  }
-  try {
+    const connection = await connectAnew();
     const outcome = await runHostCommand(connection, [program, 'confirm', '--generation', String(generation), '--json'], '', tell);
     if ('result' in outcome) return undefined;
     return new MirrorError({

@@ -1,6 +1,6 @@
 /** Sentences about the activation: the connection, secrets, programs, waivers, drift. Pure. */
 import type { Foreseen } from '../../desired-state/model';
-import { besides, listed, type Change } from './changes';
+import { besides, linesOf, listed, type Change } from './changes';
 import type { Planned, Triggers } from './terraform-plan';
 
 /** How many repairs a sentence names. */
@@ -62,7 +62,7 @@ export function secretNames(activation: Planned): string[] {
 }
 
 function versions(triggers: Triggers | undefined): Map<string, string> {
-  const lines = (triggers?.['secrets'] ?? '').split('\n').filter((line) => line !== '');
+  const lines = linesOf(triggers, 'secrets');
   return new Map(
     lines.map((line) => /^(\S+) version (.*)$/.exec(line)?.slice(1) as [string, string] | undefined).filter((pair) => pair !== undefined),
   );
@@ -87,7 +87,7 @@ export function waiverSentences(activation: Planned, changes: readonly Change[],
 }
 
 export function waivers(triggers: Triggers | undefined): string[] {
-  return (triggers?.['waivers'] ?? '').split('\n').filter((line) => line !== '');
+  return linesOf(triggers, 'waivers');
 }
 
 /** Owner that a waiver takes over from. An owner has no space, and what follows it is ": <reason>". */

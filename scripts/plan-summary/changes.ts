@@ -1,6 +1,5 @@
 /** What changes on the server, thing by thing: by what the server says it has, and by Terraform's state where it did not say. Pure. */
 import { parse } from 'yaml';
-import type { Foreseen } from '../../desired-state/model';
 import type { Planned, Triggers } from './terraform-plan';
 
 export interface Change {
@@ -22,10 +21,6 @@ export interface Pending {
   readonly added: readonly string[];
   readonly changed: readonly string[];
   readonly removed: readonly string[];
-}
-
-export function pendingOf(foreseen: Foreseen | undefined, fallback: Pending): Pending {
-  return foreseen === undefined ? fallback : { exact: true, ...foreseen.pending };
 }
 
 /** The changes, in the order of the plan. */
@@ -86,6 +81,11 @@ export function listField(triggers: Triggers | undefined, name: string): string[
   return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 }
 
+/** The lines of a trigger that has one thing a line. */
+export function linesOf(triggers: Triggers | undefined, name: string): string[] {
+  return (triggers?.[name] ?? '').split('\n').filter((line) => line !== '');
+}
+
 /** Names of the definition's fields, and of other texts, that differ. */
 export function differing(one: Change): string[] {
   const [before, after] = [fieldsOf(one.before), fieldsOf(one.after)];
@@ -112,7 +112,6 @@ export function listed(items: readonly string[], most = 8, separator = ', '): st
   return items.length <= most ? items.join(separator) : `${items.slice(0, most).join(separator)} and ${items.length - most} more`;
 }
 
-export const VERB = { add: 'adds', change: 'changes', remove: 'removes' } as const;
 export const UNPUBLISHED = 'unpublished at once, its content stays on the server';
 /** A change whose former text is unknown: the state was ahead of the server, or did not know it. */
 export const UNKNOWN_BEFORE = 'to what main.ts declares (this state does not tell what the server has)';

@@ -154,11 +154,16 @@ function againSentences(activation: Planned, observed: Observed, newGeneration: 
   return [newGeneration ? 'activates a changed desired state' : `activates again${nothing}`];
 }
 
+/** The sentences, as a list. */
+export function sentenceLines(summary: Pick<PlanSummary, 'sentences'>): string {
+  return summary.sentences.map((sentence) => `  - ${sentence}\n`).join('');
+}
+
 /** As `npm run plan` prints it. */
 export function summaryText(summary: PlanSummary): string {
   if (!summary.changes) return 'Nothing to do: the server matches main.ts.\n';
   const { refused, newGeneration } = summary.server;
-  const lines = summary.sentences.map((sentence) => `  - ${sentence}\n`).join('');
+  const lines = sentenceLines(summary);
   if (refused !== undefined) return `Applying this plan:\n${lines}`;
   const interrupts = newGeneration ? 'nginx reloads: no download and no sync is interrupted.' : 'Nothing is reloaded.';
   return `Applying this plan:\n${lines}${interrupts}\n`;

@@ -1,6 +1,9 @@
 /** Sentences about customers, who may read what is theirs, codenames, and the account that deploys. Pure. */
-import { besides, differing, fieldsOf, listField, plural, textField, UNKNOWN_BEFORE, UNPUBLISHED, type Change } from './changes';
+import { besides, differing, fieldsOf, linesOf, listField, plural, textField, UNKNOWN_BEFORE, UNPUBLISHED, type Change } from './changes';
 import type { Triggers } from './terraform-plan';
+
+/** The field that says where something is public. */
+const PATH_FIELD: Readonly<Record<string, string>> = { customer: 'prefix', codename: 'publicPath' };
 
 /** A customer is one sentence together with its codenames; a codename of a customer that stays, or of the product, is one of its own. */
 export function ownerSentences(changes: readonly Change[]): string[] {
@@ -69,19 +72,11 @@ function changedCustomer(one: Change): string[] {
     switch (name) {
       case 'access':
         return accessSentences(one.id, accessOf(one.before), accessOf(one.after));
-      case 'prefix':
-        return [
-          `moves customer ${one.id} from /${textField(one.before, name)}/ to /${textField(one.after, name)}/: the old paths stop answering`,
-        ];
-      case 'keys':
-        return [`hands out other keys for customer ${one.id}: its clients import them once`];
-      case 'formerId':
-        return [`forgets that customer ${one.id} was called ${textField(one.before, name)}: nothing changes for clients`];
       // Follows from the others.
       case 'nginx':
         return names.length === 1 ? [`changes how customer ${one.id} is served (nginx)`] : [];
       default:
-        return [`changes customer ${one.id} (${name})`];
+        return [ownedField(one, name)];
     }
   });
   return sentences.length > 0 ? sentences : [`changes customer ${one.id}`];
@@ -107,26 +102,27 @@ function codenameSentences(one: Change): string[] {
   if (one.before === undefined) return [`changes codename ${one.id} ${UNKNOWN_BEFORE}`];
   const names = differing(one).filter((name) => name !== 'repo_file');
   return names.flatMap((name): string[] => {
-    switch (name) {
-      case 'architectures': {
-        const [was, now] = [listField(one.before, name), listField(one.after, name)];
-        return [
-          ...besides(was, now).map((architecture) => `adds ${architecture} to codename ${one.id}`),
-          ...besides(now, was).map((architecture) => `removes ${architecture} from codename ${one.id}: its packages stay on the server`),
-        ];
-      }
-      case 'publicPath':
-        return [
-          `moves codename ${one.id} from /${textField(one.before, name)}/ to /${textField(one.after, name)}/: the old paths stop answering`,
-        ];
-      case 'keys':
-        return [`hands out other keys for codename ${one.id}: its clients import them once`];
-      case 'formerId':
-        return [`forgets that codename ${one.id} was called ${textField(one.before, name)}: nothing changes for clients`];
-      default:
-        return [`changes codename ${one.id} (${name})`];
-    }
+    if (name !== 'architectures') return [ownedField(one, name)];
+    const [was, now] = [listField(one.before, name), listField(one.after, name)];
+    return [
+      ...besides(was, now).map((architecture) => `adds ${architecture} to codename ${one.id}`),
+      ...besides(now, was).map((architecture) => `removes ${architecture} from codename ${one.id}: its packages stay on the server`),
+    ];
   });
+}
+
+/** What a field changes that customers and codenames have alike. */
+function ownedField({ kind, id, before, after }: Change, name: string): string {
+  switch (name) {
+    case PATH_FIELD[kind]:
+      return `moves ${kind} ${id} from /${textField(before, name)}/ to /${textField(after, name)}/: the old paths stop answering`;
+    case 'keys':
+      return `hands out other keys for ${kind} ${id}: its clients import them once`;
+    case 'formerId':
+      return `forgets that ${kind} ${id} was called ${textField(before, name)}: nothing changes for clients`;
+    default:
+      return `changes ${kind} ${id} (${name})`;
+  }
 }
 
 export function componentCount(one: Change): number {
@@ -151,9 +147,8 @@ export function accountSentences(changes: readonly Change[]): string[] {
 
 /** Each key by its comment and its last characters: two keys of one person are two. */
 function people(triggers: Triggers | undefined): string[] {
-  return (triggers?.['authorized_keys'] ?? '')
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
+  return linesOf(triggers, 'authorized_keys')
+    .filter((line) => !line.startsWith('#'))
     .map((line) => {
       const [type, key, ...comment] = line.split(' ');
       const tail = `${type} …${key?.slice(-8)}`;

@@ -1,5 +1,5 @@
 /** Sentences about the site, the services and the packages of a server. Pure. */
-import { besides, differing, textField, UNKNOWN_BEFORE, type Change } from './changes';
+import { besides, differing, linesOf, textField, UNKNOWN_BEFORE, type Change } from './changes';
 import type { Triggers } from './terraform-plan';
 
 export function serverSentences(changes: readonly Change[]): string[] {
@@ -35,9 +35,8 @@ function siteParts(id: string, before: Triggers | undefined, after: Triggers | u
 
 function services(one: Change): string[] {
   if (one.action !== 'change' || one.before === undefined) return ['changes the sync services of the server'];
-  const packages = (triggers: Triggers | undefined): string[] => (triggers?.['packages'] ?? '').split('\n').filter((name) => name !== '');
-  const wanted = besides(packages(one.before), packages(one.after));
-  const unwanted = besides(packages(one.after), packages(one.before));
+  const [before, after] = [linesOf(one.before, 'packages'), linesOf(one.after, 'packages')];
+  const [wanted, unwanted] = [besides(before, after), besides(after, before)];
   const [from, to] = [textField(one.before, 'storageRoot'), textField(one.after, 'storageRoot')];
   const names = differing(one).filter((name) => name !== 'packages' && name !== 'storageRoot');
   return [

@@ -58,9 +58,12 @@ export function plannedElements(plan: TerraformPlan): Planned[] {
   });
 }
 
+function isObservation({ mode, type }: ConfiguredResource): boolean {
+  return mode === 'data' && type === 'local_command';
+}
+
 /** What the server answered while the plan was made; undefined when it was not asked, or has programs that say no more than the trigger. */
 export function foreseenIn(plan: TerraformPlan): Foreseen | undefined {
-  const isObservation = (resource: ConfiguredResource): boolean => resource.mode === 'data' && resource.type === 'local_command';
   // A plan without the server (MIRROR_OBSERVE=0) keeps an old answer in its state.
   if (!plan.configuration?.root_module?.resources?.some(isObservation)) return undefined;
   const said = plan.prior_state?.values?.root_module?.resources?.find(isObservation)?.values['stderr'];
@@ -78,7 +81,6 @@ const COMPARED_ONLY = ['repo_file', 'serving', 'sync_service', 'sync_new_service
 
 /** The plan without what the sentences do not read: of what stays as it is, only what it publishes. */
 export function trimPlan(plan: TerraformPlan): TerraformPlan {
-  const observed = (resource: ConfiguredResource): boolean => resource.mode === 'data' && resource.type === 'local_command';
   const pending = foreseenIn(plan)?.pending;
   const differs = new Set(pending === undefined ? [] : Object.values(pending).flat());
   const resources = plan.prior_state?.values?.root_module?.resources ?? [];
@@ -99,7 +101,7 @@ export function trimPlan(plan: TerraformPlan): TerraformPlan {
     prior_state: {
       values: {
         root_module: {
-          resources: resources.filter(observed).map(({ address, mode, type, values }) => ({
+          resources: resources.filter(isObservation).map(({ address, mode, type, values }) => ({
             address,
             mode,
             type,
@@ -111,7 +113,7 @@ export function trimPlan(plan: TerraformPlan): TerraformPlan {
     configuration: {
       root_module: {
         resources: (plan.configuration?.root_module?.resources ?? [])
-          .filter(observed)
+          .filter(isObservation)
           .map(({ address, mode, type }) => ({ address, mode, type })),
       },
     },

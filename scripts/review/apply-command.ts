@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../../desired-state/canonical';
 import { ExitCode, MirrorError } from '../../desired-state/errors';
+import { sentenceLines } from '../plan-summary';
 import { PLAN_FILE, readPlan, terraformApply, terraformInit, type Stack } from '../terraform';
 import { head, requireClean } from './git';
 import { reviewedStacks } from './stacks';
 import { fetchPlan, markApplied, notOurs, type StoredPlan } from './store';
-import { differs, LOCK_FILE, STACK_FILES, STORED_PLAN } from './verify';
+import { differs, LOCK_FILE, STACK_FILES, STORED_PLAN, summaryJson } from './verify';
 
 export interface ApplyOptions {
   readonly json?: boolean;
@@ -57,11 +58,11 @@ async function applyStack(stack: Stack, plan: StoredPlan, tree: string, options:
     terraformInit(directory);
     const summary = readPlan(directory);
     const reviewed = plan.files.get('summary.json')?.toString() ?? '';
-    if (reviewed !== `${JSON.stringify({ stack: stack.name, ...summary }, null, 2)}\n`) {
+    if (reviewed !== summaryJson(stack.name, summary)) {
       throw notOurs(stack.name, tree, 'its sentences are not those of its plan file');
     }
     tell(`Stack ${stack.name}: plan file sha256 ${sha256(plan.files.get(STORED_PLAN) as Buffer)}, as in the comment.\n`);
-    tell(summary.changes ? `Applying the reviewed plan:\n${summary.sentences.map((s) => `  - ${s}\n`).join('')}` : 'Nothing to do.\n');
+    tell(summary.changes ? `Applying the reviewed plan:\n${sentenceLines(summary)}` : 'Nothing to do.\n');
     await terraformApply(directory, [`-lock-timeout=${options.lockTimeout}`], tell);
     recordApplied(options.remote, tree, stack.name, plan.commit);
     return summary.sentences;

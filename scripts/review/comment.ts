@@ -20,7 +20,7 @@ export interface CommentParts {
 }
 
 /** @returns the comment, and how many lines it leaves out */
-export function renderComment(parts: CommentParts, limit = COMMENT_LIMIT): { text: string; leftOut: number } {
+export function renderComment(parts: CommentParts): { text: string; leftOut: number } {
   const { summary, stored } = parts;
   const head = `${marker(parts.stack)}\n### Plan for \`${parts.stack}\`\n\n`;
   const without =
@@ -29,7 +29,7 @@ export function renderComment(parts: CommentParts, limit = COMMENT_LIMIT): { tex
       : '';
   const nothing = stored === undefined ? 'Nothing changes on the server.' : 'Nothing to do: the server matches main.ts.';
   const foot = `${facts(parts)}\n${howItIsApplied(parts)}\n`;
-  const room = limit - size(head) - size(without) - size(foot) - 600;
+  const room = COMMENT_LIMIT - size(head) - size(without) - size(foot) - 600;
   // Sentences first: they get what they need, up to half of the room.
   const sentences = cut(visible(summary.sentences.map((s) => `- ${s.replace(/\s*\n\s*/g, ' ')}`).join('\n')), Math.floor(room / 2));
   const diff = cut(signsFirst(visible(parts.diff.replace(/^\n+/, '').trimEnd())), room - size(sentences.text));

@@ -2,13 +2,13 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../../desired-state/canonical';
-import type { PlanSummary } from '../plan-summary';
+import { sentenceLines, type PlanSummary } from '../plan-summary';
 import { PLAN_FILE, planDiff, readPlan, terraformInit, terraformPlan, type Stack } from '../terraform';
 import { renderComment } from './comment';
 import { head, requireClean } from './git';
 import { outputDirectory, reviewedStacks } from './stacks';
 import { planRef, storePlan } from './store';
-import { LOCK_FILE, STACK_FILES, STORED_PLAN } from './verify';
+import { LOCK_FILE, STACK_FILES, STORED_PLAN, summaryJson } from './verify';
 
 export interface PlanOptions {
   readonly json?: boolean;
@@ -50,7 +50,8 @@ function storeStack(stack: Stack, commit: string, tree: string, options: PlanOpt
   const ref = planRef(tree, stack.name);
   const plan = join(stack.directory, PLAN_FILE);
   const stored = { ref, sha256: sha256(readFileSync(plan)) };
-  const written = writeReview(stack.name, summary, diff, renderComment({ stack: stack.name, tree, commit, summary, diff, stored }).text);
+  const comment = renderComment({ stack: stack.name, tree, commit, summary, diff, stored });
+  const written = writeReview(stack.name, summary, diff, comment.text);
   const files = new Map([
     ...STACK_FILES.map((name) => [`stack/${name}`, join(stack.directory, name)] as const),
     [STORED_PLAN, plan],
@@ -61,14 +62,13 @@ function storeStack(stack: Stack, commit: string, tree: string, options: PlanOpt
   const lock = join(stack.directory, LOCK_FILE);
   if (existsSync(lock)) files.set(`stack/${LOCK_FILE}`, lock);
   const { commit: planCommit, replaced } = storePlan(options.remote, tree, stack.name, files);
-  const { leftOut } = renderComment({ stack: stack.name, tree, commit, summary, diff, stored });
   if (!options.json) {
     tellPlan(stack.name, summary, diff);
     process.stdout.write(
       `Stored as ${ref} (plan ${planCommit.slice(0, 12)})${replaced ? ', in place of an earlier plan of this tree: what was reviewed before does not count' : ''}.\n`,
     );
   }
-  return { stack: stack.name, ...summary, ref, plan: planCommit, replaced, comment: written.comment, leftOut };
+  return { stack: stack.name, ...summary, ref, plan: planCommit, replaced, comment: written.comment, leftOut: comment.leftOut };
 }
 
 /** What an earlier run left, which `review comment` would post. */
@@ -90,7 +90,7 @@ export function writeReview(
     return join(directory, name);
   };
   return {
-    summary: write('summary.json', `${JSON.stringify({ stack, ...summary }, null, 2)}\n`),
+    summary: write('summary.json', summaryJson(stack, summary)),
     diff: write('diff.txt', diff),
     comment: write('comment.md', comment),
   };
@@ -100,7 +100,7 @@ export function writeReview(
 export function tellPlan(stack: string, summary: PlanSummary, diff: string): void {
   process.stdout.write(
     summary.changes
-      ? `${diff.trimEnd()}\n\nStack ${stack}: applying this plan:\n${summary.sentences.map((s) => `  - ${s}\n`).join('')}`
+      ? `${diff.trimEnd()}\n\nStack ${stack}: applying this plan:\n${sentenceLines(summary)}`
       : `Stack ${stack}: nothing to do.\n`,
   );
 }

@@ -1,8 +1,6 @@
 /** A plan from the source alone: two synthesized stacks, compared. Pure but for nothing: texts in, changes and texts out. */
 import { canonicalJson } from '../../desired-state/canonical';
-import type { TerraformPlan } from '../plan-summary';
-
-type Triggers = Readonly<Record<string, string>>;
+import type { TerraformPlan, Triggers } from '../plan-summary/terraform-plan';
 
 /** A file of the text diff: `repository/epel-7/definition` → text. */
 export type Texts = ReadonlyMap<string, string>;

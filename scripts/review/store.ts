@@ -12,7 +12,7 @@ import { git, gitBytes } from './git';
 
 /** Where the plan of a tree is, until it is applied and after. */
 export const planRef = (tree: string, stack: string): string => `refs/plans/${tree}/${stack}`;
-export const appliedRef = (tree: string, stack: string): string => `refs/plans-applied/${tree}/${stack}`;
+const appliedRef = (tree: string, stack: string): string => `refs/plans-applied/${tree}/${stack}`;
 
 /** Throws where a stack's name cannot be part of a ref, a path and a comment. */
 export function requirePlainName(stack: string): void {

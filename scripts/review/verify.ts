@@ -1,5 +1,6 @@
 /** Is a stored plan the plan of what is checked out? Pure: files in, reasons out. */
 import { sha256 } from '../../desired-state/canonical';
+import type { PlanSummary } from '../plan-summary';
 import { plannedConfiguration } from './plan-file';
 
 /** What is stored of a stack's directory, beside the plan: the files that decide what is sent to the server, and how. */
@@ -16,6 +17,11 @@ export const STACK_FILES = [
 /** The providers that the plan was made with. Not synthesized, so nothing to compare: a changed one makes `terraform init` fail. */
 export const LOCK_FILE = '.terraform.lock.hcl';
 export const STORED_PLAN = 'plan.tfplan';
+
+/** Text of the stored `summary.json`: `review apply` compares it byte for byte. */
+export function summaryJson(stack: string, summary: PlanSummary): string {
+  return `${JSON.stringify({ stack, ...summary }, null, 2)}\n`;
+}
 
 /**
  * Compares a stored plan with what the checkout synthesizes.

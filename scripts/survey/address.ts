@@ -2,8 +2,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../../desired-state/canonical';
-import { DownloadError } from '../../downloads/errors';
-import type { Answer, Hop, HttpClient } from '../../downloads/http';
+import { DownloadError, isAbsent } from '../../downloads/errors';
+import { type Answer, getSmall, type Hop, type HttpClient } from '../../downloads/http';
 import { metadataRefused } from '../../rpm-metadata/errors';
 import { MAX_REPOMD_BYTES, scanRepomd } from '../../rpm-metadata/repomd';
 import { verifyDetached } from '../../signatures/detached';
@@ -46,7 +46,8 @@ export async function probe(address: string, context: AddressContext): Promise<P
   let bytes: Buffer;
   let seconds: number;
   try {
-    ({ answer, bytes } = await fetchSmall(context, url, MAX_REPOMD_BYTES, redirects));
+    const options = { maxBytes: MAX_REPOMD_BYTES, signal: context.signal, onRedirect: (hop: Hop) => void redirects.push(hop) };
+    ({ answer, bytes } = await getSmall(context.client, url, options));
     seconds = report({}).seconds;
   } catch (error) {
     const failure: Partial<AddressReport> = { cause: causeOf(error), problem: problemOf(error) };
@@ -94,11 +95,9 @@ function webPageOr(bytes: Buffer, url: string): string {
 async function signatureOf(context: AddressContext, url: string, data: Buffer): Promise<{ fact: SignatureFact; length: number }> {
   let signature: Buffer;
   try {
-    signature = (await fetchSmall(context, `${url}.asc`, MAX_SIGNATURE_BYTES, [])).bytes;
+    signature = (await getSmall(context.client, `${url}.asc`, { maxBytes: MAX_SIGNATURE_BYTES, signal: context.signal })).bytes;
   } catch (error) {
-    // Some stores answer 403 for what they lack: the sync reads it so, too.
-    if (error instanceof DownloadError && (error.kind === 'missing' || error.code === 'UPSTREAM_REFUSED'))
-      return { fact: { state: 'absent' }, length: 0 };
+    if (isAbsent(error)) return { fact: { state: 'absent' }, length: 0 };
     throw error;
   }
   const by = await issuersOf(signature, context.temporary);
@@ -114,20 +113,8 @@ async function signatureOf(context: AddressContext, url: string, data: Buffer): 
   return { fact, length: signature.length };
 }
 
-async function fetchSmall(
-  context: AddressContext,
-  url: string,
-  maxBytes: number,
-  redirects: Hop[],
-): Promise<{ answer: Answer; bytes: Buffer }> {
-  const chunks: Buffer[] = [];
-  const { client, signal } = context;
-  const answer = await client.get(url, { maxBytes, signal, onRedirect: (hop) => redirects.push(hop) }, (chunk) => void chunks.push(chunk));
-  return { answer, bytes: Buffer.concat(chunks) };
-}
-
 /** What kind of failure this is, for programs. */
-export function causeOf(error: unknown): Cause {
+function causeOf(error: unknown): Cause {
   if (!(error instanceof DownloadError)) return 'content';
   if (error.status !== undefined) return 'status';
   const byCode: Readonly<Record<string, Cause>> = {

@@ -46,7 +46,7 @@ export function declaredServers(): readonly DeclaredServer[] {
 }
 
 /** Reads the synthesized directory of one stack. */
-export function declaredServer(stack: string, directory: string): DeclaredServer {
+function declaredServer(stack: string, directory: string): DeclaredServer {
   const { elements } = readDesiredState(directory).desiredState;
   const sources = sourcesIn(directory);
   const files = elements.flatMap((element) => Object.entries(element.files));

@@ -1,6 +1,6 @@
 /** What `repomd.xml` says: read for what it is, and judged as a sync judges it. */
 import { metadataLocation } from '../../rpm-metadata/locations';
-import { parseRepomd, type RecordDraft, scanRepomd } from '../../rpm-metadata/repomd';
+import { judgeRepomd, type RecordDraft, scanRepomd } from '../../rpm-metadata/repomd';
 import { parseSize } from '../../rpm-metadata/checksum';
 import { type MetadataReport, type Problem, problemOf } from './types';
 
@@ -43,10 +43,11 @@ const COMPRESSIONS: Readonly<Record<string, string>> = { gz: 'gzip', xz: 'xz', b
 
 /** Reads the index. Throws a MirrorError for what is none. */
 export function indexFacts(bytes: Uint8Array, url: string): IndexFacts {
-  const { revision, drafts } = scanRepomd(bytes, url);
+  const scanned = scanRepomd(bytes, url);
+  const { revision, drafts } = scanned;
   let problem: Problem | undefined;
   try {
-    parseRepomd(bytes, url);
+    judgeRepomd(scanned, url);
   } catch (error) {
     problem = problemOf(error);
   }

@@ -1,5 +1,6 @@
 /** Pure: what the signatures that were found mean for what is declared. */
 import type { TrustDefinition } from '../../desired-state/definitions';
+import { isForeign } from '../../signatures/foreign-key';
 import type { Issuer } from '../../signatures/issuers';
 import type { Problem, SampleReport, SignatureFact } from './types';
 
@@ -15,7 +16,7 @@ export interface Judgement {
 type Packages = SampleReport['verdict'] | 'none';
 
 /** The worst of the samples; `none` where no package could be looked at. */
-export function overall(samples: readonly SampleReport[]): Packages {
+function overall(samples: readonly SampleReport[]): Packages {
   const order = ['bad', 'foreign', 'unsigned', 'unchecked', 'good'] as const;
   const looked = samples.filter((s) => s.problem === undefined || s.verdict !== 'unchecked');
   return order.find((verdict) => looked.some((s) => s.verdict === verdict)) ?? 'none';
@@ -52,7 +53,7 @@ function signedMetadata(index: SignatureFact, packages: Packages, worst: SampleR
       ? 'there is no repomd.xml.asc'
       : `repomd.xml.asc does not verify: ${'reason' in index ? index.reason : 'unchecked'}`;
   const text = `declared signedMetadata, but ${found}`;
-  if (index.state === 'untrusted' && /not pinned/.test(index.reason ?? '')) {
+  if (index.state === 'untrusted' && isForeign(index.reason ?? '')) {
     return misfit('METADATA_FOREIGN_KEY', text, `Is ${keysOf(index.by)} upstream's? Compare it with what upstream publishes, then pin it.`);
   }
   if (packages === 'good') return misfit('METADATA_UNSIGNED', text, 'Its packages verify: declare signedPackages.', 'signedPackages');

@@ -1,6 +1,7 @@
 /** Looks at one declared repository: its addresses, its index, its package list, three packages. Never writes but in `temporary`. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { baseUrls } from '../../desired-state/definitions';
 import { DownloadError } from '../../downloads/errors';
 import type { HttpClient } from '../../downloads/http';
 import type { PackageVerifier } from '../../signatures/packages';
@@ -96,7 +97,7 @@ class Look {
   private async probeAll(ring: KeyRing | undefined): Promise<readonly Probed[]> {
     const { definition } = this.repository;
     const probed: Probed[] = [];
-    for (const [index, address] of definition.fetchFrom.entries()) {
+    for (const [index, address] of baseUrls(definition).entries()) {
       const temporary = join(this.temporary, String(index));
       await mkdir(temporary, { recursive: true, mode: 0o700 });
       const context: AddressContext = { client: this.context.client, signal: this.signal, ring, temporary };

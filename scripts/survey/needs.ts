@@ -43,7 +43,7 @@ export interface Needs {
 
 /** Adds repositories up, one by one: only digests and sizes are kept of each. */
 export class NeedsOfServer {
-  private readonly stored = new Map<string, number>();
+  private readonly stored = new Set<string>();
   private readonly fanOut = new Set<string>();
   private readonly directories = new Set<string>(['', 'store', 'store/.incoming', 'repositories', 'www']);
   private packages = { bytes: 0, inodes: 0, sharedBytes: 0, sharedFiles: 0 };
@@ -94,7 +94,7 @@ export class NeedsOfServer {
     const key =
       file.hex === '' ? `${file.path} ${file.size}` : `${file.algorithm} ${Buffer.from(file.hex.slice(0, 32), 'hex').toString('latin1')}`;
     if (this.stored.has(key)) return false;
-    this.stored.set(key, file.size);
+    this.stored.add(key);
     this.fanOut.add(`${file.algorithm}/`).add(`${file.algorithm}/${file.hex.slice(0, 2)}`);
     // A file that upstream names by another digest is stored under its SHA-256, too: nobody knows it before, but it spreads alike.
     if (file.algorithm !== 'sha256') this.fanOut.add('sha256/').add(`sha256/${file.hex.slice(0, 2)}`);

@@ -1,5 +1,5 @@
 /** Streams the package list: counts it, judges it as a sync does, and chooses packages to look at. */
-import { open, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { downloadVerified } from '../../downloads/file';
 import type { HttpClient } from '../../downloads/http';
@@ -51,7 +51,7 @@ export async function readPackages(file: string, base: string, primary: PrimaryP
     const survey = new Survey(what);
     const bytes = interruptible(decompressed(file, what, primary.openSize), context.signal);
     await scanPrimary(bytes, what, (draft) => survey.add(draft));
-    return survey.finish(compressionOf(await headOf(file)));
+    return survey.finish(await compressionOf(file));
   } finally {
     await rm(file, { force: true });
   }
@@ -64,18 +64,8 @@ async function* interruptible(stream: AsyncIterable<Buffer>, signal: AbortSignal
   }
 }
 
-async function headOf(path: string): Promise<Uint8Array> {
-  const file = await open(path, 'r');
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
-}
-
 /** Counts what is listed, even what a sync would refuse: an operator wants to know the size of what is to be repaired. */
-export class Survey {
+class Survey {
   private readonly list: PackageList;
   private readonly packages: ListedFile[] = [];
   /** Paths of packages that a sync would refuse. */

@@ -84,7 +84,7 @@ function changeRows(change: Change): [string, string][] {
   return rows;
 }
 
-export function needsText({ needs, notCounted, space }: ServerReport): string {
+function needsText({ needs, notCounted, space }: ServerReport): string {
   const row = (name: string, { bytes, inodes }: { bytes: number; inodes: number }, what: string): string =>
     `  ${name.padEnd(10)} ${size(bytes).padStart(9)} ${inodes.toLocaleString('en-US').padStart(10)}  ${what}`;
   const { sharedFiles, sharedBytes } = needs.packages;

@@ -27,7 +27,7 @@ export interface RunOptions {
 }
 
 /** A repository is given up after so many times `timeout`. */
-export const DEADLINE_FACTOR = 10;
+const DEADLINE_FACTOR = 10;
 
 export interface ServerReport {
   readonly stack: string;

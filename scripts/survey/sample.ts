@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { DownloadError } from '../../downloads/errors';
-import { downloadVerified } from '../../downloads/file';
+import { downloadVerified, wrongDigest, wrongSize } from '../../downloads/file';
 import type { HttpClient } from '../../downloads/http';
 import { verifyDetached } from '../../signatures/detached';
+import { isForeign } from '../../signatures/foreign-key';
 import { type Issuer, issuersOf } from '../../signatures/issuers';
 import { type PackageSignature, type PackageStart, readPackageStart } from '../../signatures/package-start';
 import type { PackageVerifier } from '../../signatures/packages';
@@ -44,7 +44,7 @@ export async function lookAtPackage(
   try {
     const { start, first, total } = await beginningOf(base + item.href, context);
     bytes = total;
-    const sizeProblem = total === undefined || total === item.size ? undefined : wrongSize(base + item.path, item.size, total);
+    const sizeProblem = total === undefined || total === item.size ? undefined : problemOf(wrongSize(base + item.path, total, item.size));
     const outcome = await judged(base, item, context, start, total === first.length ? first : undefined);
     return { ...facts, bytes, ...outcome, ...(sizeProblem === undefined ? {} : { problem: sizeProblem }) };
   } catch (error) {
@@ -78,7 +78,7 @@ async function judged(
   const by = await issuers(start.signatures, context.temporary);
   if (start.signatures.length === 0) return { by, verdict: 'unsigned', checked: 'header', reason: 'it is not signed' };
   if (whole !== undefined) {
-    const problem = wrongDigest(base + item.path, item, whole);
+    const problem = digestProblem(base + item.path, item, whole);
     if (problem !== undefined) return { by, verdict: 'unchecked', checked: 'nothing', problem };
   }
   const { ring, verifier } = context;
@@ -111,7 +111,7 @@ async function checkWhole(
     }
     const reason = (await verifier.failures([path])).get(path);
     if (reason === undefined) return { verdict: 'good', checked: 'whole' };
-    return { verdict: reason.includes('which is not pinned') ? 'foreign' : 'bad', checked: 'whole', reason };
+    return { verdict: isForeign(reason) ? 'foreign' : 'bad', checked: 'whole', reason };
   } finally {
     await rm(path, { force: true });
   }
@@ -128,7 +128,7 @@ async function checkHeader(
   await writeFile(files.signature, Buffer.concat(signatures.map((s) => s.bytes)));
   const result = await verifyDetached(ring, files.signature, files.data);
   if (result.verdict === 'good') return { verdict: 'good' };
-  return { verdict: result.reason.includes('which is not pinned') ? 'foreign' : 'bad', reason: result.reason };
+  return { verdict: isForeign(result.reason) ? 'foreign' : 'bad', reason: result.reason };
 }
 
 async function issuers(signatures: readonly PackageSignature[], temporary: string): Promise<readonly Issuer[]> {
@@ -138,14 +138,8 @@ async function issuers(signatures: readonly PackageSignature[], temporary: strin
   return [...new Map(found.map((issuer) => [`${issuer.keyId} ${issuer.digest}`, issuer])).values()];
 }
 
-function wrongSize(url: string, declared: number, found: number): Problem {
-  return problemOf(new DownloadError({ kind: 'corrupt', message: `${url} has ${found} bytes; the metadata says ${declared}` }));
-}
-
-function wrongDigest(url: string, item: ListedFile, whole: Buffer): Problem | undefined {
+function digestProblem(url: string, item: ListedFile, whole: Buffer): Problem | undefined {
   if (whole.length !== item.size || !HASHES.has(item.algorithm)) return undefined; // The size is the problem, or the metadata is.
   const found = createHash(item.algorithm).update(whole).digest('hex');
-  if (found === item.hex) return undefined;
-  const message = `${url} has the ${item.algorithm} ${found}; the metadata says ${item.hex}`;
-  return problemOf(new DownloadError({ kind: 'corrupt', message }));
+  return found === item.hex ? undefined : problemOf(wrongDigest(url, found, item));
 }
