@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
-import type { RepositoryDefinition, ServerDefinition } from '../desired-state/definitions';
+import { baseUrls, type RepositoryDefinition, type ServerDefinition } from '../desired-state/definitions';
 import { MirrorError } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
@@ -87,7 +87,7 @@ class SyncRun {
     private readonly started: Date,
   ) {
     this.store = new Store(context.layout.store);
-    this.sources = new Sources(definition.fetchFrom);
+    this.sources = new Sources(baseUrls(definition));
     this.definitionDigest = digestOf(definition);
     this.temporary = context.layout.temporary(definition.id);
   }

@@ -21,6 +21,52 @@ export const TrustSchema = z.discriminatedUnion('mode', [
 ]);
 export type TrustDefinition = z.infer<typeof TrustSchema>;
 
+/** Where bytes come from: a base URL (http, https, rsync) that holds `repodata/`, or the address of a list of such. */
+export const FetchSourceSchema = z.union([
+  z.string().url(),
+  z.strictObject({ mirrorlist: z.string().url() }),
+  z.strictObject({ metalink: z.string().url() }),
+]);
+export type FetchSource = z.infer<typeof FetchSourceSchema>;
+
+/**
+ * What a sync refuses and a declaration may allow, each with a reason that the plan shows. `Waiver.<name>(reason)` in main.ts.
+ *
+ * - `weakChecksums`: sha1 in upstream's metadata
+ * - `olderRevision`: metadata older than what is published (a replay)
+ * - `shrunk`: upstream lists far fewer packages than before
+ * - `staleMetadata`: metadata older than `maxAgeDays` (a freeze)
+ * - `changedPackages`: a package with the name, version and architecture of another and different content
+ * - `privateAddresses`: redirects and mirror lists that lead to private, link-local or loopback addresses
+ * - `incomplete`: packages that cannot be had or do not verify hold up nothing
+ */
+export const REPOSITORY_WAIVERS = [
+  'weakChecksums',
+  'olderRevision',
+  'shrunk',
+  'staleMetadata',
+  'changedPackages',
+  'privateAddresses',
+  'incomplete',
+] as const;
+export type RepositoryWaiver = (typeof REPOSITORY_WAIVERS)[number];
+
+/** Which of upstream's packages an accumulated repository takes. What was taken before stays. */
+export const FilterSchema = z.strictObject({
+  /** Globs of package names (`*`, `?`); all when absent. */
+  include: z.array(z.string().min(1)).min(1).optional(),
+  exclude: z.array(z.string().min(1)).min(1).optional(),
+  /** Of binary packages; `noarch` counts. All when absent. */
+  architectures: z.array(z.string().min(1)).min(1).optional(),
+  /** The newest so many versions of each name and architecture. */
+  newest: z.number().int().min(1).optional(),
+  /** Source packages. */
+  sources: z.boolean(),
+  /** `*-debuginfo` and `*-debugsource`. */
+  debuginfo: z.boolean(),
+});
+export type Filter = z.infer<typeof FilterSchema>;
+
 /** A repository that is copied from an upstream. File `definitions/repositories/<id>.yaml`. */
 export const RepositoryDefinitionSchema = z.strictObject({
   kind: z.literal('repository'),
@@ -32,11 +78,21 @@ export const RepositoryDefinitionSchema = z.strictObject({
   /** Decoded, relative to the document root. */
   publicPath: z.string(),
   /** Where the bytes come from today, first choice first. */
-  fetchFrom: z.array(z.string().url()).min(1),
+  fetchFrom: z.array(FetchSourceSchema).min(1),
   trust: TrustSchema,
-  view: z.literal('verbatim'),
+  view: z.enum(['verbatim', 'accumulate']),
+  /** Of the view `accumulate` only. */
+  filter: FilterSchema.optional(),
+  /** Metadata older than this is refused: upstream, or somebody in between, holds back updates. */
+  maxAgeDays: z.number().int().min(1).optional(),
+  waivers: z.array(z.strictObject({ allow: z.enum(REPOSITORY_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type RepositoryDefinition = z.infer<typeof RepositoryDefinitionSchema>;
+
+/** The base URLs among the sources. */
+export function baseUrls({ fetchFrom }: Pick<RepositoryDefinition, 'fetchFrom'>): readonly string[] {
+  return fetchFrom.filter((source): source is string => typeof source === 'string');
+}
 
 /** A codename: hosted components of one owner. File `definitions/codenames/<owner>/<codename>.yaml`. */
 export const CodenameDefinitionSchema = z.strictObject({
@@ -60,10 +116,25 @@ export const CodenameDefinitionSchema = z.strictObject({
 });
 export type CodenameDefinition = z.infer<typeof CodenameDefinitionSchema>;
 
+/** How much of the host, the line and the upstreams all syncs together may take. What is absent has a default of mirrorctl. */
+export const SyncLimitsSchema = z.strictObject({
+  /** Repositories that are synced at a time, across units. */
+  slots: z.number().int().min(1).optional(),
+  /** Of those, from one upstream host. */
+  slotsPerUpstream: z.number().int().min(1).optional(),
+  /** Connections of one sync. */
+  connections: z.number().int().min(1).optional(),
+  /** Bytes a second, all syncs together. */
+  bandwidth: z.number().int().min(1).optional(),
+  proxy: z.strictObject({ url: z.string().url(), except: z.array(z.string().min(1)) }).optional(),
+});
+export type SyncLimits = z.infer<typeof SyncLimitsSchema>;
+
 /** File `definitions/server.yaml`. */
 export const ServerDefinitionSchema = z.strictObject({
   kind: z.literal('server'),
   storageRoot: z.string(),
   ownMount: z.boolean(),
+  sync: SyncLimitsSchema.optional(),
 });
 export type ServerDefinition = z.infer<typeof ServerDefinitionSchema>;
