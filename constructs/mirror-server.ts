@@ -15,7 +15,8 @@ import { deploymentFiles } from './private/deployment';
 import { hostKeysOf, type HostKeyPin } from './private/host-keys';
 import { MirrorStack } from './mirror-stack';
 import { Secret } from './secret';
-import { checkWaivers, type Waiver } from './waiver';
+import { syncLimitsOf, type SyncLimits } from './sync-limits';
+import { checkServerWaivers, type Waiver } from './waiver';
 
 /** A host that the operator's machine connects through. Pinned like the server itself: by `hostKey` or `knownHosts`. */
 export interface JumpHost extends HostKeyPin {
@@ -48,7 +49,9 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps {
    */
   readonly confirmWithinSeconds?: number;
   /** What is refused as a likely accident, and meant this time. @default none */
-  readonly waivers?: readonly Waiver[];
+  readonly waivers?: readonly Waiver<'server'>[];
+  /** How much of the host, of the line and of the upstreams syncs may take together. @default what mirrorctl finds sensible */
+  readonly sync?: SyncLimits;
 }
 
 /** What the vhost tells the server about itself. */
@@ -119,12 +122,14 @@ export class MirrorServer extends Construct {
       bootstrapUser: true,
       confirmWithinSeconds: true,
       waivers: true,
+      sync: true,
     });
     check(this, 'address', props.address, host);
     check(this, 'port', props.port ?? 22, port);
     const authorizedKeys = authorizedKeysOf(this, props);
     check(this, 'confirmWithinSeconds', props.confirmWithinSeconds ?? 60, confirmSeconds);
-    checkWaivers(this, props.waivers ?? []);
+    checkServerWaivers(this, props.waivers ?? []);
+    const limits = syncLimitsOf(this, props.sync);
     const hostKeys = hostKeysOf(this, '', props, { address: props.address, port: props.port ?? 22 });
     let jumpHost: Target['jumpHost'];
     if (props.jumpHost !== undefined) {
@@ -165,7 +170,7 @@ export class MirrorServer extends Construct {
     this.waivers = props.waivers ?? [];
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
     this.activation = this.activate(files);
-    this.declareServices(authorizedKeys);
+    this.declareServices(authorizedKeys, limits);
     this.node.addValidation({
       validate: () =>
         this.site
@@ -304,8 +309,13 @@ export class MirrorServer extends Construct {
     return [...MIRROR_PACKAGES, ...(this.settings.deployAccount === undefined ? [] : ['sudo'])];
   }
 
-  private declareServices(authorizedKeys: string | undefined): void {
-    const definition: ServerDefinition = { kind: 'server', storageRoot: this.storageRoot, ownMount: this.ownMount };
+  private declareServices(authorizedKeys: string | undefined, limits: ServerDefinition['sync']): void {
+    const definition: ServerDefinition = {
+      kind: 'server',
+      storageRoot: this.storageRoot,
+      ownMount: this.ownMount,
+      ...(limits === undefined ? {} : { sync: limits }),
+    };
     const yaml = definitionYaml(definition);
     const sync = syncService({ root: this.storageRoot });
     const syncNew = syncNewService({ root: this.storageRoot });

@@ -3,21 +3,30 @@ import type { RepositoryDefinition } from '../desired-state/definitions';
 import { copiedRepoFile } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { distribution, id as validId, upstreamUrl } from '../desired-state/validate';
+import { maxAgeDays } from '../desired-state/validate-sync';
 import { MirrorError } from '../desired-state/errors';
 import { mirrorPath } from '../starlingx/url-mapping';
-import { check, checkList, checkProps, invalid, show } from './private/check';
+import { check, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { TRUST_SOURCE, type TrustSource } from './private/source';
 import { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
+import { filterOf, type PackageFilter } from './package-filter';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
 import { SyncTimer } from './sync-timer';
 import { Trust } from './trust';
+import { sourcesOf, type Upstream } from './upstream';
+import { repositoryWaivers, type Waiver } from './waiver';
 
 /** How upstream's content is shown to clients. */
 export enum View {
   /** Upstream's metadata byte for byte, its signature intact; what upstream drops is gone with the next sync, after a grace period. */
   VERBATIM = 'verbatim',
+  /**
+   * All that upstream has, and what it dropped since: nothing vanishes, and a bad package does not hold up the others. Metadata is merged
+   * (advisories, groups, modules) and signed by the mirror; packages stay as upstream signed them.
+   */
+  ACCUMULATE = 'accumulate',
 }
 
 export interface RpmRepositoryProps {
@@ -30,11 +39,23 @@ export interface RpmRepositoryProps {
    * `http://mirror.centos.org/centos/7/os/x86_64/` is served at `/mirror/centos/centos/mirror.centos.org/centos/7/os/x86_64/`.
    */
   readonly publishedAs: string;
-  /** Where the bytes come from today, first choice first: base URLs (http or https) that hold `repodata/`. @default [publishedAs] */
-  readonly fetchFrom?: readonly string[];
+  /**
+   * Where the bytes come from today, first choice first: base URLs (http or https) that hold `repodata/`, or lists of mirrors
+   * (`Upstream.metalink(url)`, `Upstream.mirrorlist(url)`). @default [publishedAs]
+   */
+  readonly fetchFrom?: readonly (string | Upstream)[];
   /** What is verified before anything is published. */
   readonly trust: Trust;
   readonly view: View;
+  /** Which packages are taken; of View.ACCUMULATE only. @default all that upstream lists */
+  readonly filter?: PackageFilter;
+  /**
+   * Metadata that upstream made longer ago is refused: somebody in between holds back updates, or the upstream has ended. Days.
+   * @default any age
+   */
+  readonly maxAgeDays?: number;
+  /** What a sync refuses of this upstream, and is meant here. @default none */
+  readonly waivers?: readonly Waiver<'repository'>[];
   /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id */
   readonly schedule?: SyncSchedule;
   /** First segment of the public path below `/mirror`. @default Distribution.CENTOS */
@@ -52,6 +73,9 @@ export class RpmRepository extends Construct {
       fetchFrom: true,
       trust: true,
       view: true,
+      filter: true,
+      maxAgeDays: true,
+      waivers: true,
       schedule: true,
       distribution: true,
     });
@@ -59,8 +83,7 @@ export class RpmRepository extends Construct {
     check(this, 'id', repositoryId, validId);
     if (props.formerId !== undefined) server.checkFormerId(this, 'repository', repositoryId, props.formerId);
     check(this, 'publishedAs', props.publishedAs, upstreamUrl);
-    const fetchFrom = props.fetchFrom ?? [props.publishedAs];
-    checkList(this, 'fetchFrom', fetchFrom, 'URL', upstreamUrl, 'Leave fetchFrom out to fetch from publishedAs.');
+    const fetchFrom = sourcesOf(this, props.fetchFrom ?? [props.publishedAs]);
     check(this, 'distribution', props.distribution ?? Distribution.CENTOS, distribution);
     if (!((props.trust as unknown) instanceof Trust)) {
       throw invalid(this, 'trust', show(props.trust), {
@@ -71,8 +94,9 @@ export class RpmRepository extends Construct {
     if (!Object.values(View).includes(props.view))
       throw invalid(this, 'view', show(props.view), {
         allowed: `a view is one of ${Object.values(View).join(', ')}`,
-        fix: 'View.VERBATIM.',
+        fix: "View.VERBATIM for upstream's own metadata, View.ACCUMULATE where nothing may vanish.",
       });
+    const selection = this.selection(props);
     checkSchedule(this, props.schedule);
 
     const path = this.publicPath(props.publishedAs, props.distribution ?? Distribution.CENTOS);
@@ -86,9 +110,10 @@ export class RpmRepository extends Construct {
       ...(props.formerId === undefined ? {} : { formerId: props.formerId }),
       publishedAs: props.publishedAs,
       publicPath: path.decoded,
-      fetchFrom: [...fetchFrom],
+      fetchFrom,
       trust,
       view: props.view,
+      ...selection,
     };
     const yaml = definitionYaml(definition);
     const repoFile = copiedRepoFile({ id: repositoryId, name: repositoryId, siteUrl: server.siteUrl, publicUrlPath: path.encoded, trust });
@@ -107,6 +132,28 @@ export class RpmRepository extends Construct {
       { definition: yaml, repo_file: repoFile },
     );
     new SyncTimer(this, 'Timer', { repositoryId, ...(props.schedule ? { schedule: props.schedule } : {}) });
+  }
+
+  /** What of upstream is taken, and what is accepted that is refused otherwise. */
+  private selection(props: RpmRepositoryProps): Pick<RepositoryDefinition, 'filter' | 'maxAgeDays' | 'waivers'> {
+    const filter = filterOf(this, props.filter);
+    if (props.filter !== undefined && props.view === View.VERBATIM)
+      throw invalid(this, 'filter', show(props.filter), {
+        allowed: "a verbatim repository shows upstream's metadata byte for byte, and it names every package",
+        fix: 'Remove the filter, or declare view: View.ACCUMULATE.',
+      });
+    if (props.maxAgeDays !== undefined) check(this, 'maxAgeDays', props.maxAgeDays, maxAgeDays);
+    const waivers = repositoryWaivers(this, props.waivers ?? []);
+    if (props.maxAgeDays === undefined && waivers.some(({ allow }) => allow === 'staleMetadata'))
+      throw invalid(this, 'waivers', 'Waiver.staleMetadata', {
+        allowed: 'it waives maxAgeDays, and none is declared: metadata of any age is taken',
+        fix: 'Remove the waiver.',
+      });
+    return {
+      ...(filter === undefined ? {} : { filter }),
+      ...(props.maxAgeDays === undefined ? {} : { maxAgeDays: props.maxAgeDays }),
+      ...(waivers.length === 0 ? {} : { waivers }),
+    };
   }
 
   private publicPath(url: string, distro: string): { decoded: string; encoded: string } {

@@ -232,7 +232,7 @@ export function reason(value: unknown): Problem | undefined {
     return undefined;
   return problem(
     'a reason is one line of 10 to 300 printable characters',
-    'Say why nothing can be verified, for instance "upstream signs neither metadata nor packages".',
+    'Say to the reviewer why it is so, for instance "upstream signs neither metadata nor packages".',
   );
 }
 

@@ -24,26 +24,7 @@ import {
   Waiver,
   type View,
 } from '../../constructs';
-import { HOST_KEY, bareServer, mirror, repository, repositoryProps, serverProps, synth } from './support';
-
-/** What must never become an id, a prefix, a host or a user. */
-const HOSTILE = [
-  '', ' ', '.', '..', '../x', '/abs', 'a//b', 'trailing.', 'trailing ', '-leading', '-oProxyCommand=x', '%2e%2e', '%n', '%i', '$(id)', '`id`', ';id', 'a|b', 'a&b', '"q"',
-  "'q'", 'back\\slash', '{}', '${x}', '%{x}', '$host', 'a#b', '*', '~', 'a\nb', 'a\r\n[Service]\nExecStart=/bin/sh', 'nul\0', 'esc\u001b[31m', 'del\u007f', '\u202egpj.exe',
-  'zero\u200dwidth', 'no\u00a0break', 'cyrilliс', 'é', 'e\u0301', 'x'.repeat(256), 'x'.repeat(4096), 'UPPER', 'a_b',
-]; // prettier-ignore
-
-const refuses = (act: () => unknown, ...parts: string[]): void => {
-  let message = 'nothing was refused';
-  try {
-    act();
-  } catch (error) {
-    expect(error).toBeInstanceOf(Error);
-    message = (error as Error).message;
-    expect((error as Error).name).toMatch(/InvalidPropError|MirrorError/);
-  }
-  for (const part of parts) expect(message).toContain(part);
-};
+import { HOST_KEY, HOSTILE, bareServer, mirror, refuses, repository, repositoryProps, serverProps, synth } from './support';
 
 describe('ids', () => {
   test.each([...HOSTILE, 'a/b', 'repodata', 'current', '.git', 'a--b', 'a.-b', 'x'.repeat(64)])('repository id %j', (id) => {
@@ -188,6 +169,12 @@ describe('the server', () => {
   });
   test.each([undefined, 'root', 'mirror', 'admin'])('authorized keys for %j', (user) => {
     refuses(() => bareServer({ ...(user ? { user } : {}), authorizedKeys: [ED25519], bootstrapUser: 'admin' }), 'user');
+  });
+  test('an account of 32 characters: one that is there may have them, one that the server makes may not', () => {
+    const user = 'x'.repeat(32);
+    expect(() => bareServer({ user })).not.toThrow();
+    refuses(() => bareServer({ user, authorizedKeys: [ED25519] }), 'mirror/server: user', '31 characters');
+    expect(() => bareServer({ user: user.slice(1), authorizedKeys: [ED25519] })).not.toThrow();
   });
   test('a bootstrap user without authorized keys', () => refuses(() => bareServer({ bootstrapUser: 'admin' }), 'bootstrapUser'));
   test('a bootstrap user that is none', () => {

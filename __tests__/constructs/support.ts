@@ -57,6 +57,26 @@ export function repository(server: MirrorServer, id: string, props: Partial<RpmR
   return new RpmRepository(server, id, { ...repositoryProps, publishedAs: `https://upstream.example.org/${id}/`, ...props });
 }
 
+/** What must never become an id, a prefix, a host or a user. */
+export const HOSTILE = [
+  '', ' ', '.', '..', '../x', '/abs', 'a//b', 'trailing.', 'trailing ', '-leading', '-oProxyCommand=x', '%2e%2e', '%n', '%i', '$(id)', '`id`', ';id', 'a|b', 'a&b', '"q"',
+  "'q'", 'back\\slash', '{}', '${x}', '%{x}', '$host', 'a#b', '*', '~', 'a\nb', 'a\r\n[Service]\nExecStart=/bin/sh', 'nul\0', 'esc\u001b[31m', 'del\u007f', '\u202egpj.exe',
+  'zero\u200dwidth', 'no\u00a0break', 'cyrilliс', 'é', 'e\u0301', 'x'.repeat(256), 'x'.repeat(4096), 'UPPER', 'a_b',
+]; // prettier-ignore
+
+/** It throws one of our errors, which says all of this. */
+export const refuses = (act: () => unknown, ...parts: string[]): void => {
+  let message = 'nothing was refused';
+  try {
+    act();
+  } catch (error) {
+    expect(error).toBeInstanceOf(Error);
+    message = (error as Error).message;
+    expect((error as Error).name).toMatch(/InvalidPropError|MirrorError/);
+  }
+  for (const part of parts) expect(message).toContain(part);
+};
+
 interface StackJson {
   readonly terraform: {
     readonly required_providers: Record<string, { version: string; source: string }>;

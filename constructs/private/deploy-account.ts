@@ -36,5 +36,10 @@ export function authorizedKeysOf(where: IConstruct, props: DeployAccountProps): 
       allowed: 'the account of authorizedKeys is one that the server makes: not root, not mirror, not the bootstrap user',
       fix: 'For instance user: "mirror-deploy".',
     });
+  if (account.length > 31)
+    throw invalid(where, 'user', JSON.stringify(account), {
+      allowed: 'an account that the server makes has 31 characters at most',
+      fix: 'For instance user: "mirror-deploy".',
+    });
   return `# Declared in main.ts: changes are overwritten.\n${props.authorizedKeys.map((key) => `${key}\n`).join('')}`;
 }
