@@ -54,7 +54,7 @@ export class Store {
     await mkdir(directory, { recursive: true });
     const leftovers = new Set<string>();
     for (const name of await readdir(directory)) {
-      if (/^sha\d{3}-[0-9a-f]+$/.test(name)) leftovers.add(name);
+      if (/^sha\d{1,3}-[0-9a-f]+$/.test(name)) leftovers.add(name);
       else await rm(join(directory, name), { force: true });
     }
     return new Incoming(this, directory, leftovers);

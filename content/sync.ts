@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
-import { baseUrls, type RepositoryDefinition, type ServerDefinition } from '../desired-state/definitions';
+import { baseUrls, isWaived, type RepositoryDefinition, type ServerDefinition } from '../desired-state/definitions';
 import { MirrorError } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
@@ -230,7 +230,9 @@ class SyncRun {
     );
     const { primary } = index.repomd;
     const what = `${primary.path} of ${id}`;
-    const packages = await readPrimary(decompressed(incoming.locate(primary.checksum), what, primary.openSize), what);
+    const packages = await readPrimary(decompressed(incoming.locate(primary.checksum), what, primary.openSize), what, {
+      weakChecksums: isWaived(this.definition, 'weakChecksums'),
+    });
     const missing = await missingFiles(this.store, incoming, packages);
     const bytes = missing.reduce((sum, item) => sum + (item.size ?? 0), 0);
     await requireSpace(layout, id, bytes);

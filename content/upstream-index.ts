@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
-import type { RepositoryDefinition } from '../desired-state/definitions';
+import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError, isAbsent } from '../downloads/errors';
 import { type Answer, getSmall, type HttpClient } from '../downloads/http';
@@ -56,7 +56,7 @@ export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex |
     const signature = await optional(request.client, `${url}.asc`);
     const key = await optional(request.client, `${url}.key`);
     await verify(request, url, bytes, signature);
-    return { url, answer, bytes, digest: sha256(bytes), signature, key, repomd: parsed(bytes, url) };
+    return { url, answer, bytes, digest: sha256(bytes), signature, key, repomd: parsed(bytes, url, request.definition) };
   });
 }
 
@@ -104,9 +104,9 @@ async function verify(request: IndexRequest, url: string, bytes: Buffer, signatu
 }
 
 /** A source with an unusable index is like one that refuses: another one may have a good one. */
-function parsed(bytes: Buffer, url: string): Repomd {
+function parsed(bytes: Buffer, url: string, definition: RepositoryDefinition): Repomd {
   try {
-    return parseRepomd(bytes, url);
+    return parseRepomd(bytes, url, { weakChecksums: isWaived(definition, 'weakChecksums') });
   } catch (error) {
     if (!(error instanceof MirrorError)) throw error;
     throw new DownloadError({

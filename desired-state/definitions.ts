@@ -94,6 +94,11 @@ export function baseUrls({ fetchFrom }: Pick<RepositoryDefinition, 'fetchFrom'>)
   return fetchFrom.filter((source): source is string => typeof source === 'string');
 }
 
+/** Whether the declaration allows what a sync would refuse. */
+export function isWaived({ waivers = [] }: Pick<RepositoryDefinition, 'waivers'>, waiver: RepositoryWaiver): boolean {
+  return waivers.some(({ allow }) => allow === waiver);
+}
+
 /** A codename: hosted components of one owner. File `definitions/codenames/<owner>/<codename>.yaml`. */
 export const CodenameDefinitionSchema = z.strictObject({
   kind: z.literal('codename'),

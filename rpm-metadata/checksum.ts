@@ -1,4 +1,4 @@
-const LENGTHS = { sha224: 56, sha256: 64, sha384: 96, sha512: 128 } as const;
+const LENGTHS = { sha1: 40, sha224: 56, sha256: 64, sha384: 96, sha512: 128 } as const;
 export type ChecksumAlgorithm = keyof typeof LENGTHS;
 
 export interface Checksum {
@@ -7,18 +7,38 @@ export interface Checksum {
   readonly hex: string;
 }
 
-/** Reads `<checksum type="…">`; returns what is wrong as a phrase. sha1 (also called `sha`) and md5 are broken and refused. */
-export function parseChecksum(type: string | undefined, text: string): Checksum | { readonly problem: string } {
+export interface ChecksumOptions {
+  /** Takes sha1, against which collisions can be made: only where that is waived. */
+  readonly weakChecksums: boolean;
+}
+
+/** What is wrong, as a phrase, and whether the waiver `weakChecksums` would allow it. */
+export interface ChecksumProblem {
+  readonly problem: string;
+  readonly waivable?: true;
+}
+
+const STRICT: ChecksumOptions = { weakChecksums: false };
+
+/** Reads `<checksum type="…">`. md5 is refused, and sha1 (which createrepo also calls `sha`) where the options do not allow it. */
+export function parseChecksum(
+  type: string | undefined,
+  text: string,
+  { weakChecksums }: ChecksumOptions = STRICT,
+): Checksum | ChecksumProblem {
   if (type === undefined) return { problem: 'the checksum has no type' };
-  if (['md5', 'sha', 'sha1'].includes(type))
-    return { problem: `the checksum type ${type} is broken and not accepted; sha256 or better is` };
-  if (!Object.hasOwn(LENGTHS, type)) return { problem: `the checksum type ${JSON.stringify(type.slice(0, 40))} is unknown` };
-  const algorithm = type as ChecksumAlgorithm;
+  const name = type === 'sha' ? 'sha1' : type;
+  if (name === 'md5' || (name === 'sha1' && !weakChecksums)) {
+    const problem = `the checksum type ${type} is broken and not accepted; sha256 or better is`;
+    return name === 'md5' ? { problem } : { problem, waivable: true };
+  }
+  if (!Object.hasOwn(LENGTHS, name)) return { problem: `the checksum type ${JSON.stringify(type.slice(0, 40))} is unknown` };
+  const algorithm = name as ChecksumAlgorithm;
   const hex = text.trim().toLowerCase();
   if (!/^[0-9a-f]+$/.test(hex) || hex.length !== LENGTHS[algorithm])
     return { problem: `the ${type} checksum is not ${LENGTHS[algorithm]} hexadecimal digits` };
   // A copy: a piece of a larger string would keep all of that in memory, for each package of a list.
-  return { algorithm, hex: Buffer.from(hex, 'latin1').toString('latin1') };
+  return { algorithm, hex: hex === text ? hex : Buffer.from(hex, 'latin1').toString('latin1') };
 }
 
 /** Reads a size in bytes; undefined when it is not a whole number from 0 to 2^53. */

@@ -1,6 +1,6 @@
-import { type Checksum, parseChecksum, parseSize } from './checksum';
-import { metadataRefused, quoted } from './errors';
-import { metadataLocation } from './locations';
+import { type Checksum, type ChecksumOptions, parseChecksum, parseSize } from './checksum';
+import { metadataRefused, quoted, waivable } from './errors';
+import { baseLocation, metadataLocation } from './locations';
 import { GuardedXml } from './xml';
 
 /** No real index comes near this: a longer one is cut off. */
@@ -21,6 +21,8 @@ export interface RepomdRecord {
   readonly size: number | undefined;
   /** Bytes after decompression. */
   readonly openSize: number | undefined;
+  /** The URL that `href` is below, with a slash at its end, where it is not the repository's (`xml:base`). */
+  readonly base?: string;
 }
 
 export interface Repomd {
@@ -47,13 +49,13 @@ export interface ScannedRepomd {
 }
 
 /** Reads `repomd.xml`. `what` is its URL, for errors. Throws a MirrorError for everything that must not be used. */
-export function parseRepomd(bytes: Uint8Array, what: string): Repomd {
-  return judgeRepomd(scanRepomd(bytes, what), what);
+export function parseRepomd(bytes: Uint8Array, what: string, options: ChecksumOptions): Repomd {
+  return judgeRepomd(scanRepomd(bytes, what), what, options);
 }
 
 /** Judges what was read. Throws a MirrorError for everything that must not be used. */
-export function judgeRepomd({ revision, drafts }: ScannedRepomd, what: string): Repomd {
-  return checked({ revision, records: drafts.map((draft) => recordOf(draft, what)) }, what);
+export function judgeRepomd({ revision, drafts }: ScannedRepomd, what: string, options: ChecksumOptions): Repomd {
+  return checked({ revision, records: drafts.map((draft) => recordOf(draft, what, options)) }, what);
 }
 
 /** Reads what `repomd.xml` says, usable or not. Throws a MirrorError for what is no `repomd.xml`. */
@@ -101,22 +103,34 @@ export function scanRepomd(bytes: Uint8Array, what: string): ScannedRepomd {
   return { revision, drafts };
 }
 
-function recordOf(draft: RecordDraft, what: string): RepomdRecord {
+function recordOf(draft: RecordDraft, what: string, options: ChecksumOptions): RepomdRecord {
   const refuse = (code: string, why: string): Error => metadataRefused(code, what, why);
-  if (draft.base !== undefined)
-    throw refuse('LOCATION_UNSAFE', `takes ${quoted(draft.type ?? '')} from another place (xml:base ${quoted(draft.base)})`);
   const type = draft.type ?? '';
   if (!/^[A-Za-z0-9_.-]{1,100}$/.test(type)) throw refuse('METADATA_MALFORMED', `has a file of type ${quoted(type)}`);
   if (draft.href === undefined) throw refuse('METADATA_MALFORMED', `says no location for ${type}`);
-  const location = metadataLocation(draft.href);
+  const base = baseLocation(draft.base);
+  if ('problem' in base) throw refuse('LOCATION_UNSAFE', `takes ${type} from xml:base ${quoted(draft.base ?? '')}, which ${base.problem}`);
+  const location = metadataLocation(base.folder + draft.href);
   if ('problem' in location) throw refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} of ${type} ${location.problem}`);
   if (draft.checksum === undefined) throw refuse('CHECKSUM_MISSING', `has no checksum for ${type}`);
-  const checksum = parseChecksum(draft.checksum.type, draft.checksum.text);
-  if ('problem' in checksum) throw refuse('CHECKSUM_UNUSABLE', `${type}: ${checksum.problem}`);
+  const checksum = parseChecksum(draft.checksum.type, draft.checksum.text, options);
+  if ('problem' in checksum) {
+    const why = `${type}: ${checksum.problem}`;
+    throw checksum.waivable ? waivable('CHECKSUM_UNUSABLE', what, why, 'weakChecksums') : refuse('CHECKSUM_UNUSABLE', why);
+  }
   const size = sizeOf(draft.size, type, what);
   if (size !== undefined && size > MAX_METADATA_BYTES)
     throw refuse('METADATA_TOO_LARGE', `${type} has ${size} bytes; at most ${MAX_METADATA_BYTES} are taken`);
-  return { type, path: location.path, href: location.href, checksum, size, openSize: sizeOf(draft.openSize, type, what) };
+  const openSize = sizeOf(draft.openSize, type, what);
+  return {
+    type,
+    path: location.path,
+    href: location.href,
+    checksum,
+    size,
+    openSize,
+    ...(base.url === undefined ? {} : { base: base.url }),
+  };
 }
 
 function sizeOf(text: string | undefined, type: string, what: string): number | undefined {
@@ -135,6 +149,8 @@ function checked(index: { revision: string | undefined; records: RepomdRecord[] 
   const byPath = new Map<string, RepomdRecord>();
   for (const record of index.records) {
     const other = byPath.get(record.path);
+    if (other !== undefined && other.base !== record.base)
+      throw metadataRefused('METADATA_CONTRADICTS', what, `${quoted(record.path)} is taken from two places`);
     if (other !== undefined && other.checksum.hex !== record.checksum.hex) {
       throw metadataRefused(
         'METADATA_CONTRADICTS',

@@ -7,6 +7,8 @@ export interface XmlHandlers {
   /** All text directly in the element that just ended; only for elements for which `wantsText` says so. */
   close(path: readonly string[], text: string): void;
   wantsText(path: readonly string[]): boolean;
+  /** Each piece of text where it stands, between the elements around it. */
+  text?(text: string): void;
 }
 
 const MAX_DEPTH = 32;
@@ -20,18 +22,21 @@ const PIECE = 64 * 1024;
  * bounded depth and bounded tokens.
  */
 export class GuardedXml {
-  private readonly parser = new SaxesParser({ xmlns: false });
+  private readonly parser: SaxesParser<{ xmlns: false; position: boolean }>;
   private readonly decoder = new TextDecoder('utf-8', { fatal: true });
   private readonly path: string[] = [];
   private readonly texts: string[] = [];
   private sinceToken = 0;
 
+  /** `where` says for errors where the reader is; without it, it is the line and column. */
   constructor(
     private readonly what: string,
     private readonly handlers: XmlHandlers,
+    where?: () => string,
   ) {
+    this.parser = new SaxesParser({ xmlns: false, position: where === undefined });
     this.parser.on('error', (error) => {
-      throw this.refuse('METADATA_MALFORMED', `is not well-formed XML: ${error.message}`);
+      throw this.refuse('METADATA_MALFORMED', `is not well-formed XML${where === undefined ? '' : ` ${where()}`}: ${error.message}`);
     });
     this.parser.on('doctype', () => {
       throw this.refuse('METADATA_DOCTYPE', 'has a document type declaration, which metadata never needs');
@@ -80,6 +85,7 @@ export class GuardedXml {
   private text(text: string): void {
     this.sinceToken = 0;
     const depth = this.texts.length - 1;
+    if (depth >= 0) this.handlers.text?.(text);
     if (depth < 0 || !this.handlers.wantsText(this.path)) return;
     const all = (this.texts[depth] as string) + text;
     if (all.length > MAX_TEXT)

@@ -11,6 +11,7 @@ import { type ListedPackage, readPrimary } from '../../rpm-metadata/primary';
 import { parseRepomd, type Repomd } from '../../rpm-metadata/repomd';
 
 const hex = 'ab'.repeat(32);
+const strict = { weakChecksums: false };
 
 interface Data {
   type?: string;
@@ -28,7 +29,7 @@ const data = ({
 }: Data = {}): string => `<data type="${type}">${checksum}${location}${size}${more}</data>`;
 const repomd = (...records: string[]): string =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>7</revision>${records.join('')}</repomd>`;
-const parse = (text: string | Buffer): Repomd => parseRepomd(Buffer.from(text as string), 'http://u/repomd.xml');
+const parse = (text: string | Buffer): Repomd => parseRepomd(Buffer.from(text as string), 'http://u/repomd.xml', strict);
 
 test('repomd is read', () => {
   const filelists = data({
@@ -73,7 +74,7 @@ test.each<[string, string | Buffer, string]>([
   ['no location', repomd(data({ location: '' })), 'METADATA_MALFORMED'],
   ['an escaping location', repomd(data({ location: '<location href="../../etc/x"/>' })), 'LOCATION_UNSAFE'],
   ['the index itself', repomd(data({ location: '<location href="repodata/repomd.xml"/>' })), 'LOCATION_UNSAFE'],
-  ['another host', repomd(data({ location: '<location xml:base="http://evil/" href="repodata/p.xml.gz"/>' })), 'LOCATION_UNSAFE'],
+  ['another host', repomd(data({ location: '<location xml:base="file:///etc/" href="repodata/p.xml.gz"/>' })), 'LOCATION_UNSAFE'],
   ['a negative size', repomd(data({ size: '<size>-1</size>' })), 'METADATA_MALFORMED'],
   ['a size of 2^63', repomd(data({ size: '<size>9223372036854775808</size>' })), 'METADATA_MALFORMED'],
   ['a size of a petabyte', repomd(data({ size: '<size>1000000000000000</size>' })), 'METADATA_TOO_LARGE'],
@@ -105,7 +106,7 @@ test.each<[string | undefined, string, unknown]>([
   ['sha512', `\n ${hex}${hex} `, { algorithm: 'sha512', hex: hex + hex }],
   ['sha224', 'a'.repeat(56), { algorithm: 'sha224', hex: 'a'.repeat(56) }],
   ['sha384', 'a'.repeat(96), { algorithm: 'sha384', hex: 'a'.repeat(96) }],
-  ['sha1', 'a'.repeat(40), { problem: expect.stringContaining('broken') }],
+  ['sha1', 'a'.repeat(40), { problem: expect.stringContaining('broken'), waivable: true }],
   ['constructor', 'a', { problem: expect.stringContaining('unknown') }],
   ['sha256', 'g'.repeat(64), { problem: expect.stringContaining('64 hexadecimal') }],
 ])('checksum %s %s', (type, text, expected) => {
@@ -137,7 +138,7 @@ const item = ({
   size = '<size package="5" installed="1"/>',
   base = '',
 }: Package = {}): string =>
-  `<package type="rpm"><name>a</name>${checksum}<description>x &amp; y</description>${size}<location ${base} href="${href}"/><format><rpm:license>MIT</rpm:license><file>/opt/a</file></format></package>`;
+  `<package type="rpm"><name>a</name><arch>noarch</arch><version epoch="0" ver="1" rel="2"/>${checksum}<description>x &amp; y</description>${size}<location ${base} href="${href}"/><format><rpm:license>MIT</rpm:license><file>/opt/a</file></format></package>`;
 const primary = (...items: string[]): string =>
   `<?xml version="1.0" encoding="UTF-8"?><metadata xmlns="http://linux.duke.edu/metadata/common" packages="${items.length}">${items.join('')}</metadata>`;
 const read = (text: string, piece = text.length): Promise<readonly ListedPackage[]> => {
@@ -147,14 +148,16 @@ const read = (text: string, piece = text.length): Promise<readonly ListedPackage
       for (let i = 0; i < bytes.length; i += piece) yield bytes.subarray(i, i + piece);
     })() as unknown as AsyncIterable<Uint8Array>,
     'primary of epel-7',
+    strict,
   );
 };
 
 test('primary is read, in pieces of any size, each location once', async () => {
   const text = primary(item(), item({ href: 'Packages/é+b.rpm' }), item());
+  const same = { name: 'a', epoch: '0', version: '1', release: '2', arch: 'noarch', checksum: { algorithm: 'sha256', hex }, size: 5 };
   const expected = [
-    { path: 'Packages/a.rpm', href: 'Packages/a.rpm', checksum: { algorithm: 'sha256', hex }, size: 5 },
-    { path: 'Packages/é+b.rpm', href: 'Packages/%C3%A9%2Bb.rpm', checksum: { algorithm: 'sha256', hex }, size: 5 },
+    { ...same, path: 'Packages/a.rpm', href: 'Packages/a.rpm' },
+    { ...same, path: 'Packages/é+b.rpm', href: 'Packages/%C3%A9%2Bb.rpm' },
   ];
   for (const piece of [1, 2, 3, 7, 100, 100_000]) expect(await read(text, piece)).toEqual(expected);
   expect(await read(primary())).toEqual([]);
@@ -162,7 +165,7 @@ test('primary is read, in pieces of any size, each location once', async () => {
 
 test.each<[string, string, string]>([
   ['an unsafe location', primary(item({ href: '../../etc/cron.d/x.rpm' })), 'LOCATION_UNSAFE'],
-  ['another host', primary(item({ base: 'xml:base="http://evil/"' })), 'LOCATION_UNSAFE'],
+  ['another host', primary(item({ base: 'xml:base="file:///etc/"' })), 'LOCATION_UNSAFE'],
   ['a newline in a location', primary(item({ href: 'a&#10;b.rpm' })), 'LOCATION_UNSAFE'],
   ['no location', primary(item().replace(/<location[^>]*>/, '')), 'METADATA_MALFORMED'],
   ['no checksum', primary(item({ checksum: '' })), 'CHECKSUM_UNUSABLE'],
@@ -230,7 +233,7 @@ describe('decompressed', () => {
 test('empty metadata is the same every time, agrees with itself, and lists nothing', async () => {
   const made = emptyMetadata();
   expect(emptyMetadata()).toEqual(made);
-  const index = parseRepomd(made.repomd.bytes, 'empty');
+  const index = parseRepomd(made.repomd.bytes, 'empty', strict);
   expect(index.records.map((r) => r.type)).toEqual(['primary', 'filelists', 'other']);
   for (const [i, file] of made.files.entries()) {
     const record = index.records[i];

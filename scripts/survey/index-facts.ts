@@ -1,7 +1,7 @@
 /** What `repomd.xml` says: read for what it is, and judged as a sync judges it. */
 import { metadataLocation } from '../../rpm-metadata/locations';
 import { judgeRepomd, type RecordDraft, scanRepomd } from '../../rpm-metadata/repomd';
-import { parseSize } from '../../rpm-metadata/checksum';
+import { type ChecksumOptions, parseSize } from '../../rpm-metadata/checksum';
 import { type MetadataReport, type Problem, problemOf } from './types';
 
 /** A file by its digest, whatever the algorithm: even a broken one tells files apart. */
@@ -42,12 +42,12 @@ export const HASHES: ReadonlySet<string> = new Set(['md5', 'sha1', 'sha224', 'sh
 const COMPRESSIONS: Readonly<Record<string, string>> = { gz: 'gzip', xz: 'xz', bz2: 'bzip2', zst: 'zstd', zck: 'zchunk' };
 
 /** Reads the index. Throws a MirrorError for what is none. */
-export function indexFacts(bytes: Uint8Array, url: string): IndexFacts {
+export function indexFacts(bytes: Uint8Array, url: string, checksums: ChecksumOptions): IndexFacts {
   const scanned = scanRepomd(bytes, url);
   const { revision, drafts } = scanned;
   let problem: Problem | undefined;
   try {
-    judgeRepomd(scanned, url);
+    judgeRepomd(scanned, url, checksums);
   } catch (error) {
     problem = problemOf(error);
   }

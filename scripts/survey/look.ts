@@ -1,9 +1,10 @@
 /** Looks at one declared repository: its addresses, its index, its package list, three packages. Never writes but in `temporary`. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { baseUrls } from '../../desired-state/definitions';
+import { baseUrls, isWaived } from '../../desired-state/definitions';
 import { DownloadError } from '../../downloads/errors';
 import type { HttpClient } from '../../downloads/http';
+import type { ChecksumOptions } from '../../rpm-metadata/checksum';
 import type { PackageVerifier } from '../../signatures/packages';
 import type { KeyRing } from '../../signatures/pinned-keys';
 import { type AddressContext, probe, type Probed, unusable } from './address';
@@ -67,13 +68,16 @@ export async function lookAt(repository: DeclaredRepository, context: LookContex
 class Look {
   private readonly problems: Problem[] = [];
   private readonly notes: string[] = [];
+  private readonly checksums: ChecksumOptions;
 
   constructor(
     private readonly repository: DeclaredRepository,
     private readonly context: LookContext,
     private readonly temporary: string,
     private readonly signal: AbortSignal,
-  ) {}
+  ) {
+    this.checksums = { weakChecksums: isWaived(repository.definition, 'weakChecksums') };
+  }
 
   async run(): Promise<RepositoryReport> {
     const { definition } = this.repository;
@@ -120,7 +124,7 @@ class Look {
   }
 
   private readIndex(found: Probed, bytes: Buffer): IndexFacts {
-    const facts = indexFacts(bytes, `${found.base}repodata/repomd.xml`);
+    const facts = indexFacts(bytes, `${found.base}repodata/repomd.xml`, this.checksums);
     if (facts.problem !== undefined) this.problems.push(facts.problem);
     if (facts.report.names === 'reused')
       this.notes.push('metadata file names are used again: the previous revision cannot stay fetchable during the grace period');
@@ -131,7 +135,13 @@ class Look {
     const { client, onBytes, onTree, inTurn } = this.context;
     const { id, publicPath } = this.repository.definition;
     const primary = facts.primary as NonNullable<IndexFacts['primary']>;
-    const context = { client, signal: this.signal, temporary: this.temporary, onBytes: (count: number) => onBytes(id, count) };
+    const context = {
+      client,
+      signal: this.signal,
+      temporary: this.temporary,
+      onBytes: (count: number) => onBytes(id, count),
+      checksums: this.checksums,
+    };
     try {
       const file = await fetchPackages(found.base, primary, context);
       return await inTurn(async () => {

@@ -3,10 +3,11 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { downloadVerified } from '../../downloads/file';
 import type { HttpClient } from '../../downloads/http';
-import { parseSize } from '../../rpm-metadata/checksum';
+import { type ChecksumOptions, parseSize } from '../../rpm-metadata/checksum';
 import { compressionOf, decompressed } from '../../rpm-metadata/decompress';
 import { packageLocation } from '../../rpm-metadata/locations';
-import { MAX_PACKAGES, type PackageDraft, PackageList, scanPrimary } from '../../rpm-metadata/primary';
+import { type PackageDraft, scanPackages } from '../../rpm-metadata/packages';
+import { MAX_PACKAGES, PackageList } from '../../rpm-metadata/primary';
 import { MAX_METADATA_BYTES, MAX_UNDECLARED_METADATA_BYTES } from '../../rpm-metadata/repomd';
 import { metadataRefused } from '../../rpm-metadata/errors';
 import { algorithmOf, type PrimaryPlace, type SizedFile, timeOf } from './index-facts';
@@ -30,6 +31,8 @@ export interface PackageListContext {
   readonly signal: AbortSignal;
   readonly temporary: string;
   readonly onBytes: (count: number) => void;
+  /** What the repository's waivers allow. */
+  readonly checksums: ChecksumOptions;
 }
 
 /** Fetches the list at one address, verified. Returns the file, in `temporary`. */
@@ -48,9 +51,9 @@ export async function fetchPackages(base: string, primary: PrimaryPlace, context
 export async function readPackages(file: string, base: string, primary: PrimaryPlace, context: PackageListContext): Promise<PackageFacts> {
   const what = `${base}${primary.path}`;
   try {
-    const survey = new Survey(what);
+    const survey = new Survey(what, context.checksums);
     const bytes = interruptible(decompressed(file, what, primary.openSize), context.signal);
-    await scanPrimary(bytes, what, (draft) => survey.add(draft));
+    await scanPackages(bytes, 'primary', what, { package: (draft) => survey.add(draft) });
     return survey.finish(await compressionOf(file));
   } finally {
     await rm(file, { force: true });
@@ -75,8 +78,8 @@ class Survey {
   private refused = 0;
   private newest = 0;
 
-  constructor(what: string) {
-    this.list = new PackageList(what);
+  constructor(what: string, checksums: ChecksumOptions) {
+    this.list = new PackageList(what, checksums);
   }
 
   add(draft: PackageDraft): void {
