@@ -15,6 +15,7 @@ import { changesOf, plural, type Change } from './changes';
 import { observedBy, observedInTrigger, type Observed } from './observed';
 import { accountSentences, componentCount, ownerSentences } from './owners';
 import { repositorySentences } from './repositories';
+import { waiverSentences as repositoryWaivers } from './selection';
 import { serverSentences } from './server';
 import { foreseenIn, plannedElements, type Planned, type TerraformPlan } from './terraform-plan';
 
@@ -123,6 +124,7 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
       ...connectionSentences(activation),
       `sets up ${loginOf(activation)} ${why}: ${parts.length === 0 ? 'nothing is declared' : parts.join(', ')}`,
       ...accountSentences(things),
+      ...things.filter((one) => one.kind === 'repository').flatMap((one) => repositoryWaivers(one.id, undefined, one.after)),
       ...waiverSentences(activation, things, undefined),
     ],
     onServer: ['owner', ...things.map((one) => one.element), ...secrets].map((element) => ({ element, action: 'add' as const })),

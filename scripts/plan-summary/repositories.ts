@@ -1,5 +1,6 @@
 /** Sentences about copied repositories and their schedules: what changes, and what that means for clients. Pure. */
-import { besides, differing, fieldsOf, listField, textField, UNKNOWN_BEFORE, UNPUBLISHED, type Change } from './changes';
+import { besides, differing, fieldsOf, plural, textField, UNKNOWN_BEFORE, UNPUBLISHED, type Change } from './changes';
+import { newSelectionSentences, selectionSentences, waiverSentences } from './selection';
 import type { Triggers } from './terraform-plan';
 
 export function repositorySentences(changes: readonly Change[]): string[] {
@@ -18,7 +19,9 @@ export function repositorySentences(changes: readonly Change[]): string[] {
       const former = take(repositories.find((r) => formerId !== '' && r.id === formerId && r.action === 'remove'));
       const formerTimer = former && take(timers.find((t) => t.id === former.id && t.action === 'remove'));
       take(timer);
-      return former === undefined ? [added(one, timer, formerId)] : renamed(one, former, timer, formerTimer);
+      return former === undefined
+        ? [added(one, timer, formerId), ...newSelectionSentences(one.id, one.after)]
+        : [renamed(one, former, timer, formerTimer), ...waiverSentences(one.id, former.before, one.after)];
     }
     if (one.action === 'remove') {
       // The one that is renamed to says so.
@@ -28,8 +31,7 @@ export function repositorySentences(changes: readonly Change[]): string[] {
     }
     return changed(one);
   });
-  const schedules = timers.filter((one) => !told.has(one)).map(scheduleSentence);
-  return [...sentences, ...schedules, ...otherRepoFiles(changes)];
+  return [...sentences, ...scheduleSentences(timers.filter((one) => !told.has(one))), ...otherRepoFiles(changes)];
 }
 
 function added(one: Change, timer: Change | undefined, formerId: string): string {
@@ -38,16 +40,16 @@ function added(one: Change, timer: Change | undefined, formerId: string): string
   return `adds repository ${one.id}${synced}; its first sync starts in the background`;
 }
 
-function renamed(one: Change, former: Change, timer: Change | undefined, formerTimer: Change | undefined): string[] {
+function renamed(one: Change, former: Change, timer: Change | undefined, formerTimer: Change | undefined): string {
   const [before, after] = [calendar(formerTimer?.before), calendar(timer?.after)];
   const schedule = formerTimer?.before === undefined || before === after ? '' : `; it is synced ${after} (was ${before})`;
   const [from, to] = [textField(former.before, 'publicPath'), textField(one.after, 'publicPath')];
   const path = from === '' || from === to ? 'stays public' : `is public at /${to}/; /${from}/ stops answering`;
-  return [`renames repository ${former.id} to ${one.id}: its content stays, and ${path}${schedule}`];
+  return `renames repository ${former.id} to ${one.id}: its content stays, and ${path}${schedule}`;
 }
 
 function changed(one: Change): string[] {
-  if (one.before === undefined) return [`changes repository ${one.id} ${UNKNOWN_BEFORE}`];
+  if (one.before === undefined) return [`changes repository ${one.id} ${UNKNOWN_BEFORE}`, ...waiverSentences(one.id, undefined, one.after)];
   const { id, before, after } = one;
   const names = differing(one).filter((name) => name !== 'repo_file');
   const sentences = names.flatMap((name): string[] => {
@@ -56,10 +58,6 @@ function changed(one: Change): string[] {
         return [`moves repository ${id} from /${textField(before, name)}/ to /${textField(after, name)}/: the old path stops answering`];
       case 'publishedAs':
         return names.includes('publicPath') ? [] : [`calls repository ${id} ${textField(after, name)}: its public path stays`];
-      case 'fetchFrom':
-        return [
-          `fetches ${id} from ${listField(after, name).join(', ')} (was ${listField(before, name).join(', ')}): nothing changes for clients`,
-        ];
       case 'trust':
         return trustSentences(id, before, after);
       case 'formerId':
@@ -67,7 +65,7 @@ function changed(one: Change): string[] {
           ? [`forgets that repository ${id} was called ${textField(before, name)}: nothing changes for clients`]
           : [`says that repository ${id} was called ${textField(after, name)}`];
       default:
-        return [`changes repository ${id} (${name})`];
+        return selectionSentences(name, id, before, after) ?? [`changes repository ${id} (${name})`];
     }
   });
   return sentences;
@@ -108,6 +106,22 @@ function trustSentences(id: string, before: Triggers | undefined, after: Trigger
     ...more.map((key) => `accepts the key ${key} for ${id}: clients that fetch its .repo file again ask for it`),
     ...less.map((key) => `accepts the key ${key} for ${id} no longer: what it alone signed is not published from the next sync on`),
     ...(more.length + less.length === 0 ? [`accepts another key of the same name for ${id}`] : []),
+  ];
+}
+
+/** Timers that only a new version of this software changes are one sentence. */
+function scheduleSentences(timers: readonly Change[]): string[] {
+  const sameTime = timers.filter(
+    (one) => one.action === 'change' && one.before !== undefined && calendar(one.before) === calendar(one.after),
+  );
+  const others = timers.filter((one) => !sameTime.includes(one)).map(scheduleSentence);
+  const [first] = sameTime;
+  if (first === undefined) return others;
+  return [
+    ...others,
+    sameTime.length === 1
+      ? `changes the timer of ${first.id}: its time stays`
+      : `changes ${plural(sameTime.length, 'timer')}: their times stay`,
   ];
 }
 

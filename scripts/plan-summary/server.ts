@@ -1,5 +1,6 @@
 /** Sentences about the site, the services and the packages of a server. Pure. */
 import { besides, differing, linesOf, textField, UNKNOWN_BEFORE, type Change } from './changes';
+import { limitSentences } from './limits';
 import type { Triggers } from './terraform-plan';
 
 export function serverSentences(changes: readonly Change[]): string[] {
@@ -38,9 +39,10 @@ function services(one: Change): string[] {
   const [before, after] = [linesOf(one.before, 'packages'), linesOf(one.after, 'packages')];
   const [wanted, unwanted] = [besides(before, after), besides(after, before)];
   const [from, to] = [textField(one.before, 'storageRoot'), textField(one.after, 'storageRoot')];
-  const names = differing(one).filter((name) => name !== 'packages' && name !== 'storageRoot');
+  const names = differing(one).filter((name) => name !== 'packages' && name !== 'storageRoot' && name !== 'sync');
   return [
     ...(from === to ? [] : [`keeps all content below ${to} (was ${from})`]),
+    ...limitSentences(one.before, one.after),
     ...(wanted.length === 0 ? [] : [`installs the packages ${wanted.join(', ')}`]),
     ...(unwanted.length === 0 ? [] : [`needs the packages ${unwanted.join(', ')} no longer: they stay installed`]),
     ...(names.length === 0 || from !== to ? [] : [`changes the sync services of the server (${names.join(', ').replaceAll('_', ' ')})`]),
