@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { SENTINEL } from '../desired-state/model';
+import { MIRROR_KEY, SENTINEL } from '../desired-state/model';
 
 /** Where everything is: the storage root, the state and the configuration, by what it holds. */
 export class Layout {
@@ -14,6 +14,16 @@ export class Layout {
 
   get sentinel(): string {
     return join(this.root, SENTINEL);
+  }
+
+  /** The public halves of the keys that sign now, for everybody. */
+  get mirrorKey(): string {
+    return join(this.root, MIRROR_KEY.file);
+  }
+
+  /** Public halves of signing keys that were seen. */
+  get signingIdentities(): string {
+    return join(this.state, 'signing-keys.json');
   }
 
   get store(): string {

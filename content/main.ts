@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
+import type { KeySource } from '../signatures/sign';
 
 interface GlobalOptions {
   readonly configuration: string;
@@ -39,7 +40,7 @@ Examples:
 
 const PREPARE_EXAMPLES = `
 Examples:
-  mirrorctl prepare < /etc/mirror/secrets/signing-key   by hand; a deploy does it by itself`;
+  mirrorctl prepare        by hand, as root; a deploy does it by itself`;
 
 export function program(): Command {
   const root = new Command('mirrorctl')
@@ -49,6 +50,13 @@ export function program(): Command {
     .addHelpText('after', EXIT_CODES)
     .showHelpAfterError('(mirrorctl --help shows what there is)')
     .exitOverride();
+  let keys: KeySource | undefined;
+  root.hook('preAction', async (_root, command) => {
+    // While this may still be root, to whom the keys belong.
+    if (command.name() !== 'status')
+      keys = (await import('./signing-keys')).signingKeys(root.opts<GlobalOptions>().configuration, process.env);
+    becomeContentUser();
+  });
   root
     .command('sync')
     .description('copy what is new from the upstream, verify all of it, and publish it')
@@ -73,6 +81,7 @@ export function program(): Command {
           if (outcome.error !== undefined || options.json) warn(outcomeText(outcome));
           else print(outcomeText(outcome));
         },
+        keys as KeySource,
       );
       if (options.json) printJson({ repositories: outcomes });
       else if (outcomes.length === 0) print('nothing to sync');
@@ -97,17 +106,24 @@ export function program(): Command {
   root
     .command('prepare')
     .description('make every declared hosted component exist, empty and signed; packages are never touched')
-    .addOption(new Option('--signing-key <file>', "the mirror's secret OpenPGP key; - is standard input").default('-'))
+    .addOption(
+      new Option(
+        '--signing-key <files...>',
+        "the mirror's secret OpenPGP keys, today's first; - is standard input, where a zero byte separates them",
+      ).default(undefined, 'those of the server, which root may read'),
+    )
     .option('--json', 'print one JSON document on standard output', false)
     .addHelpText('after', PREPARE_EXAMPLES)
-    .action(async (options: { signingKey: string; json: boolean }) => {
+    .action(async (options: { signingKey?: string[]; json: boolean }) => {
+      const { namedKeys } = await import('./signing-keys');
       const { readDefinitions } = await import('./definitions');
       const { prepare } = await import('./prepare');
       const { Layout } = await import('./layout');
       const { configuration, state } = root.opts<GlobalOptions>();
       const definitions = await readDefinitions(configuration);
       const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
-      const outcome = await prepare({ layout, signingKey: options.signingKey, now: () => new Date() }, definitions);
+      const named = options.signingKey === undefined ? undefined : namedKeys(options.signingKey);
+      const outcome = await prepare({ layout, signingKeys: named ?? (keys as KeySource), now: () => new Date() }, definitions);
       if (options.json) printJson(outcome);
       else {
         for (const { id, formerId } of outcome.adopted) print(`${id}: goes on with the content of ${formerId}`);
@@ -140,7 +156,6 @@ function warn(text: string): void {
 async function main(): Promise<void> {
   // What is published must be readable for the web server, whatever the caller's mask is.
   process.umask(0o022);
-  becomeContentUser();
   try {
     await program().parseAsync();
   } catch (error) {

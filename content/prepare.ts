@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { KeyReference } from '../desired-state/definitions';
 import { forEachParallel } from '../downloads/parallel';
-import { Signer, signingKeyDigest } from '../signatures/sign';
+import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import { adopt, type Adoption, declaredAdoptions } from './adopt';
 import { buildComponent, type ComponentShape, difference, findComponent, shapeOf } from './component';
 import { type Definitions, hostedComponents } from './definitions';
@@ -17,8 +17,8 @@ import { type Incoming, Store } from './store';
 
 export interface PrepareContext {
   readonly layout: Layout;
-  /** The mirror's secret key. */
-  readonly signingKey: string;
+  /** The mirror's secret keys. */
+  readonly signingKeys: KeySource;
   readonly now: () => Date;
 }
 
@@ -48,21 +48,24 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
   const components = hostedComponents(definitions);
   const adoptions = declaredAdoptions(definitions);
   const result = { adopted: [] as Adoption[], created: [] as string[], changed: [] as { id: string; why: string }[] };
-  if (components.length + adoptions.length > 0) {
-    await requireStorage(context.layout, definitions.server);
-    const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components');
+  await requireStorage(context.layout, definitions.server);
+  const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components');
+  try {
+    const signer = await openSigner(context.signingKeys, context.layout.signingIdentities);
     try {
-      await Signer.removeLeftovers(context.layout.state);
       for (const adoption of adoptions) if (await adopt(context.layout, adoption)) result.adopted.push(adoption);
-      const jobs = components.length === 0 ? [] : await jobsOf(context, definitions);
-      if (jobs.length > 0) await publishAll(context, jobs);
+      const jobs = await jobsOf(context, signer, definitions);
+      if (jobs.length > 0) await publishAll(context, signer, jobs);
+      await publishKey(context.layout, signer);
       for (const { shape, published, why } of jobs) {
         if (published === undefined) result.created.push(shape.id);
         else result.changed.push({ id: shape.id, why });
       }
     } finally {
-      await lock.release();
+      await signer.close();
     }
+  } finally {
+    await lock.release();
   }
   return {
     ...result,
@@ -71,8 +74,15 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
   };
 }
 
-async function jobsOf(context: PrepareContext, definitions: Definitions): Promise<readonly Job[]> {
-  const own = await ownPublicKey(context);
+/** Clients fetch the keys that sign now from a place that stays. */
+async function publishKey(layout: Layout, signer: Signer): Promise<void> {
+  const { publicKeys } = signer.identity;
+  const present = await readFile(layout.mirrorKey, 'utf8').catch(() => undefined);
+  if (present !== publicKeys) await writeAtomically(layout.mirrorKey, publicKeys);
+}
+
+async function jobsOf(context: PrepareContext, signer: Signer, definitions: Definitions): Promise<readonly Job[]> {
+  const own = signer.identity.publicKeys;
   const texts = new Map<string, string>();
   const ownerKeys = async (keys: readonly KeyReference[]): Promise<string> => {
     const parts: string[] = [];
@@ -93,30 +103,24 @@ async function jobsOf(context: PrepareContext, definitions: Definitions): Promis
   return jobs;
 }
 
-async function publishAll(context: PrepareContext, jobs: readonly Job[]): Promise<void> {
-  const { layout } = context;
+async function publishAll({ layout, now }: PrepareContext, signer: Signer, jobs: readonly Job[]): Promise<void> {
   const store = new Store(layout.store);
-  const signer = await openSigner(context);
-  try {
-    const at = context.now();
-    const incoming = await store.incoming('prepare');
-    const keep = keeper(store, incoming);
-    const sign = (bytes: Uint8Array): Promise<string> => signer.sign(bytes);
-    const built: { readonly id: string; readonly directory: string; readonly digest: string }[] = [];
-    await forEachParallel(jobs, PARALLEL, async ({ shape, published }) => {
-      await removeUnfinished(layout, shape.id);
-      built.push({ id: shape.id, ...(await buildComponent(layout, store, shape, published, { sign, keep }, at)) });
-    });
-    await flushFileSystem(layout.root);
-    const names: { readonly id: string; readonly name: string }[] = [];
-    for (const { id, directory, digest } of built) names.push({ id, name: await finishTree(layout, id, directory, digest, at) });
-    for (const { id, name } of names) await pointTo(layout, id, name);
-    // A power cut before this leaves the old links or the new ones, each to a tree that is on disk.
-    await flushFileSystem(layout.root);
-    await incoming.close();
-  } finally {
-    await signer.close();
-  }
+  const at = now();
+  const incoming = await store.incoming('prepare');
+  const keep = keeper(store, incoming);
+  const sign = (bytes: Uint8Array): Promise<string> => signer.sign(bytes);
+  const built: { readonly id: string; readonly directory: string; readonly digest: string }[] = [];
+  await forEachParallel(jobs, PARALLEL, async ({ shape, published }) => {
+    await removeUnfinished(layout, shape.id);
+    built.push({ id: shape.id, ...(await buildComponent(layout, store, shape, published, { sign, keep }, at)) });
+  });
+  await flushFileSystem(layout.root);
+  const names: { readonly id: string; readonly name: string }[] = [];
+  for (const { id, directory, digest } of built) names.push({ id, name: await finishTree(layout, id, directory, digest, at) });
+  for (const { id, name } of names) await pointTo(layout, id, name);
+  // A power cut before this leaves the old links or the new ones, each to a tree that is on disk.
+  await flushFileSystem(layout.root);
+  await incoming.close();
 }
 
 /** Writes bytes into the store, once. Their flush comes with that of the trees, before anything is published. */
@@ -144,28 +148,4 @@ async function keepNow(store: Store, incoming: Incoming, hex: string, bytes: Uin
   await writeFile(temporary, bytes, { mode: 0o444 });
   await rename(temporary, path);
   return hex;
-}
-
-/** The mirror's public key, armoured; kept in the state with the digest of the secret one, so that an unchanged key needs no gpg. */
-async function ownPublicKey(context: PrepareContext): Promise<string> {
-  const digest = await signingKeyDigest(context.signingKey);
-  const cache = join(context.layout.state, 'signing-key.json');
-  try {
-    const known = JSON.parse(await readFile(cache, 'utf8')) as { digest?: unknown; publicKey?: unknown };
-    if (known.digest === digest && typeof known.publicKey === 'string') return known.publicKey;
-  } catch {
-    // Absent or damaged: made again below.
-  }
-  const signer = await openSigner(context);
-  try {
-    await writeAtomically(cache, `${JSON.stringify({ digest, ...signer.identity }, undefined, 1)}\n`);
-    return signer.identity.publicKey;
-  } finally {
-    await signer.close();
-  }
-}
-
-async function openSigner(context: PrepareContext): Promise<Signer> {
-  await mkdir(context.layout.state, { recursive: true });
-  return Signer.open(context.signingKey, context.layout.state);
 }

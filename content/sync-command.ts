@@ -2,6 +2,7 @@ import type { RepositoryDefinition } from '../desired-state/definitions';
 import { ExitCode } from '../desired-state/errors';
 import { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
+import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import type { Definitions } from './definitions';
 import { Layout } from './layout';
 import { type Say, size } from './progress';
@@ -25,10 +26,12 @@ export async function syncSelected(
   read: () => Promise<Definitions>,
   say: Say,
   report: (outcome: SyncOutcome) => void,
+  keys: KeySource,
 ): Promise<readonly SyncOutcome[]> {
   const client = new HttpClient();
   const outcomes: SyncOutcome[] = [];
   const seen = new Set<string>();
+  let signer: Promise<Signer> | undefined;
   try {
     for (;;) {
       const definitions = await read();
@@ -43,6 +46,7 @@ export async function syncSelected(
         now: () => new Date(),
         say,
         graceSeconds: GRACE_SECONDS,
+        signer: () => (signer ??= openSigner(keys, layout.signingIdentities)),
       };
       await forEachParallel(chosen, REPOSITORIES_AT_A_TIME, async ({ id }) => {
         seen.add(id);
@@ -58,6 +62,8 @@ export async function syncSelected(
       if (!selection.fresh) return outcomes;
     }
   } finally {
+    // One that could not be opened has failed what asked for it.
+    await (await signer?.catch(() => undefined))?.close();
     await client.close();
   }
 }

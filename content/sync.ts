@@ -10,6 +10,7 @@ import { decompressed } from '../rpm-metadata/decompress';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import { MAX_UNDECLARED_METADATA_BYTES } from '../rpm-metadata/repomd';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
+import type { Signer } from '../signatures/sign';
 import { type Fetched, fetchFiles, missingFiles } from './fetch';
 import { machineFault, removeTree } from './files';
 import type { Layout } from './layout';
@@ -32,6 +33,8 @@ export interface SyncContext {
   readonly say: Say;
   /** How long superseded metadata, and the packages it lists, stay served. */
   readonly graceSeconds: number;
+  /** Of the mirror's own signatures. Its keys are read when it is asked for, gpg starts when something is signed. */
+  readonly signer: () => Promise<Signer>;
 }
 
 /** 48 hours: longer than clients keep metadata (yum 6 hours, dnf 48). */

@@ -23,6 +23,12 @@ export const ServerPaths = {
 /** The sentinel in the storage root: without it nothing syncs (the disk is not mounted). */
 export const SENTINEL = '.mirror-data';
 
+/** The secrets that hold the mirror's signing keys: today's, then the former one while it signs beside it. */
+export const SIGNING_KEYS = ['signing-key', 'previous-signing-key'] as const;
+
+/** Where the public halves are handed out: at `/RPM-GPG-KEY-mirror`, from `keys/RPM-GPG-KEY-mirror` of the storage root. */
+export const MIRROR_KEY = { publicPath: 'RPM-GPG-KEY-mirror', file: 'keys/RPM-GPG-KEY-mirror' } as const;
+
 /** The user that owns all content. */
 export const CONTENT_USER = 'mirror';
 

@@ -1,59 +1,94 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { closeGpgHome, gpgOptions, openGpgHome } from './gpg-home';
 import { primaryFingerprints } from './pinned-keys';
 import { run } from './run';
 
-/** The mirror's own key, as it is handed out. */
+/** A secret key of the mirror: armoured, without passphrase. */
+export interface SecretKey {
+  /** Where it was read, for errors. */
+  readonly from: string;
+  readonly text: Uint8Array;
+}
+
+/** Reads the keys that sign now: today's first, then the former one while their overlap lasts. */
+export type KeySource = () => readonly SecretKey[] | Promise<readonly SecretKey[]>;
+
+/** Who signs now, as it is handed out. */
 export interface SigningIdentity {
+  /** SHA-256 (hex) over the fingerprints: whatever was signed under another one is to be signed anew. */
+  readonly digest: string;
+  /** Of the primary keys, today's first. */
+  readonly fingerprints: readonly string[];
+  /** Armoured, one block a key, today's first. */
+  readonly publicKeys: string;
+}
+
+interface PublicHalf {
   readonly fingerprint: string;
   /** Armoured. */
   readonly publicKey: string;
 }
 
-/** Start of the names of gpg's temporary directories. */
-const HOME = '.gnupg-';
+/**
+ * Opens the mirror's signing keys. gpg starts only when something is signed, or when a key is seen for the first time.
+ *
+ * @param cache file that keeps the public halves beside digests of the secret ones, so that known keys need no gpg
+ */
+export async function openSigner(source: KeySource, cache: string): Promise<Signer> {
+  const keys = await source();
+  const digests = keys.map((key) => secretDigest(key.text));
+  const known = await readCache(cache);
+  const cached = digests.flatMap((digest) => known[digest] ?? []);
+  if (cached.length === keys.length) return new Signer(keys, cached);
+  const home = await openGpgHome();
+  try {
+    const halves: PublicHalf[] = [];
+    for (const key of keys) halves.push(await publicHalf(home, key));
+    await writeCache(cache, Object.fromEntries(digests.map((digest, i) => [digest, halves[i] as PublicHalf])));
+    return new Signer(keys, halves, home);
+  } catch (error) {
+    await closeGpgHome(home);
+    throw error;
+  }
+}
 
 /**
- * Signs with the mirror's secret key. The key arrives as a file (armoured, without passphrase; `-` is standard input) and is imported into a
- * directory that lives as long as the signer; signatures of the same bytes are made once.
+ * Signs with the mirror's keys, which live in a directory in memory until `close`. Signatures of the same bytes are made once.
  */
 export class Signer {
+  readonly identity: SigningIdentity;
   private readonly made = new Map<string, Promise<string>>();
+  private home: Promise<string> | undefined;
 
-  private constructor(
-    private readonly home: string,
-    readonly identity: SigningIdentity,
-  ) {}
-
-  /** Imports the key into a new directory below `directory`. One gpg-agent serves all signatures until `close`. */
-  static async open(keyFile: string, directory: string): Promise<Signer> {
-    const secret = await readSecret(keyFile);
-    const home = await mkdtemp(join(directory, HOME));
-    try {
-      const base = baseOptions(home);
-      const shown = await run('gpg', [...base, '--with-colons', '--show-keys'], { input: secret });
-      const [fingerprint, ...others] = primaryFingerprints(shown.stdout);
-      if (fingerprint === undefined || !/^sec:/m.test(shown.stdout)) throw keyError(`${keyFile} holds no OpenPGP secret key`);
-      if (others.length > 0) throw keyError(`${keyFile} holds ${others.length + 1} keys; the mirror signs with one`);
-      const imported = await run('gpg', [...base, '--import'], { input: secret });
-      const exported = await run('gpg', [...base, '--armor', '--export', `0x${fingerprint}`]);
-      if (imported.code !== 0 || exported.stdout === '') throw keyError(`gpg cannot import ${keyFile}: ${imported.stderr.trim()}`);
-      return new Signer(home, { fingerprint, publicKey: exported.stdout });
-    } catch (error) {
-      await end(home);
-      throw error;
+  /** @param home where the keys are imported already */
+  constructor(
+    private readonly keys: readonly SecretKey[],
+    halves: readonly PublicHalf[],
+    home?: string,
+  ) {
+    const fingerprints = halves.map(({ fingerprint }) => fingerprint);
+    if (new Set(fingerprints).size < fingerprints.length) {
+      throw keyError(
+        `${keys.map(({ from }) => from).join(' and ')} hold the same key`,
+        'Declare the former key, or none: see docs/how-to/rotate-a-secret.md.',
+      );
     }
+    this.identity = {
+      digest: createHash('sha256').update(fingerprints.join('\n')).digest('hex'),
+      fingerprints,
+      publicKeys: halves.map(({ publicKey }) => publicKey).join(''),
+    };
+    if (home !== undefined) this.home = Promise.resolve(home);
   }
 
-  /** Removes what killed runs left below `directory`. Only for the holder of the lock under which signers are opened. */
-  static async removeLeftovers(directory: string): Promise<void> {
-    const names = await readdir(directory).catch(() => []);
-    for (const name of names.filter((n) => n.startsWith(HOME))) await end(join(directory, name));
-  }
-
-  /** A detached armoured signature. */
+  /**
+   * Detached armoured signatures by all keys: one block each, the former key's first. A client with either key accepts the file where it
+   * looks at all signatures (gpg, gpgme); yum 3.4 and librepo on rpm's own OpenPGP look at the first one only, and have the former key or
+   * fetch both. One block with two signatures would be refused by the latter.
+   */
   async sign(bytes: Uint8Array): Promise<string> {
     const digest = createHash('sha256').update(bytes).digest('hex');
     let signature = this.made.get(digest);
@@ -65,75 +100,82 @@ export class Signer {
   }
 
   async close(): Promise<void> {
-    await end(this.home);
+    const home = await this.home?.catch(() => undefined);
+    this.home = undefined;
+    if (home !== undefined) await closeGpgHome(home);
   }
 
   private async signNow(bytes: Uint8Array): Promise<string> {
-    const argv = [
-      ...baseOptions(this.home),
-      '--local-user',
-      `0x${this.identity.fingerprint}`,
-      '--digest-algo',
-      'SHA512',
-      '--armor',
-      '--detach-sign',
-    ];
-    const result = await run('gpg', argv, { input: bytes });
-    if (result.code !== 0) throw keyError(`gpg cannot sign with ${this.identity.fingerprint}: ${result.stderr.trim()}`);
-    return result.stdout;
+    const home = await (this.home ??= importAll(this.keys));
+    const made: string[] = [];
+    for (const fingerprint of [...this.identity.fingerprints].reverse()) {
+      const how = ['--local-user', `0x${fingerprint}`, '--digest-algo', 'SHA512', '--armor', '--detach-sign'];
+      const result = await run('gpg', [...gpgOptions(home), ...how], { input: bytes });
+      if (result.code !== 0) throw keyError(`gpg cannot sign with ${fingerprint}: ${result.stderr.trim()}`);
+      made.push(result.stdout);
+    }
+    return made.join('');
   }
 }
 
-/** SHA-256 (hex) of the secret key file: tells whether it changed without keeping any of it. */
-export async function signingKeyDigest(keyFile: string): Promise<string> {
-  return createHash('sha256')
-    .update('mirror signing key\n')
-    .update(await readSecret(keyFile))
-    .digest('hex');
+async function importAll(keys: readonly SecretKey[]): Promise<string> {
+  const home = await openGpgHome();
+  try {
+    for (const key of keys) await importKey(home, key);
+    return home;
+  } catch (error) {
+    await closeGpgHome(home);
+    throw error;
+  }
 }
 
-/** Ends the agent and removes its directory: nothing keeps the key, in memory or on disk. */
-async function end(home: string): Promise<void> {
-  await run('gpgconf', ['--homedir', home, '--kill', 'all']);
-  await rm(home, { recursive: true, force: true });
+async function importKey(home: string, { from, text }: SecretKey): Promise<void> {
+  const imported = await run('gpg', [...gpgOptions(home), '--import'], { input: text });
+  if (imported.code !== 0) throw keyError(`gpg cannot import ${from}: ${imported.stderr.trim()}`);
 }
 
-function baseOptions(home: string): string[] {
-  // A loopback without a passphrase makes a protected key an error at once, instead of a question that nobody sees.
-  return ['--homedir', home, '--batch', '--no-tty', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', ''];
+/** Imports a key, and makes sure that it is one secret key. */
+async function publicHalf(home: string, key: SecretKey): Promise<PublicHalf> {
+  const shown = await run('gpg', [...gpgOptions(home), '--with-colons', '--show-keys'], { input: key.text });
+  const [fingerprint, ...others] = primaryFingerprints(shown.stdout);
+  if (fingerprint === undefined || !/^sec:/m.test(shown.stdout)) throw keyError(`${key.from} holds no OpenPGP secret key`);
+  if (others.length > 0) throw keyError(`${key.from} holds ${others.length + 1} keys; the mirror signs with one`);
+  await importKey(home, key);
+  const exported = await run('gpg', [...gpgOptions(home), '--armor', '--export', `0x${fingerprint}`]);
+  if (exported.stdout === '') throw keyError(`gpg cannot export the public half of ${key.from}: ${exported.stderr.trim()}`);
+  return { fingerprint, publicKey: exported.stdout };
 }
 
-let standardInput: Promise<Buffer> | undefined;
-
-async function readSecret(keyFile: string): Promise<Buffer> {
-  // Standard input can be read once.
-  if (keyFile === '-') return (standardInput ??= readStandardInput());
-  return readFile(keyFile).catch((error: NodeJS.ErrnoException) => {
-    throw unreadable(`the signing key ${keyFile} cannot be read: ${error.message}`);
-  });
+/** Tells a secret key from another without keeping any of it. */
+function secretDigest(text: Uint8Array): string {
+  return createHash('sha256').update('mirror signing key\n').update(text).digest('hex');
 }
 
-async function readStandardInput(): Promise<Buffer> {
-  if (process.stdin.isTTY) throw unreadable('the signing key is expected on standard input, which is a terminal');
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
+async function readCache(path: string): Promise<Readonly<Record<string, PublicHalf>>> {
+  const text = await readFile(path, 'utf8').catch(() => '{}');
+  try {
+    const { keys } = JSON.parse(text) as { keys?: Record<string, Partial<PublicHalf>> };
+    const whole = Object.entries(keys ?? {}).filter(
+      ([, half]) => typeof half.fingerprint === 'string' && typeof half.publicKey === 'string',
+    );
+    return Object.fromEntries(whole) as Record<string, PublicHalf>;
+  } catch {
+    // Damaged: made again.
+    return {};
+  }
 }
 
-function unreadable(message: string): MirrorError {
-  return new MirrorError({
-    code: 'SIGNING_KEY_UNREADABLE',
-    message,
-    remedy: 'As root: mirrorctl prepare < /etc/mirror/secrets/signing-key; or name another file by --signing-key.',
-    exitCode: ExitCode.environment,
-  });
+/** A cache that is lost is made again; one that several runs write at a time is whole all the same. */
+async function writeCache(path: string, keys: Readonly<Record<string, PublicHalf>>): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, `${JSON.stringify({ keys }, undefined, 1)}\n`);
+  await rename(temporary, path);
 }
 
-function keyError(message: string): MirrorError {
-  return new MirrorError({
-    code: 'SIGNING_KEY_UNUSABLE',
-    message,
-    remedy: 'Give one secret key without passphrase: gpg --armor --export-secret-keys FINGERPRINT.',
-    exitCode: ExitCode.invalid,
-  });
+function keyError(
+  message: string,
+  remedy = 'Give one secret key without passphrase: gpg --armor --export-secret-keys FINGERPRINT.',
+): MirrorError {
+  return new MirrorError({ code: 'SIGNING_KEY_UNUSABLE', message, remedy, exitCode: ExitCode.invalid });
 }

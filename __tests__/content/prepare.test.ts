@@ -1,5 +1,16 @@
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { difference } from '../../content/component';
@@ -51,8 +62,12 @@ function codename(id: string, change: object = {}): void {
   });
 }
 
-const prepare = async (key = own): Promise<{ created: string[]; changed: { id: string; why: string }[]; unchanged: number }> => {
-  const ran = await mirror.run('prepare', '--json', '--signing-key', join(work, `${key.name}.secret`));
+const prepare = async (
+  key = own,
+  ...former: readonly TestKey[]
+): Promise<{ created: string[]; changed: { id: string; why: string }[]; unchanged: number }> => {
+  const files = [key, ...former].map(({ name }) => join(work, `${name}.secret`));
+  const ran = await mirror.run('prepare', '--json', '--signing-key', ...files);
   expect(ran).toMatchObject({ code: 0, stderr: '' });
   return JSON.parse(ran.stdout) as { created: string[]; changed: { id: string; why: string }[]; unchanged: number };
 };
@@ -158,10 +173,85 @@ test.each<[string, () => string, number, RegExp]>([
   expect(existsSync(join(mirror.root, 'repositories'))).toBe(false);
 });
 
-test('without hosted components no key is needed', async () => {
-  expect(await mirror.run('prepare', '--signing-key', '/nonexistent')).toMatchObject({
-    code: 0,
-    stdout: expect.stringContaining('0 created'),
+describe('the public key at its stable place', () => {
+  const published = (): string => readFileSync(join(mirror.root, 'keys/RPM-GPG-KEY-mirror'), 'utf8');
+  const changed = { changed: [{ id: 'acme/mos7.0-centos6/os', why: 'keys changed' }], created: [] };
+
+  test('is there without hosted components too, and again when it was removed', async () => {
+    await prepare();
+    expect(published()).toBe(own.publicKey);
+    expect(statSync(join(mirror.root, 'keys/RPM-GPG-KEY-mirror')).mode & 0o777).toBe(0o644);
+    rmSync(join(mirror.root, 'keys'), { recursive: true });
+    await prepare();
+    expect(published()).toBe(own.publicKey);
+  });
+
+  test('holds both keys while they overlap, as hosted components do, which both keys then sign', async () => {
+    codename('acme/mos7.0-centos6', { components: ['os'] });
+    await prepare();
+    expect(await prepare(next, own)).toMatchObject(changed);
+    expect([published(), readFileSync(os('RPM-GPG-KEY-mos7.0'), 'utf8')]).toEqual([
+      next.publicKey + own.publicKey,
+      next.publicKey + own.publicKey,
+    ]);
+    for (const key of [own, next]) expectSignedBy(key, 'x86_64');
+    expect(await prepare(next, own)).toMatchObject({ changed: [], unchanged: 1 });
+    expect(await prepare(next)).toMatchObject(changed);
+    expect(published()).toBe(next.publicKey);
+    expect(() => expectSignedBy(own, 'x86_64')).toThrow();
+    expectSignedBy(next, 'x86_64');
+  });
+});
+
+describe('the keys come', () => {
+  const secrets = (): string => join(mirror.configuration, 'secrets');
+  const published = (): string => readFileSync(join(mirror.root, 'keys/RPM-GPG-KEY-mirror'), 'utf8');
+  const input = (stdin: string, ...argv: string[]) =>
+    spawnSync(process.execPath, mirror.argv('prepare', ...argv), { input: stdin, encoding: 'utf8' });
+
+  test('from standard input, a zero byte between them, as mirror-host gives them', () => {
+    expect(input(`${next.secretKey}\0${own.secretKey}`, '--signing-key', '-')).toMatchObject({ status: 0, stderr: '' });
+    expect(published()).toBe(next.publicKey + own.publicKey);
+    expect(input('', '--signing-key', '-')).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('signing-key on standard input holds no'),
+    });
+  });
+
+  test('from the server, where none is named', async () => {
+    expect(await mirror.run('prepare')).toMatchObject({ code: 7, stderr: expect.stringMatching(/no signing key[^]*cdktf deploy/) });
+    mkdirSync(secrets());
+    writeFileSync(join(secrets(), 'signing-key'), own.secretKey);
+    expect(await mirror.run('prepare')).toMatchObject({ code: 0 });
+    expect(published()).toBe(own.publicKey);
+    writeFileSync(join(secrets(), 'previous-signing-key'), next.secretKey);
+    expect(await mirror.run('prepare')).toMatchObject({ code: 0 });
+    expect(published()).toBe(own.publicKey + next.publicKey);
+  });
+
+  test("from the unit's credentials, which go before; an empty one is none", () => {
+    mkdirSync(secrets());
+    writeFileSync(join(secrets(), 'signing-key'), own.secretKey);
+    const credentials = join(work, 'credentials');
+    mkdirSync(credentials);
+    writeFileSync(join(credentials, 'signing-key'), next.secretKey);
+    writeFileSync(join(credentials, 'previous-signing-key'), '');
+    const env = { ...process.env, CREDENTIALS_DIRECTORY: credentials };
+    expect(spawnSync(process.execPath, mirror.argv('prepare'), { env })).toMatchObject({ status: 0 });
+    expect(published()).toBe(next.publicKey);
+  });
+
+  test('to nobody but root: others are told what to do', () => {
+    mkdirSync(secrets(), { mode: 0o700 });
+    writeFileSync(join(secrets(), 'signing-key'), own.secretKey, { mode: 0o400 });
+    for (const open of [mirror.directory, mirror.root]) chmodSync(open, 0o777);
+    const argv = mirror.argv('prepare');
+    chmodSync(join(argv[0] as string, '..'), 0o755);
+    const ran = spawnSync(process.execPath, argv, { uid: 65534, gid: 65534, encoding: 'utf8' });
+    expect(ran).toMatchObject({
+      status: 7,
+      stderr: expect.stringMatching(/cannot be read by the user nobody \(EACCES\)\n.*As root, run the same command/),
+    });
   });
 });
 

@@ -201,7 +201,16 @@ describe('superseded content', () => {
     try {
       const layout = new Layout(definitions.server.storageRoot, mirror.state, definitions.directory);
       return await syncRepository(
-        { layout, server: definitions.server, client, retry: {}, now: () => now, say: () => undefined, graceSeconds: 48 * 3600 },
+        {
+          layout,
+          server: definitions.server,
+          client,
+          retry: {},
+          now: () => now,
+          say: () => undefined,
+          graceSeconds: 48 * 3600,
+          signer: () => Promise.reject(new Error('a verbatim copy signs nothing')),
+        },
         definitions.repositories[0] as RepositoryDefinition,
       );
     } finally {

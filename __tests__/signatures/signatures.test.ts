@@ -1,11 +1,10 @@
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { judgeStatus, verifyDetached } from '../../signatures/detached';
 import { failureReason, PackageVerifier, provenPaths } from '../../signatures/packages';
 import { buildKeyRing, type KeyRing, primaryFingerprints } from '../../signatures/pinned-keys';
 import { run } from '../../signatures/run';
-import { Signer, signingKeyDigest } from '../../signatures/sign';
 import { buildPackage, dropKey, makeKey, signDetached, signPackage, type TestKey } from '../content/support/keys';
 
 jest.setTimeout(60_000);
@@ -179,46 +178,6 @@ describe('with real keys', () => {
       [flipped, expect.stringContaining('damaged')],
     ]);
     expect((await verifier.failures([good])).size).toBe(0);
-  });
-
-  test('the mirror signs, once for the same bytes, and leaves no agent', async () => {
-    const key = file('secret', pinned.secretKey);
-    const directory = mkdtempSync(join(work, 'sign-'));
-    const signer = await Signer.open(key, directory);
-    const [home] = readdirSync(directory);
-    expect(signer.identity.fingerprint).toBe(pinned.fingerprint);
-    const data = file('mine.xml', 'mine');
-    const signature = await signer.sign(Buffer.from('mine'));
-    expect(await signer.sign(Buffer.from('mine'))).toBe(signature);
-    expect(await verifyDetached(ring, file('mine.xml.asc', signature), data)).toMatchObject({ verdict: 'good' });
-    await signer.close();
-    const agent = await run('gpg-connect-agent', ['--homedir', join(directory, home as string), '--no-autostart', '/bye']);
-    expect(agent.stdout + agent.stderr).toMatch(/no gpg-agent running|No such file/);
-    expect(readdirSync(directory)).toEqual([]);
-    expect(await signingKeyDigest(key)).toMatch(/^[0-9a-f]{64}$/);
-  });
-
-  test('a signing key that is none says so', async () => {
-    const directory = mkdtempSync(join(work, 'none-'));
-    const open = (path: string): Promise<Signer> => Signer.open(path, directory);
-    await expect(open(join(work, 'absent'))).rejects.toMatchObject({ code: 'SIGNING_KEY_UNREADABLE', exitCode: 7 });
-    await expect(open(file('public', pinned.publicKey))).rejects.toMatchObject({
-      code: 'SIGNING_KEY_UNUSABLE',
-      message: expect.stringContaining('no OpenPGP secret key'),
-    });
-    await expect(open(file('two', pinned.secretKey + stranger.secretKey))).rejects.toMatchObject({
-      code: 'SIGNING_KEY_UNUSABLE',
-      message: expect.stringContaining('2 keys'),
-    });
-    expect(readdirSync(directory)).toEqual([]);
-  });
-
-  test('what a killed run left of a key is removed', async () => {
-    const directory = mkdtempSync(join(work, 'killed-'));
-    const left = await Signer.open(file('secret', pinned.secretKey), directory);
-    await Signer.removeLeftovers(directory);
-    expect(readdirSync(directory)).toEqual([]);
-    await left.close();
   });
 });
 
