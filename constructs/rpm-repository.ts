@@ -116,7 +116,14 @@ export class RpmRepository extends Construct {
       ...selection,
     };
     const yaml = definitionYaml(definition);
-    const repoFile = copiedRepoFile({ id: repositoryId, name: repositoryId, siteUrl: server.siteUrl, publicUrlPath: path.encoded, trust });
+    const repoFile = copiedRepoFile({
+      id: repositoryId,
+      name: repositoryId,
+      siteUrl: server.siteUrl,
+      publicUrlPath: path.encoded,
+      trust,
+      view: props.view,
+    });
     declare(
       this,
       {

@@ -2,7 +2,10 @@ import { dailyCalendar, hour, hourlyCalendar, minute, weekday, weeklyCalendar, t
 import type { IConstruct } from 'constructs';
 import { check, checkMade, checkProps } from './private/check';
 
-/** When a repository is synced; all times are UTC, so that summer time moves nothing. A run that was missed is made up for at boot. */
+/**
+ * When a repository is synced, up to five minutes later; all times are UTC, so that summer time moves nothing. A run that was missed is made
+ * up for at boot.
+ */
 export class SyncSchedule {
   static daily(at: { readonly hour: number; readonly minute?: number }): SyncSchedule {
     checkProps('SyncSchedule.daily', at, { hour: true, minute: true }, 'at');

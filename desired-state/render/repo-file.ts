@@ -1,4 +1,4 @@
-import type { TrustDefinition } from '../definitions';
+import type { RepositoryDefinition, TrustDefinition } from '../definitions';
 
 /** yum: lower wins. Holdback stands above everything, since it replaces a regressed package for a time. */
 export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 1, security: 2, updates: 5, os: 10, cr: 20 };
@@ -15,17 +15,26 @@ export interface CopiedRepoFile {
   /** Encoded, relative to the site. */
   readonly publicUrlPath: string;
   readonly trust: TrustDefinition;
+  readonly view: RepositoryDefinition['view'];
 }
 
-/** `<id>.repo` for a copied repository. Packages are checked unless the declaration says that nothing is signed. */
+/** Where the public halves of the keys that the mirror signs with are, relative to the site. */
+const MIRROR_KEY = 'RPM-GPG-KEY-mirror';
+
+/**
+ * `<id>.repo` for a copied repository. Packages are checked unless the declaration says that nothing is signed. Metadata is checked where
+ * somebody signs it: upstream, or, where it is accumulated, the mirror, whose key comes first.
+ */
 export function copiedRepoFile(file: CopiedRepoFile): string {
-  const keys = file.trust.mode === 'digestsOnly' ? [] : file.trust.keys.map((k) => `${file.siteUrl}/${k.file}`);
+  const upstreams = file.trust.mode === 'digestsOnly' ? [] : file.trust.keys.map((k) => `${file.siteUrl}/${k.file}`);
+  const accumulated = file.view === 'accumulate';
+  const keys = accumulated ? [`${file.siteUrl}/${MIRROR_KEY}`, ...upstreams] : upstreams;
   return section(file.id, [
     ['name', file.name],
     ['baseurl', `${file.siteUrl}/${file.publicUrlPath}/`],
     ['enabled', '1'],
-    ['gpgcheck', keys.length > 0 ? '1' : '0'],
-    ['repo_gpgcheck', file.trust.mode === 'signedMetadata' ? '1' : '0'],
+    ['gpgcheck', upstreams.length > 0 ? '1' : '0'],
+    ['repo_gpgcheck', accumulated || file.trust.mode === 'signedMetadata' ? '1' : '0'],
     ...(keys.length > 0 ? [['gpgkey', keys.join(' ')] as const] : []),
     ['priority', String(BASE_PRIORITY)],
   ]);

@@ -17,8 +17,12 @@ export function syncNewService(storage: Storage): string {
   return service(storage, 'First sync of new repositories', '/usr/local/bin/mirrorctl sync --new', 'infinity');
 }
 
+/** How much later than its time a sync may start. */
+const SPREAD = '5min';
+
 /**
- * `mirror-sync@<id>.timer`.
+ * `mirror-sync@<id>.timer`. Runs that were missed are made up for at boot, all at once after a long downtime: each timer waits for a part of
+ * `SPREAD` that is its own and stays the same, so that they ask their upstreams one after the other.
  *
  * @param onCalendar systemd calendar expression, in UTC
  */
@@ -29,6 +33,8 @@ Description=Schedule of ${id}
 [Timer]
 OnCalendar=${onCalendar}
 Persistent=true
+RandomizedDelaySec=${SPREAD}
+FixedRandomDelay=true
 
 [Install]
 WantedBy=timers.target

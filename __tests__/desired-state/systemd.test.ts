@@ -1,0 +1,47 @@
+/** The units that the server gets, read by systemd itself. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { dailyCalendar, hourlyCalendar, weeklyCalendar } from '../../desired-state/schedule';
+import { syncNewService, syncService, syncTimer } from '../../desired-state/render/systemd';
+
+const root = '/srv/mirror';
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'mirror-units-'));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** What systemd objects to; that mirrorctl is not installed here is no fault of the unit. */
+function objections(units: Readonly<Record<string, string>>): string[] {
+  const files = Object.entries(units).map(([name, text]) => {
+    writeFileSync(join(directory, name), text);
+    return join(directory, name);
+  });
+  const { stdout, stderr, error } = spawnSync('systemd-analyze', ['verify', '--man=no', ...files], { encoding: 'utf8' });
+  expect(error).toBeUndefined();
+  return `${stdout}${stderr}`.split('\n').filter((line) => line.includes(directory) && !/mirrorctl is not executable/.test(line));
+}
+
+const service = { 'mirror-sync@.service': syncService({ root }) };
+
+test.each([dailyCalendar(3, 0), hourlyCalendar(5), weeklyCalendar('Sat', 23, 59)])('a timer of %s', (calendar) => {
+  expect(objections({ ...service, 'mirror-sync@epel-7.timer': syncTimer('epel-7', calendar) })).toEqual([]);
+});
+
+test('the services', () => {
+  expect(objections({ 'mirror-sync@epel-7.service': syncService({ root }), 'mirror-sync-new.service': syncNewService({ root }) })).toEqual(
+    [],
+  );
+});
+
+test('a key that systemd does not know is objected to', () => {
+  const timer = syncTimer('epel-7', dailyCalendar(3, 0)).replace('FixedRandomDelay', 'FixedRandomDelays');
+  expect(objections({ ...service, 'mirror-sync@epel-7.timer': timer })).toEqual([expect.stringContaining('FixedRandomDelays')]);
+});
+
+test('missed runs are made up for, apart from each other, and always by the same delay', () => {
+  const timer = syncTimer('epel-7', dailyCalendar(3, 0));
+  for (const line of ['Persistent=true', 'RandomizedDelaySec=5min', 'FixedRandomDelay=true']) expect(timer.split('\n')).toContain(line);
+});
