@@ -53,6 +53,15 @@ describe('in the definition of a repository', () => {
     expect(definition({ view: View.ACCUMULATE, maxAgeDays: 14 })).toMatchObject({ view: 'accumulate', maxAgeDays: 14 });
   });
 
+  test('an accumulated repository hands out a .repo file that checks its metadata with the key of the mirror', () => {
+    const { app, server } = mirror();
+    repository(server, 'r', { view: View.ACCUMULATE });
+    const { triggers } = synth(app).element('repository/r');
+    expect(triggers['repo_file']).toContain(
+      '\nrepo_gpgcheck=1\ngpgkey=http://mirror.example.org/RPM-GPG-KEY-mirror http://mirror.example.org/keys/',
+    );
+  });
+
   test.each<[PackageFilter, unknown]>([
     [{}, undefined],
     [{ sources: true, debuginfo: true }, undefined],
