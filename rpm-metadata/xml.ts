@@ -9,6 +9,10 @@ export interface XmlHandlers {
   wantsText(path: readonly string[]): boolean;
   /** Each piece of text where it stands, between the elements around it. */
   text?(text: string): void;
+  /** The decoded text, piece by piece, each before the events that it causes. */
+  raw?(text: string): void;
+  /** A document type that declares nothing itself is passed over, as comps.xml has one; nothing is ever fetched. */
+  readonly doctype?: 'passed over';
 }
 
 const MAX_DEPTH = 32;
@@ -38,7 +42,8 @@ export class GuardedXml {
     this.parser.on('error', (error) => {
       throw this.refuse('METADATA_MALFORMED', `is not well-formed XML${where === undefined ? '' : ` ${where()}`}: ${error.message}`);
     });
-    this.parser.on('doctype', () => {
+    this.parser.on('doctype', (text) => {
+      if (this.handlers.doctype === 'passed over' && !text.includes('[')) return;
       throw this.refuse('METADATA_DOCTYPE', 'has a document type declaration, which metadata never needs');
     });
     this.parser.on('xmldecl', ({ encoding }) => {
@@ -57,13 +62,23 @@ export class GuardedXml {
       this.sinceToken += piece.length;
       if (this.sinceToken > MAX_TOKEN)
         throw this.refuse('METADATA_TOKEN_TOO_LONG', `has a name, attribute or text of more than ${MAX_TOKEN / 1024 / 1024} MiB`);
-      this.parser.write(this.decode(piece, true));
+      this.parse(this.decode(piece, true));
     }
   }
 
+  /** While `open` or `close` runs: where the tag ends in the decoded text, in UTF-16 units. */
+  get position(): number {
+    return this.parser.position;
+  }
+
   end(): void {
-    this.parser.write(this.decode(new Uint8Array(), false));
+    this.parse(this.decode(new Uint8Array(), false));
     this.parser.close();
+  }
+
+  private parse(text: string): void {
+    this.handlers.raw?.(text);
+    this.parser.write(text);
   }
 
   private decode(piece: Uint8Array, stream: boolean): string {
