@@ -16,8 +16,9 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { GRACE_SECONDS } from '../../content/sync';
 import { sha256 } from '../../desired-state/canonical';
-import type { TrustDefinition } from '../../desired-state/definitions';
+import type { FetchSource, RepositoryDefinition, TrustDefinition } from '../../desired-state/definitions';
 import { GRACE_HOURS } from '../../scripts/survey/needs';
+import { reportText } from '../../scripts/survey/report';
 import { exitCodeOf, preflight, type RunOptions, type ServerReport } from '../../scripts/survey/run';
 import type { RepositoryReport } from '../../scripts/survey/types';
 import { buildPackage, dropKey, makeKey, signDetached, signPackage, type TestKey } from '../content/support/keys';
@@ -80,26 +81,31 @@ const trusts = {
   digests: (): TrustDefinition => ({ mode: 'digestsOnly', reason: 'a test' }),
 };
 
+/** Directories of preflight's own, not those of its tests. */
+const temporary = (): string[] => readdirSync(tmpdir()).filter((name) => /^preflight-\w{6}$/.test(name));
+
+type Declared = Partial<Pick<RepositoryDefinition, 'view' | 'filter' | 'maxAgeDays' | 'waivers'>>;
+
 async function look(
-  repositories: Record<string, { trust: keyof typeof trusts; fetchFrom?: readonly string[] }>,
+  repositories: Record<string, { trust: keyof typeof trusts; fetchFrom?: readonly FetchSource[] } & Declared>,
   options: Partial<RunOptions> = {},
 ): Promise<{ report: ServerReport; exitCode: number; only: RepositoryReport }> {
   const server = {
     stack: 'test',
     keys: new Map([['keys/RPM', pinned.publicKey]]),
-    repositories: Object.entries(repositories).map(([id, { trust, fetchFrom }]) => ({
+    repositories: Object.entries(repositories).map(([id, { trust, fetchFrom, ...declared }]) => ({
       trustAt: { metadata: 'main.ts:2:21', packages: 'main.ts:3:24', digests: undefined }[trust],
       definition: {
         kind: 'repository' as const, id, publishedAs: 'https://example.org/', publicPath: `mirror/centos/${id}`,
-        fetchFrom: [...(fetchFrom ?? [`${web.url}${id}/`])], trust: trusts[trust](), view: 'verbatim' as const,
+        fetchFrom: [...(fetchFrom ?? [`${web.url}${id}/`])], trust: trusts[trust](), view: 'verbatim' as const, ...declared,
       }, // prettier-ignore
     })),
   };
-  const before = readdirSync(tmpdir()).filter((name) => name.startsWith('preflight-')).length;
+  const before = temporary().length;
   const report = await preflight(server, {
     timeout: 5, concurrency: 2, free: undefined, main: MAIN, say: () => undefined, now: () => new Date(), ...options,
   }); // prettier-ignore
-  expect(readdirSync(tmpdir()).filter((name) => name.startsWith('preflight-'))).toHaveLength(before);
+  expect(temporary()).toHaveLength(before);
   expect(web.requests.filter((r) => r.method !== 'GET')).toEqual([]);
   return { report, exitCode: exitCodeOf([report]), only: report.repositories[0] as RepositoryReport };
 }
@@ -271,8 +277,48 @@ describe('forms of metadata', () => {
     expect(only.packages).toMatchObject({ count: 2, digests: ['sha1'] });
     expect(only.problems.map((p) => p.code)).toEqual(['CHECKSUM_UNUSABLE', 'CHECKSUM_UNUSABLE']);
     expect(only.problems[1]?.message).toContain('(and 1 more)');
+    for (const { remedy } of only.problems) expect(remedy).toContain('Waiver.weakChecksums(reason)');
     expect(report.needs.packages.bytes).toBeGreaterThan(2 * 4096);
     expect(exitCode).toBe(6);
+  });
+
+  test('sha1 by waiver; a waiver that is not needed is told', async () => {
+    repository('sha1-waived', ['a'], '--checksum=sha1');
+    repository('sha256', ['a']);
+    const waivers = [{ allow: 'weakChecksums' as const, reason: 'upstream ended in 2014' }];
+    expect((await look({ 'sha1-waived': { trust: 'packages', waivers } })).only).toMatchObject({ result: 'fits', notes: [] });
+    expect((await look({ sha256: { trust: 'packages', waivers } })).only).toMatchObject({
+      result: 'fits',
+      notes: ['Waiver.weakChecksums is not needed by the index: it has no sha1'],
+    });
+  });
+
+  test('a maximum age: metadata that is older, just as old, younger, of no time; by waiver', async () => {
+    repository('aged', ['a'], '--revision=1700000000');
+    repository('timeless', ['a'], '--revision=7');
+    const now = (days: number) => ({ now: () => new Date((1_700_000_000 + days * 86_400) * 1000) });
+    const aged = (declared: Declared, days: number) => look({ aged: { trust: 'packages', ...declared } }, now(days));
+    const { only, exitCode } = await aged({ maxAgeDays: 14 }, 14);
+    expect(only).toMatchObject({ result: 'does not fit', problems: [{ code: 'METADATA_STALE' }] });
+    expect(only.problems[0]?.message).toBe(`${web.url}aged/repodata/repomd.xml was made 14 days ago, and maxAgeDays is 14`);
+    expect(exitCode).toBe(6);
+    expect((await aged({ maxAgeDays: 14 }, 13.9)).only).toMatchObject({ result: 'fits', notes: [] });
+    expect((await aged({}, 9000)).only).toMatchObject({ result: 'fits', notes: [] });
+    const waivers = [{ allow: 'staleMetadata' as const, reason: 'upstream is on holiday' }];
+    expect((await aged({ maxAgeDays: 14, waivers }, 20)).only).toMatchObject({ result: 'fits', notes: [] });
+    expect((await aged({ maxAgeDays: 14, waivers }, 1)).only.notes.join()).toContain('Waiver.staleMetadata is not needed now');
+    expect((await look({ timeless: { trust: 'packages', maxAgeDays: 1 } })).only.notes.join()).toContain('maxAgeDays cannot be judged');
+  });
+
+  test('a filter is not applied, and preflight says so', async () => {
+    repository('filtered', ['a', 'b']);
+    const filter = { include: ['a'], sources: true, debuginfo: true };
+    const { only } = await look({ filtered: { trust: 'packages', view: 'accumulate', filter } });
+    expect(only).toMatchObject({
+      result: 'fits',
+      packages: { count: 2 },
+      notes: [expect.stringContaining('the filter is not applied here')],
+    });
   });
 
   test('names that are used again', async () => {
@@ -453,6 +499,22 @@ describe('addresses', () => {
     ]);
     expect(exitCode).toBe(6);
     expect((await look({ alive: { trust: 'metadata', fetchFrom: addresses.slice(0, 2) } })).exitCode).toBe(5);
+  });
+
+  test('lists of mirrors and rsync are not looked at, and it says so', async () => {
+    repository('listed', ['a']);
+    const lists = [{ metalink: `${web.url}metalink` }, { mirrorlist: `${web.url}list` }, 'rsync://mirror.invalid/x/'];
+    const notes = [
+      `not looked at: the mirrors of ${web.url}metalink (a metalink)`,
+      `not looked at: the mirrors of ${web.url}list (a mirror list)`,
+      'not looked at: rsync://mirror.invalid/x/ (rsync)',
+    ];
+    const some = await look({ listed: { trust: 'packages', fetchFrom: [...lists, `${web.url}listed/`] } });
+    expect(some).toMatchObject({ exitCode: 0, only: { result: 'fits', packages: { count: 1 }, notes } });
+    const none = await look({ listed: { trust: 'packages', fetchFrom: lists } });
+    expect(none).toMatchObject({ exitCode: 0, only: { result: 'not looked at', addresses: [], trust: { verdict: 'unknown' }, notes } });
+    expect(none.report.notCounted).toEqual(['listed']);
+    expect(reportText([none.report], 0)).toContain('0 of 1 repository fit; 1 not looked at. Nothing that was seen stands in the way.');
   });
 
   test('a repository is given up in the end, however busy its upstream seems', async () => {

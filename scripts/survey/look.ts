@@ -1,7 +1,7 @@
 /** Looks at one declared repository: its addresses, its index, its package list, three packages. Never writes but in `temporary`. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { baseUrls, isWaived } from '../../desired-state/definitions';
+import { isWaived } from '../../desired-state/definitions';
 import { DownloadError } from '../../downloads/errors';
 import type { HttpClient } from '../../downloads/http';
 import type { ChecksumOptions } from '../../rpm-metadata/checksum';
@@ -14,6 +14,7 @@ import { judge } from './judge';
 import type { Tree } from './needs';
 import { type Chosen, fetchPackages, readPackages, samplesOf } from './package-list';
 import { lookAtPackage } from './sample';
+import { judgeSelection, sourcesOf } from './sources';
 import {
   type DeclaredRepository,
   type PackagesReport,
@@ -31,6 +32,7 @@ export interface LookContext {
   /** Of this run; each repository gets a directory in it. */
   readonly temporary: string;
   readonly verification: (keys: DeclaredRepository) => Promise<{ readonly ring: KeyRing; readonly verifier: PackageVerifier } | undefined>;
+  readonly now: () => Date;
   /** Text of main.ts. */
   readonly main: string;
   /** All declared repositories, for those that share a line. */
@@ -81,15 +83,20 @@ class Look {
 
   async run(): Promise<RepositoryReport> {
     const { definition } = this.repository;
+    const { mode } = definition.trust;
+    const { addresses, notes } = sourcesOf(definition.fetchFrom);
+    this.notes.push(...notes);
+    if (addresses.length === 0)
+      return this.report([], { declared: mode, verdict: 'unknown', text: `declared ${mode}: nothing was looked at` }, {}, []);
     const verification = await this.context.verification(this.repository).catch((error: unknown) => {
       this.problems.push(problemOf(error));
       return undefined;
     });
-    const probed = await this.probeAll(verification?.ring);
+    const probed = await this.probeAll(addresses, verification?.ring);
     const found = probed.find((p) => p.index !== undefined);
     if (found?.index === undefined) {
-      const text = `declared ${definition.trust.mode}: nothing could be looked at`;
-      return this.report(probed, { declared: definition.trust.mode, verdict: 'unknown', text }, {}, []);
+      const text = `declared ${mode}: nothing could be looked at`;
+      return this.report(probed, { declared: mode, verdict: 'unknown', text }, {}, []);
     }
     const facts = this.readIndex(found, found.index.bytes);
     const packages = facts.primary === undefined ? undefined : await this.readPackages(found, facts);
@@ -98,10 +105,10 @@ class Look {
     return this.report(probed, trust, { metadata: facts.report, ...(packages ? { packages: packages.report } : {}) }, samples);
   }
 
-  private async probeAll(ring: KeyRing | undefined): Promise<readonly Probed[]> {
+  private async probeAll(addresses: readonly string[], ring: KeyRing | undefined): Promise<readonly Probed[]> {
     const { definition } = this.repository;
     const probed: Probed[] = [];
-    for (const [index, address] of baseUrls(definition).entries()) {
+    for (const [index, address] of addresses.entries()) {
       const temporary = join(this.temporary, String(index));
       await mkdir(temporary, { recursive: true, mode: 0o700 });
       const context: AddressContext = { client: this.context.client, signal: this.signal, ring, temporary };
@@ -124,8 +131,12 @@ class Look {
   }
 
   private readIndex(found: Probed, bytes: Buffer): IndexFacts {
-    const facts = indexFacts(bytes, `${found.base}repodata/repomd.xml`, this.checksums);
+    const url = `${found.base}repodata/repomd.xml`;
+    const facts = indexFacts(bytes, url, this.checksums);
     if (facts.problem !== undefined) this.problems.push(facts.problem);
+    const selection = judgeSelection(this.repository.definition, facts, url, this.context.now());
+    if (selection.problem !== undefined) this.problems.push(selection.problem);
+    this.notes.push(...selection.notes);
     if (facts.report.names === 'reused')
       this.notes.push('metadata file names are used again: the previous revision cannot stay fetchable during the grace period');
     return facts;
@@ -200,7 +211,8 @@ class Look {
     samples: readonly SampleReport[],
   ): RepositoryReport {
     const misfit = this.problems.some((p) => p.exitCode === 6);
-    const result = misfit ? 'does not fit' : this.problems.length > 0 ? 'unreachable' : 'fits';
+    const looked = probed.length === 0 ? 'not looked at' : 'fits';
+    const result = misfit ? 'does not fit' : this.problems.length > 0 ? 'unreachable' : looked;
     return {
       id: this.repository.definition.id,
       result,

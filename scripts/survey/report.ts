@@ -116,6 +116,7 @@ function conclusion(servers: readonly ServerReport[], exitCode: ExitCode): strin
   if (stronger > 0) parts.push(`${stronger} could be declared stronger`);
   if (of('does not fit') > 0) parts.push(`${of('does not fit')} ${of('does not fit') === 1 ? 'does' : 'do'} not fit`);
   if (of('unreachable') > 0) parts.push(`${of('unreachable')} unreachable, or in part`);
+  if (of('not looked at') > 0) parts.push(`${of('not looked at')} not looked at`);
   if (servers.some((s) => (s.space?.missing ?? 0) > 0)) parts.push('the disk is too small');
-  return `${parts.join('; ')}. ${exitCode === ExitCode.ok ? 'Nothing stands in the way.' : `Exit code ${exitCode}.`}`;
+  return `${parts.join('; ')}. ${exitCode === ExitCode.ok ? `Nothing ${of('not looked at') > 0 ? 'that was seen ' : ''}stands in the way.` : `Exit code ${exitCode}.`}`;
 }

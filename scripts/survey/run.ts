@@ -74,6 +74,7 @@ export async function preflight(server: DeclaredServer, options: RunOptions): Pr
         temporary: join(temporary, 'repositories'),
         deadline: options.timeout * DEADLINE_FACTOR,
         main: options.main,
+        now: options.now,
         declared: server.repositories,
         onBytes: (_id, count) => progress.bytes(id, count),
         onTree: (tree) => {

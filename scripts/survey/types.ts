@@ -108,7 +108,8 @@ export interface TrustReport {
 
 export interface RepositoryReport {
   readonly id: string;
-  readonly result: 'fits' | 'does not fit' | 'unreachable';
+  /** `not looked at`: none of its sources is an address that preflight can ask. */
+  readonly result: 'fits' | 'does not fit' | 'unreachable' | 'not looked at';
   readonly addresses: readonly AddressReport[];
   readonly trust: TrustReport;
   readonly metadata?: MetadataReport;
