@@ -224,7 +224,7 @@ class SyncRun {
       sources: this.sources,
       store: this.store,
       incoming,
-      parallel: client.connections,
+      parallel: client.parallel,
       maxUndeclared: MAX_UNDECLARED_METADATA_BYTES,
     };
     const metadata = await fetchFiles(

@@ -80,3 +80,35 @@ export function retryAfterSeconds(value: string | undefined, now: Date): number 
 export function isCertificateError(code: string): boolean {
   return /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(GET|VERIFY))/.test(code);
 }
+
+/** What a failed connection or a broken answer means. `via` is said before the reason, for instance the proxy that was asked. */
+export function connectionFailure(url: string, error: unknown, via = ''): DownloadError {
+  // The reason of a caller's signal, or a refusal of our own connector.
+  if (error instanceof DownloadError) return error;
+  const { code, reason } = describe(error);
+  if (isCertificateError(code)) {
+    return new DownloadError({
+      kind: 'refused',
+      code: 'TLS_UNTRUSTED',
+      message: `${url}: ${via}the certificate is not trusted: ${reason}`,
+      remedy: 'Nothing was changed. Repair the certificate, or install its authority on the server (update-ca-certificates).',
+      exitCode: ExitCode.untrusted,
+      cause: error,
+    });
+  }
+  return new DownloadError({ kind: 'transient', message: `${url}: ${via}${reason}`, cause: error });
+}
+
+/** The code of an error of Node or undici, or an empty text. With several addresses Node throws an AggregateError without its own. */
+export function codeOf(error: unknown): string {
+  const inner: unknown = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
+  const code = (inner as { code?: unknown }).code;
+  return typeof code === 'string' ? code : '';
+}
+
+function describe(error: unknown): { code: string; reason: string } {
+  const inner: unknown = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
+  const code = codeOf(error);
+  const message = inner instanceof Error && inner.message !== '' ? inner.message : String(inner);
+  return { code, reason: code !== '' && !message.includes(code) ? `${message} (${code})` : message };
+}

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { DownloadError } from './errors';
 import type { HttpClient } from './http';
@@ -19,10 +20,15 @@ export interface Downloaded {
   readonly size: number;
 }
 
+/** A file of this size is held in memory until it is verified, and then written at once. */
+const IN_MEMORY = 1024 * 1024;
+/** Files of this size may wait for one another on a connection. */
+const SHARED = 64 * 1024;
+
 /**
- * Streams `url` to `path` and verifies it: the file appears under its name only when size and checksum are right. `path.part` is
- * overwritten and removed on failure. The file is read-only.
- * Nothing is flushed: the caller does so for many files at once.
+ * Brings `url` to `path` and verifies it: nothing is at `path` before size and checksum are right. The file is read-only. What is larger
+ * than a megabyte passes through `path.part`. Whoever finds a file at `path` after a crash has to look at it again, since nothing is flushed
+ * here: the caller does so for many files at once.
  */
 export async function downloadVerified(
   client: HttpClient,
@@ -32,30 +38,98 @@ export async function downloadVerified(
   onBytes: (count: number) => void = () => undefined,
   signal?: AbortSignal,
 ): Promise<Downloaded> {
+  const { size } = expected;
+  if (size === undefined || size > IN_MEMORY) return stream(client, url, path, expected, onBytes, signal);
+  const done = await inMemory(client, url, path, { ...expected, size }, size <= SHARED, signal);
+  onBytes(size);
+  return done;
+}
+
+async function inMemory(
+  client: HttpClient,
+  url: string,
+  path: string,
+  expected: Expectation & { readonly size: number },
+  shared: boolean,
+  signal: AbortSignal | undefined,
+): Promise<Downloaded> {
+  const chunks: Buffer[] = [];
+  let bytes: Buffer;
+  let done: Downloaded;
+  try {
+    const options = { maxBytes: expected.size, shared, ...(signal === undefined ? {} : { signal }) };
+    await client.get(url, options, (chunk) => void chunks.push(chunk));
+    bytes = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+    const hashes = new Hashes(expected.algorithm);
+    hashes.update(bytes);
+    done = verified(url, hashes, bytes.length, expected);
+  } catch (error) {
+    if (!shared || !(error instanceof DownloadError) || error.kind === 'transient') throw error;
+    // It may be the answer to another request on the same connection: what it asks for alone counts.
+    const again = await inMemory(client, url, path, expected, false, signal);
+    client.distrust(url);
+    return again;
+  }
+  writeWhole(path, bytes);
+  return done;
+}
+
+async function stream(
+  client: HttpClient,
+  url: string,
+  path: string,
+  expected: Expectation,
+  onBytes: (count: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<Downloaded> {
   const part = `${path}.part`;
   const file = await open(part, 'w', 0o444);
   let received = 0;
   try {
     const hashes = new Hashes(expected.algorithm);
-    await client.get(url, { maxBytes: expected.size ?? expected.maxBytes, ...(signal === undefined ? {} : { signal }) }, async (chunk) => {
+    const options = { maxBytes: expected.size ?? expected.maxBytes, ...(signal === undefined ? {} : { signal }) };
+    await client.get(url, options, (chunk) => {
       hashes.update(chunk);
       received += chunk.length;
       onBytes(chunk.length);
-      await writeAll(file, chunk);
+      return writeAll(file, chunk);
     });
-    const digests = hashes.digests();
-    if (expected.size !== undefined && received !== expected.size) {
-      throw wrongSize(url, received, expected.size);
-    }
-    if (digests.declared !== expected.hex) throw wrongDigest(url, digests.declared, expected);
+    const done = verified(url, hashes, received, expected);
     await file.close();
     await rename(part, path);
-    return { sha256: digests.sha256, size: received };
+    return done;
   } catch (error) {
     onBytes(-received);
     await file.close().catch(() => undefined);
     await rm(part, { force: true });
     throw error;
+  }
+}
+
+function verified(url: string, hashes: Hashes, size: number, expected: Expectation): Downloaded {
+  if (expected.size !== undefined && size !== expected.size) throw wrongSize(url, size, expected.size);
+  const { sha256, declared } = hashes.digests();
+  if (declared !== expected.hex) throw wrongDigest(url, declared, expected);
+  return { sha256, size };
+}
+
+/** In one go and not through the thread pool, which for a small file takes longer than the writing. */
+function writeWhole(path: string, bytes: Buffer): void {
+  let file: number;
+  try {
+    file = openSync(path, 'wx', 0o444);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    rmSync(path);
+    file = openSync(path, 'wx', 0o444);
+  }
+  try {
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(writeSync(file, rest));
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -1,10 +1,14 @@
-import { Agent, request, type Dispatcher } from 'undici';
-import { ExitCode } from '../desired-state/errors';
-import { DownloadError, failureOfStatus, isCertificateError, retryAfterSeconds } from './errors';
+import { buildConnector } from 'undici';
+import { Connections } from './connections';
+import { DownloadError, failureOfStatus, retryAfterSeconds } from './errors';
+import { Exchange, type ExchangeLimits, type Head, type Intake, type Sink, tooLong } from './exchange';
+import { redirectTarget } from './redirects';
 
 export interface HttpOptions {
   /** Connections per origin, kept alive. @default 8 */
   readonly connections?: number;
+  /** Small requests sent ahead of their answers on each connection, where the server keeps it open. @default 32 */
+  readonly pipelining?: number;
   /** Milliseconds until a connection must stand. @default 10,000 */
   readonly connectTimeout?: number;
   /** Milliseconds until the headers of an answer must be there. @default 30,000 */
@@ -30,6 +34,8 @@ interface RequestOptions {
 export interface GetOptions extends RequestOptions {
   /** A longer body is cut off at once. */
   readonly maxBytes: number;
+  /** It is small: others may share its connection and wait for it. */
+  readonly shared?: boolean;
 }
 
 /** One step of a chain of redirects. */
@@ -61,158 +67,152 @@ const MAX_REDIRECTS = 5;
 /** GET with limits: time, size, redirects. Every failure is a `DownloadError` that names the URL. */
 export class HttpClient {
   readonly connections: number;
-  private readonly agent: Agent;
-  private readonly lowSpeedBytes: number;
-  private readonly lowSpeedSeconds: number;
+  private readonly pipelining: number;
+  private readonly places = new Map<string, Connections>();
+  private readonly limits: ExchangeLimits;
   private readonly userAgent: string;
+  private readonly connect: buildConnector.connector;
 
-  constructor(options: HttpOptions = {}) {
+  constructor(private readonly options: HttpOptions = {}) {
     this.connections = options.connections ?? 8;
-    this.lowSpeedBytes = options.lowSpeedBytes ?? 1000;
-    this.lowSpeedSeconds = options.lowSpeedSeconds ?? 30;
+    this.pipelining = options.pipelining ?? 32;
     this.userAgent = options.userAgent ?? 'mirrorctl';
-    this.agent = new Agent({
-      connections: this.connections,
-      pipelining: 1,
-      connect: { timeout: options.connectTimeout ?? 10_000 },
-      // Hosts with IPv6 addresses but no route are common; Node 18 would not try IPv4 by itself.
-      autoSelectFamily: true,
-      headersTimeout: options.headersTimeout ?? 30_000,
-      bodyTimeout: options.idleTimeout ?? 30_000,
-      keepAliveTimeout: 10_000,
-    });
+    // Hosts with IPv6 addresses but no route are common; Node 18 would not try IPv4 by itself.
+    this.connect = buildConnector({ timeout: options.connectTimeout ?? 10_000, autoSelectFamily: true });
+    this.limits = {
+      lowSpeedBytes: options.lowSpeedBytes ?? 1000,
+      lowSpeedSeconds: options.lowSpeedSeconds ?? 30,
+      pauseAfter: () => 0,
+    };
   }
 
-  /** Streams the body of `url` into `sink`, chunk by chunk; a sink that returns a promise slows the sender down. */
-  async get(url: string, options: GetOptions, sink: (chunk: Buffer) => void | Promise<void>): Promise<Answer> {
-    const { response, finalUrl } = await this.follow(url, options);
-    const status = response.statusCode;
-    if (status === 304) {
-      await response.body.dump();
-      return answerOf(304, finalUrl, response);
-    }
-    const declared = Number(response.headers['content-length'] ?? NaN);
-    if (declared > options.maxBytes) {
-      abandon(response);
-      throw tooLong(url, options.maxBytes, `announces ${declared} bytes`);
-    }
-    await this.drain(url, response, options.maxBytes, sink);
-    return answerOf(200, finalUrl, response);
+  /** So many small requests are worth having under way at a time. */
+  get parallel(): number {
+    return this.connections * this.pipelining;
+  }
+
+  /** Brings the body of `url` to `sink`, chunk by chunk; a sink that returns a promise slows the sender down. */
+  async get(url: string, options: GetOptions, sink: Sink): Promise<Answer> {
+    const { head, url: last } = await this.follow(url, options, options.shared ?? false, (answer) => {
+      const declared = Number(answer.header('content-length') ?? NaN);
+      if (declared > options.maxBytes) throw tooLong(url, options.maxBytes, `announces ${declared} bytes`);
+      return { maxBytes: options.maxBytes, sink };
+    });
+    return {
+      status: head.status === 304 ? 304 : 200,
+      url: last,
+      etag: head.header('etag'),
+      lastModified: head.header('last-modified'),
+    };
   }
 
   /** The first `count` bytes of a file, or all of it. A server that knows no ranges is cut off there. */
   async begin(url: string, count: number, options: RequestOptions = {}): Promise<Beginning> {
     const headers = { ...options.headers, range: `bytes=0-${count - 1}` };
-    const { response, finalUrl } = await this.follow(url, { ...options, headers });
-    const partial = response.statusCode === 206 ? /^bytes 0-\d+\/(\d{1,15}|\*)$/.exec(header(response, 'content-range') ?? '') : undefined;
-    if (partial === null) {
-      abandon(response);
-      throw new DownloadError({
-        kind: 'corrupt',
-        message: `${url} answers a range with ${header(response, 'content-range') ?? 'no place'}`,
-      });
-    }
-    const said = partial === undefined ? header(response, 'content-length') : partial[1];
     const chunks: Buffer[] = [];
     let received = 0;
-    await this.drain(url, response, Infinity, (chunk) => {
-      chunks.push(chunk);
-      received += chunk.length;
-      return received < count;
+    let said: string | undefined;
+    const { url: last } = await this.follow(url, { ...options, headers }, false, (head) => {
+      if (head.status === 206) {
+        const range = head.header('content-range');
+        const partial = /^bytes 0-\d+\/(\d{1,15}|\*)$/.exec(range ?? '');
+        if (partial === null) throw new DownloadError({ kind: 'corrupt', message: `${url} answers a range with ${range ?? 'no place'}` });
+        said = partial[1];
+      } else said = head.header('content-length');
+      const sink: Sink = (chunk) => {
+        chunks.push(chunk);
+        received += chunk.length;
+        return received < count;
+      };
+      return { maxBytes: Infinity, sink };
     });
     return {
-      url: finalUrl,
+      url: last,
       bytes: Buffer.concat(chunks).subarray(0, count),
       total: /^\d{1,15}$/.test(said ?? '') ? Number(said) : undefined,
     };
   }
 
+  /** What came from there over a shared connection was not what was asked for: from now on one request at a time. */
+  distrust(url: string): void {
+    this.places.get(new URL(url).origin)?.distrust();
+  }
+
   /** Closes all connections; requests under way fail. */
   async close(): Promise<void> {
-    await this.agent.destroy();
+    await Promise.all([...this.places.values()].map((place) => place.close()));
   }
 
-  private async follow(url: string, options: RequestOptions): Promise<{ response: Dispatcher.ResponseData; finalUrl: string }> {
+  /** Asks, and goes where the answer sends us, until there is a body; `onBody` says what becomes of it. */
+  private async follow(
+    url: string,
+    options: RequestOptions,
+    shared: boolean,
+    onBody: (head: Head) => Intake,
+  ): Promise<{ head: Head; url: string }> {
     let current = url;
     for (let redirects = 0; ; redirects++) {
-      const response = await this.ask(current, options);
-      const kind = failureOfStatus(response.statusCode);
-      const location = header(response, 'location');
-      if ([301, 302, 303, 307, 308].includes(response.statusCode) && location !== undefined) {
-        abandon(response);
-        options.onRedirect?.({ url: current, status: response.statusCode });
-        if (redirects === MAX_REDIRECTS) {
-          throw new DownloadError({ kind: 'refused', code: 'REDIRECTS', message: `${url} redirects more than ${MAX_REDIRECTS} times` });
-        }
-        current = redirectTarget(current, location);
-        continue;
-      }
-      const partial = response.statusCode === 206 && options.headers?.['range'] !== undefined;
-      if (partial || (kind === undefined && (response.statusCode !== 304 || isConditional(options))))
-        return { response, finalUrl: current };
-      abandon(response);
-      throw new DownloadError({
-        kind: kind ?? 'refused',
-        message: `${current} answered with status ${response.statusCode}`,
-        status: response.statusCode,
-        retryAfter: retryAfterSeconds(header(response, 'retry-after'), new Date()),
+      const asked = current;
+      const head = await this.ask(asked, options, shared, (answer) => {
+        if (locationOf(answer) !== undefined || (answer.status === 304 && isConditional(options))) return undefined;
+        const kind = failureOfStatus(answer.status);
+        const partial = answer.status === 206 && options.headers?.['range'] !== undefined;
+        return partial || (kind === undefined && answer.status !== 304) ? onBody(answer) : undefined;
       });
+      const location = locationOf(head);
+      if (location === undefined) {
+        checkStatus(asked, head, options);
+        return { head, url: asked };
+      }
+      options.onRedirect?.({ url: asked, status: head.status });
+      if (redirects === MAX_REDIRECTS) {
+        throw new DownloadError({ kind: 'refused', code: 'REDIRECTS', message: `${url} redirects more than ${MAX_REDIRECTS} times` });
+      }
+      current = redirectTarget(asked, location);
     }
   }
 
-  private async ask(url: string, options: RequestOptions): Promise<Dispatcher.ResponseData> {
+  private async ask(url: string, options: RequestOptions, shared: boolean, onHead: (head: Head) => Intake | undefined): Promise<Head> {
+    const { origin, pathname, search } = new URL(url);
+    const exchange = new Exchange({
+      url,
+      path: pathname + search,
+      headers: { 'accept-encoding': 'identity', 'user-agent': this.userAgent, ...options.headers },
+      via: '',
+      limits: this.limits,
+      onHead,
+    });
+    const { signal } = options;
+    if (signal === undefined) {
+      this.place(origin).send(exchange, shared);
+      return exchange.done;
+    }
+    const stop = (): void => exchange.disconnected(signal.reason);
+    if (signal.aborted) stop();
+    else this.place(origin).send(exchange, shared);
+    signal.addEventListener('abort', stop);
     try {
-      return await request(url, {
-        dispatcher: this.agent,
-        headers: { 'accept-encoding': 'identity', 'user-agent': this.userAgent, ...options.headers },
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-    } catch (error) {
-      throw connectionFailure(url, error);
+      return await exchange.done;
+    } finally {
+      signal.removeEventListener('abort', stop);
     }
   }
 
-  private async drain(
-    url: string,
-    response: Dispatcher.ResponseData,
-    maxBytes: number,
-    /** False: enough. */
-    sink: (chunk: Buffer) => void | boolean | Promise<void>,
-  ): Promise<void> {
-    let total = 0;
-    let windowStart = Date.now();
-    let windowBytes = 0;
-    const body = response.body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-    try {
-      for (;;) {
-        let next: IteratorResult<Buffer>;
-        try {
-          next = await body.next();
-        } catch (error) {
-          throw connectionFailure(url, error);
-        }
-        if (next.done === true) return;
-        total += next.value.length;
-        if (total > maxBytes) throw tooLong(url, maxBytes, 'does not end there');
-        windowBytes += next.value.length;
-        const elapsed = (Date.now() - windowStart) / 1000;
-        if (elapsed >= this.lowSpeedSeconds) {
-          if (windowBytes < this.lowSpeedBytes * elapsed) {
-            throw new DownloadError({
-              kind: 'transient',
-              code: 'UPSTREAM_SLOW',
-              message: `${url} brings less than ${this.lowSpeedBytes} bytes a second`,
-            });
-          }
-          windowStart = Date.now();
-          windowBytes = 0;
-        }
-        if ((await sink(next.value)) === false) return abandon(response);
-      }
-    } catch (error) {
-      abandon(response);
-      throw error;
-    }
+  private place(origin: string): Connections {
+    const known = this.places.get(origin);
+    if (known !== undefined) return known;
+    const { options } = this;
+    const place = new Connections(origin, this.connect, {
+      connections: this.connections,
+      pipelining: this.pipelining,
+      client: {
+        headersTimeout: options.headersTimeout ?? 30_000,
+        bodyTimeout: options.idleTimeout ?? 30_000,
+        keepAliveTimeout: 10_000,
+      },
+    });
+    this.places.set(origin, place);
+    return place;
   }
 }
 
@@ -223,85 +223,24 @@ export async function getSmall(client: HttpClient, url: string, options: GetOpti
   return { answer, bytes: Buffer.concat(chunks) };
 }
 
-/** The absolute target of a redirect. Throws for other protocols than http and https, and from https to http. */
-export function redirectTarget(from: string, location: string): string {
-  let target: URL;
-  try {
-    target = new URL(location, from);
-  } catch {
-    throw new DownloadError({
-      kind: 'refused',
-      code: 'REDIRECT_UNSAFE',
-      message: `${from} redirects to ${JSON.stringify(location)}, which is no URL`,
-    });
-  }
-  const refuse = (why: string): DownloadError =>
-    new DownloadError({
-      kind: 'refused',
-      code: 'REDIRECT_UNSAFE',
-      message: `${from} redirects to ${target.href}: ${why}`,
-      remedy: 'If that place is right, put its address into fetchFrom.',
-      exitCode: ExitCode.untrusted,
-    });
-  if (target.protocol !== 'http:' && target.protocol !== 'https:') throw refuse('only http and https are followed');
-  if (new URL(from).protocol === 'https:' && target.protocol === 'http:') throw refuse('https is not left for http');
-  if (target.username !== '' || target.password !== '') throw refuse('addresses with a user are not followed');
-  return target.href;
+function locationOf(head: Head): string | undefined {
+  return [301, 302, 303, 307, 308].includes(head.status) ? head.header('location') : undefined;
+}
+
+/** Throws for what is neither the file nor "not modified" to somebody who asked for that. */
+function checkStatus(url: string, head: Head, options: RequestOptions): void {
+  const { status } = head;
+  if (status === 206 && options.headers?.['range'] !== undefined) return;
+  const kind = failureOfStatus(status);
+  if (kind === undefined && (status !== 304 || isConditional(options))) return;
+  throw new DownloadError({
+    kind: kind ?? 'refused',
+    message: `${url} answered with status ${status}`,
+    status,
+    retryAfter: retryAfterSeconds(head.header('retry-after'), new Date()),
+  });
 }
 
 function isConditional(options: RequestOptions): boolean {
   return options.headers?.['if-none-match'] !== undefined || options.headers?.['if-modified-since'] !== undefined;
-}
-
-function header(response: Dispatcher.ResponseData, name: string): string | undefined {
-  const value = response.headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-function answerOf(status: 200 | 304, url: string, response: Dispatcher.ResponseData): Answer {
-  return { status, url, etag: header(response, 'etag'), lastModified: header(response, 'last-modified') };
-}
-
-function abandon(response: Dispatcher.ResponseData): void {
-  // Destroying a body emits an error, which nobody waits for any more.
-  response.body.on('error', () => undefined);
-  response.body.destroy();
-}
-
-function tooLong(url: string, maxBytes: number, what: string): DownloadError {
-  return new DownloadError({
-    kind: 'refused',
-    code: 'BODY_TOO_LONG',
-    message: `${url} may have ${maxBytes} bytes and ${what}`,
-    remedy: 'The upstream or a proxy in between sends something else; look at the address with curl.',
-    exitCode: ExitCode.untrusted,
-  });
-}
-
-function connectionFailure(url: string, error: unknown): DownloadError {
-  // The reason of a caller's signal.
-  if (error instanceof DownloadError) return error;
-  const { code, reason } = describe(error);
-  if (isCertificateError(code)) {
-    return new DownloadError({
-      kind: 'refused',
-      code: 'TLS_UNTRUSTED',
-      message: `${url}: the certificate is not trusted: ${reason}`,
-      remedy: 'Nothing was changed. Repair the certificate, or install its authority on the server (update-ca-certificates).',
-      exitCode: ExitCode.untrusted,
-      cause: error,
-    });
-  }
-  return new DownloadError({ kind: 'transient', message: `${url}: ${reason}`, cause: error });
-}
-
-function describe(error: unknown): { code: string; reason: string } {
-  // With several addresses Node throws an AggregateError without a message of its own.
-  const inner: unknown = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
-  const code = (inner as { code?: unknown }).code;
-  const message = inner instanceof Error && inner.message !== '' ? inner.message : String(inner);
-  return {
-    code: typeof code === 'string' ? code : '',
-    reason: typeof code === 'string' && !message.includes(code) ? `${message} (${code})` : message,
-  };
 }

@@ -1,5 +1,5 @@
 import { DownloadError, type FailureKind, failureOfStatus, isCertificateError, retryAfterSeconds } from '../../downloads/errors';
-import { redirectTarget } from '../../downloads/http';
+import { redirectTarget } from '../../downloads/redirects';
 import { forEachParallel } from '../../downloads/parallel';
 import { combined, pauseBefore, Sources, withFailover } from '../../downloads/sources';
 
