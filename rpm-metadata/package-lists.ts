@@ -2,6 +2,13 @@
 
 /** Each list by its root element. */
 export const PACKAGE_LISTS = { primary: 'metadata', filelists: 'filelists', other: 'otherdata' } as const;
+/** Their namespaces, and that of what comes from the package itself. */
+export const NAMESPACES: Readonly<Record<PackageListKind, string>> = {
+  primary: 'http://linux.duke.edu/metadata/common',
+  filelists: 'http://linux.duke.edu/metadata/filelists',
+  other: 'http://linux.duke.edu/metadata/other',
+};
+export const RPM_NAMESPACE = 'http://linux.duke.edu/metadata/rpm';
 export type PackageListKind = keyof typeof PACKAGE_LISTS;
 
 /** A package as the metadata says it, before any judgement; undefined is what it does not say. */

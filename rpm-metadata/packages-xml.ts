@@ -1,13 +1,14 @@
 import { metadataRefused } from './errors';
-import { PACKAGE_LISTS, type PackageDraft, type PackageHandlers, type PackageListKind } from './package-lists';
+import {
+  NAMESPACES,
+  PACKAGE_LISTS,
+  type PackageDraft,
+  type PackageHandlers,
+  type PackageListKind,
+  RPM_NAMESPACE as RPM,
+} from './package-lists';
 import { GuardedXml } from './xml';
 
-const RPM = 'http://linux.duke.edu/metadata/rpm';
-const NAMESPACES: Readonly<Record<PackageListKind, string>> = {
-  primary: 'http://linux.duke.edu/metadata/common',
-  filelists: 'http://linux.duke.edu/metadata/filelists',
-  other: 'http://linux.duke.edu/metadata/other',
-};
 const PLAIN = new Set(Object.values(NAMESPACES));
 
 /** No real package comes near this: the longest have a hundred thousand files. */
@@ -50,31 +51,32 @@ export class PackageXml {
   private readonly levels: Level[] = [];
   private readonly root: string;
   private readonly namespace: string;
+  private before: number;
   private draft: Draft | undefined;
   private written = '';
 
-  /** `before` is the number of packages that were read from this list already; the head was then delivered, too. */
+  /** `resumed` says how many packages of this list were handed over already; the head was then, too. */
   constructor(
     private readonly kind: PackageListKind,
     private readonly what: string,
     private readonly handlers: PackageHandlers,
-    private before = 0,
+    private readonly resumed?: { readonly packages: number },
   ) {
     this.root = PACKAGE_LISTS[kind];
     this.namespace = NAMESPACES[kind];
-    this.resumed = before > 0;
+    this.before = resumed?.packages ?? 0;
     this.xml = new GuardedXml(
       what,
       {
         open: (path, attributes) => this.open(path.at(-1) as string, attributes),
         text: (text) => this.text(text),
         close: (_path, text) => this.close(text),
-        wantsText: () => this.levels.length === 3 && ['name', 'arch', 'checksum'].includes(this.levels.at(-1)?.name as string),
+        wantsText: () =>
+          this.kind === 'primary' && this.levels.length === 3 && ['name', 'arch', 'checksum'].includes(this.levels.at(-1)?.name as string),
       },
       () => (this.before === 0 ? 'at or before its first package' : `after package number ${this.before}`),
     );
   }
-  private readonly resumed: boolean;
 
   write(chunk: Uint8Array): void {
     this.xml.write(chunk);
@@ -97,12 +99,12 @@ export class PackageXml {
     const outer = isPackage || parent === undefined ? this.namespace : parent.written;
     const written = own ? (name.includes(':') ? outer : this.namespace) : uri;
     const all = this.attributes(attributes, declares, isPackage);
+    if (parent?.pending === true) this.finishTag(parent, '>');
     if (isPackage) {
       this.draft = { ...EMPTY };
       this.written = '';
     }
     this.levels.push({ name, declares, written, pending: true });
-    if (parent?.pending === true) this.finishTag(parent, '>');
     this.emit(`<${name}${written === outer ? '' : ` xmlns="${attribute(written)}"`}${all}`);
     if (depth === 0) this.head(all);
     if (this.draft !== undefined) this.note(depth, name, attributes);
@@ -124,14 +126,14 @@ export class PackageXml {
       if (depth === 0) this.handlers.tail?.(Buffer.from(`</${this.root}>\n`));
       return;
     }
-    if (depth === 2) {
+    if (depth === 2 && this.kind === 'primary') {
       if (level.name === 'checksum') this.draft.checksum = text;
-      else if (this.kind === 'primary' && level.name === 'name') this.draft.name = text;
-      else if (this.kind === 'primary' && level.name === 'arch') this.draft.arch = text;
+      else if (level.name === 'name') this.draft.name = text;
+      else if (level.name === 'arch') this.draft.arch = text;
     } else if (depth === 1) {
       const { draft } = this;
       this.draft = undefined;
-      this.handlers.package(draft, Buffer.from(this.written));
+      this.handlers.package(flat(draft), Buffer.from(this.written));
       this.written = '';
       this.before++;
     }
@@ -161,7 +163,7 @@ export class PackageXml {
   }
 
   private head(attributes: string): void {
-    if (this.resumed) return;
+    if (this.resumed !== undefined) return;
     const rpm = this.kind === 'primary' ? ` xmlns:rpm="${RPM}"` : '';
     this.handlers.head?.(
       Buffer.from(`<?xml version="1.0" encoding="UTF-8"?>\n<${this.root} xmlns="${this.namespace}"${rpm}${attributes}>\n`),
@@ -225,6 +227,14 @@ export class PackageXml {
     }
     return all;
   }
+}
+
+/** Copies: the parser's strings are pieces of larger ones, which they would keep in memory. */
+function flat(draft: PackageDraft): PackageDraft {
+  const copied: Record<string, string | undefined> = {};
+  for (const [key, value] of Object.entries(draft) as [string, string | undefined][])
+    copied[key] = value === undefined ? undefined : Buffer.from(value).toString();
+  return copied as unknown as PackageDraft;
 }
 
 function declarations(attributes: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
