@@ -33,6 +33,38 @@ export async function readPrimary(
   return list.finish();
 }
 
+/** Judges what a list says of a package. Throws a MirrorError for an unsafe location, an unusable checksum and no identity. */
+export function judgePackage(draft: PackageDraft, what: string, options: ChecksumOptions): ListedPackage {
+  const refuse = (code: string, why: string): Error => metadataRefused(code, what, why);
+  if (draft.href === undefined) throw refuse('METADATA_MALFORMED', 'has a package without a location');
+  const base = baseLocation(draft.base);
+  if ('problem' in base)
+    throw refuse('LOCATION_UNSAFE', `takes ${quoted(draft.href)} from xml:base ${quoted(draft.base ?? '')}, which ${base.problem}`);
+  const location = packageLocation(base.folder + draft.href);
+  if ('problem' in location) throw refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} ${location.problem}`);
+  const { path, href } = location;
+  const checksum = parseChecksum(draft.checksumType, draft.checksum ?? '', options);
+  if ('problem' in checksum) {
+    const why = `${quoted(path)}: ${checksum.problem}`;
+    throw checksum.waivable ? waivable('CHECKSUM_UNUSABLE', what, why, 'weakChecksums') : refuse('CHECKSUM_UNUSABLE', why);
+  }
+  const size = draft.size === undefined ? undefined : parseSize(draft.size);
+  if (size === undefined) throw refuse('METADATA_MALFORMED', `${quoted(path)} has the size ${quoted(draft.size ?? '')}`);
+  const { name, epoch, version, release, arch } = identity(draft, path, refuse);
+  const listed: ListedPackage = { path, href, checksum, size, name, epoch, version, release, arch };
+  return base.url === undefined ? listed : { ...listed, base: base.url };
+}
+
+function identity(draft: PackageDraft, path: string, refuse: (code: string, why: string) => Error): Nevra {
+  const { name, epoch = '0', version, release, arch } = draft;
+  const wrong = ([...Object.entries({ name, version, release, arch })] as const).find(
+    ([, value]) => value === undefined || !/^[^\s/\u0000-\u001f\u007f-\u009f]{1,255}$/.test(value),
+  );
+  if (wrong !== undefined) throw refuse('METADATA_MALFORMED', `${quoted(path)} has the ${wrong[0]} ${quoted(wrong[1] ?? '')}`);
+  if (!/^\d{1,10}$/.test(epoch)) throw refuse('METADATA_MALFORMED', `${quoted(path)} has the epoch ${quoted(epoch)}`);
+  return { name, epoch, version, release, arch } as Nevra;
+}
+
 /** Judges packages one by one, and then as a whole. */
 export class PackageList {
   private readonly byPath = new Map<string, ListedPackage>();
@@ -46,23 +78,7 @@ export class PackageList {
 
   /** Returns what was added; undefined for a package that is listed twice in the same words. */
   add(draft: PackageDraft): ListedPackage | undefined {
-    if (draft.href === undefined) throw this.refuse('METADATA_MALFORMED', 'has a package without a location');
-    const base = baseLocation(draft.base);
-    if ('problem' in base)
-      throw this.refuse('LOCATION_UNSAFE', `takes ${quoted(draft.href)} from xml:base ${quoted(draft.base ?? '')}, which ${base.problem}`);
-    const location = packageLocation(base.folder + draft.href);
-    if ('problem' in location) throw this.refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} ${location.problem}`);
-    const { path, href } = location;
-    const checksum = parseChecksum(draft.checksumType, draft.checksum ?? '', this.options);
-    if ('problem' in checksum) {
-      const why = `${quoted(path)}: ${checksum.problem}`;
-      throw checksum.waivable ? waivable('CHECKSUM_UNUSABLE', this.what, why, 'weakChecksums') : this.refuse('CHECKSUM_UNUSABLE', why);
-    }
-    const size = draft.size === undefined ? undefined : parseSize(draft.size);
-    if (size === undefined) throw this.refuse('METADATA_MALFORMED', `${quoted(path)} has the size ${quoted(draft.size ?? '')}`);
-    const { name, epoch, version, release, arch } = this.identity(draft, path);
-    const listed: ListedPackage = { path, href, checksum, size, name, epoch, version, release, arch };
-    return this.addListed(base.url === undefined ? listed : { ...listed, base: base.url });
+    return this.addListed(judgePackage(draft, this.what, this.options));
   }
 
   private addListed(listed: ListedPackage): ListedPackage | undefined {
@@ -91,16 +107,6 @@ export class PackageList {
     if (folder === this.lastFolder) return;
     for (; cut > 0; cut = path.lastIndexOf('/', cut - 1)) this.folders.add(path.slice(0, cut));
     this.lastFolder = folder;
-  }
-
-  private identity(draft: PackageDraft, path: string): Nevra {
-    const { name, epoch = '0', version, release, arch } = draft;
-    const wrong = ([...Object.entries({ name, version, release, arch })] as const).find(
-      ([, value]) => value === undefined || !/^[^\s/\u0000-\u001f\u007f-\u009f]{1,255}$/.test(value),
-    );
-    if (wrong !== undefined) throw this.refuse('METADATA_MALFORMED', `${quoted(path)} has the ${wrong[0]} ${quoted(wrong[1] ?? '')}`);
-    if (!/^\d{1,10}$/.test(epoch)) throw this.refuse('METADATA_MALFORMED', `${quoted(path)} has the epoch ${quoted(epoch)}`);
-    return { name, epoch, version, release, arch } as Nevra;
   }
 
   finish(): readonly ListedPackage[] {

@@ -30,6 +30,7 @@ export interface Assembly {
   /** The row in the new table of the package at a position of the old file; -1 when its fragment does not go on. */
   readonly newRow: (position: number) => number;
   readonly signal: AbortSignal;
+  readonly memberBytes: number | undefined;
   /** An old member that cannot be read any more. */
   readonly damaged: (what: string, why: string) => Error;
 }
@@ -44,7 +45,7 @@ const ROOTS: Readonly<Record<PackageListKind, readonly [string, string]>> = {
 export async function assemble(work: Assembly): Promise<CataloguedFile> {
   const none: FileColumns = { rows: new Uint32Array(), lengths: new Uint32Array(), prints: new Uint32Array(), members: [] };
   const oldColumns = work.old?.columns ?? none;
-  const groups = planMembers(oldColumns, (position) => work.newRow(position) >= 0, work.fresh.columns);
+  const groups = planMembers(oldColumns, (position) => work.newRow(position) >= 0, work.fresh.columns, work.memberBytes);
   const rows = new GrowingU32();
   const lengths = new GrowingU32();
   const prints = new GrowingU32();

@@ -56,8 +56,9 @@ export async function writeCatalogue(path: string, { revision, packages, files }
     packages: packages.length,
     heap: heap.length,
     files: KINDS.map((kind) => {
-      const { rows: _rows, lengths: _lengths, prints: _prints, members, ...file } = files[kind];
-      return { ...file, members: members.map(({ count, size, open }): [number, number, number] => [count, size, open]) };
+      const { name, checksum, openChecksum, size, openSize, timestamp, headSize, members } = files[kind];
+      const small = members.map(({ count, size: bytes, open }): [number, number, number] => [count, bytes, open]);
+      return { name, checksum, openChecksum, size, openSize, timestamp, headSize, members: small };
     }),
   };
   const json = Buffer.from(JSON.stringify(head));

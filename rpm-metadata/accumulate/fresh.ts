@@ -21,10 +21,11 @@ export class FreshMembers {
   private constructor(
     readonly file: FileHandle,
     readonly path: string,
+    private readonly full: number,
   ) {}
 
-  static async create(path: string): Promise<FreshMembers> {
-    return new FreshMembers(await open(path, 'wx+', 0o600), path);
+  static async create(path: string, full = FULL_MEMBER): Promise<FreshMembers> {
+    return new FreshMembers(await open(path, 'wx+', 0o600), path, full);
   }
 
   /** Takes a fragment (it is copied); `print` is the fingerprint of what upstream wrote. */
@@ -32,7 +33,7 @@ export class FreshMembers {
     const length = fragment.length + 1;
     if (this.filled + length > this.buffer.length) {
       if (this.filled > 0) this.seal();
-      this.buffer = Buffer.allocUnsafeSlow(Math.max(FULL_MEMBER, length));
+      this.buffer = Buffer.allocUnsafeSlow(Math.max(this.full, length));
     }
     this.buffer.set(fragment, this.filled);
     this.buffer[this.filled + fragment.length] = LINE_FEED;

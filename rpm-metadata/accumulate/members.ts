@@ -38,17 +38,24 @@ export type Group = readonly Part[];
 
 /** A member is full at this many bytes after decompression: gzip looks back 32 KiB, so larger ones would hardly be smaller. */
 export const FULL_MEMBER = 512 * 1024;
-/** Two neighbours below this are put together: there are never more members than four for each full one, whatever happened before. */
-export const SMALL_MEMBER = FULL_MEMBER / 2;
 
-/** Decides which members are copied and which are made anew. `alive` says whether the package at a position of the old file stays. */
-export function planMembers(old: FileColumns, alive: (position: number) => boolean, fresh: FileColumns): readonly Group[] {
+/**
+ * Decides which members are copied and which are made anew. `alive` says whether the package at a position of the old file stays.
+ * Neighbours of less than half of `full` bytes are put together, so that there are never more than four members for each full one, whatever
+ * happened before.
+ */
+export function planMembers(
+  old: FileColumns,
+  alive: (position: number) => boolean,
+  fresh: FileColumns,
+  full = FULL_MEMBER,
+): readonly Group[] {
   const groups: Part[][] = [];
   let size = 0;
   for (const part of [...parts('old', old, alive), ...parts('new', fresh, () => true)]) {
     if (part.kept === 0) continue;
     const last = groups.at(-1);
-    if (last !== undefined && size < SMALL_MEMBER && part.keptOpen < SMALL_MEMBER) {
+    if (last !== undefined && size < full / 2 && part.keptOpen < full / 2) {
       last.push(part);
       size += part.keptOpen;
     } else {

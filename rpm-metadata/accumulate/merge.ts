@@ -1,9 +1,9 @@
-import { parseChecksum, parseSize } from '../checksum';
 import { decompressed } from '../decompress';
 import { metadataRefused, quoted } from '../errors';
-import { baseLocation, packageLocation } from '../locations';
+import { packageLocation } from '../locations';
 import { nevra } from '../nevra';
 import { type PackageDraft, type PackageListKind, scanPackages } from '../packages';
+import { judgePackage } from '../primary';
 import { type Catalogue, perKind } from './catalogue';
 import { fingerprint } from './fingerprint';
 import { bareFragment, relocated } from './fragments';
@@ -39,6 +39,9 @@ export interface MergeCounts {
   /** Of a source, and not accepted. */
   refused: number;
 }
+
+/** The sync has judged the list already: weak checksums were waived, or it would not have come to this. */
+const ANY_CHECKSUM = { weakChecksums: true };
 
 export type Decide = (entry: PackageEntry) => boolean;
 export type FreshFiles = Readonly<Record<PackageListKind, FreshMembers>>;
@@ -96,7 +99,7 @@ export class Merge {
   async addPrimary(source: SourceFile, accept: Decide): Promise<readonly [number, number]> {
     const begin = this.table.length;
     await this.scan('primary', source, (draft, raw) => {
-      const entry = judged(draft, source.what);
+      const entry = judgePackage(draft, source.what, ANY_CHECKSUM);
       if (accept(entry)) this.take(entry, draft, raw, source.what);
       else this.counts.refused++;
     });
@@ -135,7 +138,7 @@ export class Merge {
   /** The same from the published file itself. */
   async addPublished(published: SourceFile, keep: Decide | undefined): Promise<void> {
     await this.scan('primary', published, (draft, raw) => {
-      const entry = judged(draft, published.what);
+      const entry = judgePackage(draft, published.what, ANY_CHECKSUM);
       if (this.byId.find(idKey(entry.checksum.hex)) !== undefined) {
         this.counts.stayed++;
         this.counts.added--;
@@ -267,20 +270,4 @@ function isAt({ href, base }: PackageDraft, path: string): boolean {
   if (base !== undefined || href === undefined) return false;
   const location = packageLocation(href);
   return !('problem' in location) && location.path === path;
-}
-
-/** What the fragment says, judged as when the list was first read: weak checksums were waived there, or refused. */
-function judged(draft: PackageDraft, what: string): PackageEntry {
-  const refuse = (why: string): Error => metadataRefused('METADATA_MALFORMED', what, why);
-  const base = baseLocation(draft.base);
-  if ('problem' in base) throw refuse(`xml:base ${quoted(draft.base ?? '')} ${base.problem}`);
-  const location = packageLocation(base.folder + (draft.href ?? ''));
-  if ('problem' in location) throw refuse(`the location ${quoted(draft.href ?? '')} ${location.problem}`);
-  const checksum = parseChecksum(draft.checksumType, draft.checksum ?? '', { weakChecksums: true });
-  if ('problem' in checksum) throw refuse(`${quoted(location.path)}: ${checksum.problem}`);
-  const size = parseSize(draft.size ?? '');
-  const { name, epoch = '0', version, release, arch } = draft;
-  if (size === undefined || name === undefined || version === undefined || release === undefined || arch === undefined)
-    throw refuse(`${quoted(location.path)} lacks its size, name, version, release or architecture`);
-  return { checksum, name, epoch, version, release, arch, path: location.path, href: location.href, size };
 }

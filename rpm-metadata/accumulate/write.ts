@@ -29,6 +29,8 @@ export interface AccumulateOptions {
   /** Unix seconds. One more than the previous revision is taken where that is later: revisions never repeat or go back. */
   readonly revision: number;
   readonly signal?: AbortSignal | undefined;
+  /** Bytes after decompression at which a gzip member is full. @default 512 KiB */
+  readonly memberBytes?: number | undefined;
 }
 
 export interface Accumulated {
@@ -53,7 +55,7 @@ export async function writeAccumulated(options: AccumulateOptions): Promise<Accu
   const temporary = perKind((kind) => join(options.directory, `.fresh-${kind}`));
   const fresh = new Map<PackageListKind, FreshMembers>();
   try {
-    for (const kind of KINDS) fresh.set(kind, await FreshMembers.create(temporary[kind]));
+    for (const kind of KINDS) fresh.set(kind, await FreshMembers.create(temporary[kind], options.memberBytes));
     const files: FreshFiles = perKind((kind) => fresh.get(kind) as FreshMembers);
     const own = options.previous === undefined || published !== undefined ? undefined : await publishedSource(options.previous.repodata);
     const merge = new Merge(published?.catalogue, files, signal);
@@ -87,6 +89,7 @@ export async function writeAccumulated(options: AccumulateOptions): Promise<Accu
           old,
           newRow,
           signal,
+          memberBytes: options.memberBytes,
           damaged,
         });
       }),
