@@ -1,9 +1,10 @@
-import { linkSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { lstat, mkdir, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Definitions } from './definitions';
 import { flushDirectory, flushFileSystem, removeTree } from './files';
 import type { Layout } from './layout';
+import { readRecord } from './record';
 import { currentSnapshot, NEW, publish, removeUnfinished } from './snapshot';
 import { readState, writeState } from './state';
 
@@ -34,7 +35,7 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
   const present = await currentSnapshot(layout, id);
   const state = await readState(layout.stateFile(id), id);
   // Adopted for a deploy that was taken back, and never synced since: the former id may have gone on.
-  const untouched = present !== undefined && state.lastRun === undefined && state.snapshots[present] !== undefined;
+  const untouched = present !== undefined && state.lastRun === undefined && readRecord(layout, id, present) !== undefined;
   if (present === from || (present !== undefined && !untouched)) return false;
 
   await removeUnfinished(layout, id);
@@ -44,6 +45,7 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
     await mkdir(layout.snapshots(id), { recursive: true });
     try {
       linkTree(join(layout.snapshots(formerId), from), temporary);
+      linkRecords(layout, formerId, id, from);
       await flushFileSystem(temporary);
       await rename(temporary, target);
     } catch (error) {
@@ -52,14 +54,19 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
     }
     await flushDirectory(layout.snapshots(id));
   }
-  const former = await readState(layout.stateFile(formerId), formerId);
-  const record = former.snapshots[from];
-  if (record !== undefined) {
-    const { lastSuccess } = former;
-    await writeState(layout.stateFile(id), { version: 1, id, ...(lastSuccess ? { lastSuccess } : {}), snapshots: { [from]: record } });
-  }
+  const { lastSuccess } = await readState(layout.stateFile(formerId), formerId);
+  await writeState(layout.stateFile(id), { version: 2, id, ...(lastSuccess === undefined ? {} : { lastSuccess }) });
   await publish(layout, id, from);
   return true;
+}
+
+function linkRecords(layout: Layout, formerId: string, id: string, snapshot: string): void {
+  for (const kind of ['json', 'packages', 'catalogue'] as const) {
+    const target = layout.record(id, snapshot, kind);
+    mkdirSync(dirname(target), { recursive: true });
+    rmSync(target, { force: true });
+    if (existsSync(layout.record(formerId, snapshot, kind))) linkSync(layout.record(formerId, snapshot, kind), target);
+  }
 }
 
 /** The same tree by hard links; a link that a tree may hold is none of a snapshot's, and is left out. */

@@ -1,9 +1,8 @@
-import { MirrorError } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import { downloadVerified } from '../downloads/file';
 import type { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
-import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
+import { type RetryOptions, Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
 import type { Incoming, Store } from './store';
 
@@ -12,6 +11,8 @@ export interface Wanted {
   readonly href: string;
   readonly checksum: Checksum;
   readonly size: number | undefined;
+  /** Where metadata says that it is, instead of below the sources (`xml:base`). */
+  readonly base?: string;
 }
 
 export interface FetchContext {
@@ -30,16 +31,18 @@ export interface FetchContext {
 export interface Fetched {
   readonly files: number;
   readonly bytes: number;
+  /** What could not be had, with the reason. */
+  readonly failures: ReadonlyMap<Wanted, DownloadError>;
 }
 
 /** After this many bytes complete files enter the store, so that an interrupted run has little to read again. */
 const COMMIT_BYTES = 1024 * 1024 * 1024;
-/** So many failures mean that more attempts are a waste of everybody's time. */
-const MAX_FAILURES = 10;
+/** So many files in a row that no source brought: what is left would fail, too. */
+const MAX_IN_A_ROW = 10;
 
 /** What of `wanted` neither the store nor an earlier run has, each file once. */
-export async function missingFiles(store: Store, incoming: Incoming, wanted: Iterable<Wanted>): Promise<readonly Wanted[]> {
-  const missing = new Map<string, Wanted>();
+export async function missingFiles<T extends Wanted>(store: Store, incoming: Incoming, wanted: Iterable<T>): Promise<readonly T[]> {
+  const missing = new Map<string, T>();
   for (const file of wanted) {
     const key = `${file.checksum.algorithm}-${file.checksum.hex}`;
     if (missing.has(key) || incoming.has(file.checksum) || store.has(file.checksum, file.size)) continue;
@@ -49,17 +52,28 @@ export async function missingFiles(store: Store, incoming: Incoming, wanted: Ite
 }
 
 /**
- * Downloads files in parallel, each with failover, into `incoming`. One that cannot be had does not stop the others, so that the next run
- * has less to do; then the first failure is thrown, with the count.
+ * Downloads files in parallel, each with failover, into `incoming`. One that cannot be had does not stop the others. After several in a row
+ * that no source brought the rest is not tried.
  */
 export async function fetchFiles(context: FetchContext, missing: readonly Wanted[]): Promise<Fetched> {
-  const failures: DownloadError[] = [];
+  const failures = new Map<Wanted, DownloadError>();
+  const elsewhere = new Map<string, Sources>();
+  const sourcesOf = ({ base }: Wanted): Sources => {
+    if (base === undefined) return context.sources;
+    const sources = elsewhere.get(base) ?? new Sources([base]);
+    elsewhere.set(base, sources);
+    return sources;
+  };
   let files = 0;
   let bytes = 0;
+  let inARow = 0;
   await forEachParallel(missing, context.parallel, async (file) => {
-    if (failures.length >= MAX_FAILURES) return;
+    if (inARow >= MAX_IN_A_ROW) {
+      failures.set(file, notTried(sourcesOf(file).all[0] + file.href));
+      return;
+    }
     try {
-      const done = await withFailover(context.sources, context.retry, (source) =>
+      const done = await withFailover(sourcesOf(file), context.retry, (source) =>
         downloadVerified(
           context.client,
           source + file.href,
@@ -71,28 +85,19 @@ export async function fetchFiles(context: FetchContext, missing: readonly Wanted
       context.incoming.add(file.checksum, done.sha256, done.size);
       files++;
       bytes += done.size;
+      inARow = 0;
       context.onFile();
     } catch (error) {
       if (!(error instanceof DownloadError)) throw error;
-      failures.push(error);
+      failures.set(file, error);
+      if (error.kind === 'transient') inARow++;
       return;
     }
     await context.incoming.commitBeyond(COMMIT_BYTES);
   });
-  const [first] = failures;
-  if (first !== undefined) throw severalFailed(first, failures.length, missing.length);
-  return { files, bytes };
+  return { files, bytes, failures };
 }
 
-function severalFailed(first: DownloadError, count: number, total: number): MirrorError {
-  if (count === 1) return first;
-  const how = count >= MAX_FAILURES ? `${count} files or more` : `${count} files`;
-  return new DownloadError({
-    kind: first.kind,
-    code: first.code,
-    message: `${how} of ${total} could not be had; the first: ${first.message}`,
-    remedy: first.remedy,
-    exitCode: first.exitCode,
-    cause: first,
-  });
+function notTried(url: string): DownloadError {
+  return new DownloadError({ kind: 'transient', message: `${url} was not asked for: ${MAX_IN_A_ROW} files in a row could not be had` });
 }

@@ -1,3 +1,4 @@
+import { copyFileSync, linkSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ExitCode, faultCode, MirrorError } from '../desired-state/errors';
@@ -37,6 +38,23 @@ export async function flushFileSystem(path: string): Promise<void> {
       remedy: 'Nothing was published. Look at the kernel log (dmesg): the disk may be failing.',
       exitCode: ExitCode.environment,
     });
+  }
+}
+
+/**
+ * A hard link, or a second copy where a file has as many links as its file system allows (65,000 on ext4): the copy takes the place of
+ * `source`, so that what comes next is linked to it.
+ */
+export function linkOrCopy(source: string, target: string): void {
+  try {
+    linkSync(source, target);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EMLINK') throw error;
+    const copy = `${source}.copy`;
+    rmSync(copy, { force: true });
+    copyFileSync(source, copy);
+    renameSync(copy, source);
+    linkSync(source, target);
   }
 }
 

@@ -43,6 +43,14 @@ export class Layout {
     return join(this.repository(id), 'current');
   }
 
+  /**
+   * What is known of a snapshot and is not served: `.json` (its record), `.packages` (its list), `.catalogue` (of an accumulated one). On the
+   * file system of the content, so that one flush covers both.
+   */
+  record(id: string, snapshot: string, kind: 'json' | 'packages' | 'catalogue'): string {
+    return join(this.repository(id), 'records', `${snapshot}.${kind}`);
+  }
+
   stateFile(id: string): string {
     return join(this.state, 'repositories', `${id}.json`);
   }

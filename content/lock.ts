@@ -28,16 +28,19 @@ export class Lock {
   }
 
   async release(): Promise<void> {
+    // A file with a holder that nobody locks is one of a process that died.
+    await this.file.truncate(0).catch(() => undefined);
     await this.file.close();
   }
 }
 
-/** True while another process holds the lock. */
-export async function isLocked(path: string): Promise<boolean> {
+/** Who holds a lock: nobody, a process, or one that died with it. */
+export async function lockHolder(path: string): Promise<'none' | 'alive' | 'dead'> {
   const file = await open(path, 'r').catch(() => undefined);
-  if (file === undefined) return false;
+  if (file === undefined) return 'none';
   try {
-    return !(await tryLock(file));
+    if ((await file.stat()).size === 0) return 'none';
+    return (await tryLock(file)) ? 'dead' : 'alive';
   } finally {
     await file.close();
   }

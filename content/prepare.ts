@@ -11,7 +11,7 @@ import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
 import type { Layout } from './layout';
 import { Lock } from './lock';
-import { finishTree, pointTo, removeUnfinished } from './snapshot';
+import { freeName, pointTo, removeUnfinished } from './snapshot';
 import { requireStorage } from './storage';
 import { type Incoming, Store } from './store';
 
@@ -116,7 +116,11 @@ async function publishAll({ layout, now }: PrepareContext, signer: Signer, jobs:
   });
   await flushFileSystem(layout.root);
   const names: { readonly id: string; readonly name: string }[] = [];
-  for (const { id, directory, digest } of built) names.push({ id, name: await finishTree(layout, id, directory, digest, at) });
+  for (const { id, directory, digest } of built) {
+    const name = await freeName(layout, id, digest, at);
+    await rename(directory, join(layout.snapshots(id), name));
+    names.push({ id, name });
+  }
   for (const { id, name } of names) await pointTo(layout, id, name);
   // A power cut before this leaves the old links or the new ones, each to a tree that is on disk.
   await flushFileSystem(layout.root);

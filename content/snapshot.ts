@@ -1,8 +1,8 @@
-import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { flushDirectory, flushFileSystem, removeTree } from './files';
+import { flushDirectory, linkOrCopy, removeTree } from './files';
 import type { Layout } from './layout';
 import type { Store } from './store';
 
@@ -62,17 +62,24 @@ export class TreeBuilder {
     this.made.add(path);
   }
 
-  async add(file: TreeFile): Promise<void> {
+  /** Adds a file: its bytes, or a link to where it was found (`found`), which is the store unless it is said. */
+  add(file: TreeFile, found?: string): void {
     this.folder(dirname(file.path));
     const target = join(this.directory, file.path);
     if ('bytes' in file) writeFileSync(target, file.bytes, { mode: 0o444, flag: 'wx' });
-    else await this.store.linkTo(file.checksum, target);
+    else linkOrCopy(found ?? this.store.path(file.checksum), target);
   }
 
-  /** Links a file of an older tree. */
-  carry(from: string, path: string): void {
-    this.folder(dirname(path));
-    linkSync(join(from, path), join(this.directory, path));
+  /** Links a file of an older tree, unless something of this tree is in its way: a folder where it was, or a file where its folder was. */
+  carry(from: string, path: string): boolean {
+    try {
+      this.folder(dirname(path));
+      linkOrCopy(join(from, path), join(this.directory, path));
+      return true;
+    } catch (error) {
+      if (['EEXIST', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+      throw error;
+    }
   }
 }
 
@@ -110,14 +117,11 @@ export function filesToCarry(options: {
   return Object.fromEntries(kept);
 }
 
-/** Gives a built and flushed tree its final name, `<time>-<12 hex>`, later by seconds if that is taken. Returns the name. */
-export async function finishTree(layout: Layout, id: string, built: string, digest: string, at: Date): Promise<string> {
+/** A name that no snapshot has, `<time>-<12 hex>`: later by seconds where it is taken. Only the holder of the lock may ask. */
+export async function freeName(layout: Layout, id: string, digest: string, at: Date): Promise<string> {
   for (let second = 0; ; second++) {
     const name = `${stamp(new Date(at.getTime() + second * 1000))}-${digest.slice(0, 12)}`;
-    const path = join(layout.snapshots(id), name);
-    if ((await lstat(path).catch(() => undefined)) !== undefined) continue;
-    await rename(built, path);
-    return name;
+    if ((await lstat(join(layout.snapshots(id), name)).catch(() => undefined)) === undefined) return name;
   }
 }
 
@@ -127,14 +131,6 @@ export async function pointTo(layout: Layout, id: string, name: string): Promise
   await rm(temporary, { force: true });
   await symlink(`snapshots/${name}`, temporary);
   await rename(temporary, layout.current(id));
-}
-
-/** Flushes a built tree and gives it its final name, durably. It is not published yet. */
-export async function sealTree(layout: Layout, id: string, built: string, digest: string, at: Date): Promise<string> {
-  await flushFileSystem(built);
-  const name = await finishTree(layout, id, built, digest, at);
-  await flushDirectory(layout.snapshots(id));
-  return name;
 }
 
 /** Publishes durably. */

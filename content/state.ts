@@ -2,69 +2,41 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { writeAtomically } from './files';
-
-/** What is known of one published tree. Written before it is published: the symlink decides which entry counts. */
-const SnapshotSchema = z.object({
-  /** Digest of the definition under which it was verified. */
-  definition: z.string(),
-  /** SHA-256 of `repomd.xml`, of `repomd.xml.asc` and of `repomd.xml.key` (absent: upstream has none). */
-  repomd: z.string(),
-  signature: z.string().optional(),
-  key: z.string().optional(),
-  revision: z.string().optional(),
-  /** For the next conditional request, which only makes sense at the same address. */
-  url: z.string(),
-  etag: z.string().optional(),
-  lastModified: z.string().optional(),
-  publishedAt: z.string(),
-  packages: z.number(),
-  bytes: z.number(),
-  /** Files of superseded snapshots that are still served: path → until when (ISO). */
-  carried: z.record(z.string(), z.string()),
-});
-export type SnapshotRecord = z.infer<typeof SnapshotSchema>;
+import { ProblemSchema } from './record';
 
 const FailureSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string(), exitCode: z.number() });
 export type Failure = z.infer<typeof FailureSchema>;
 
 const RunSchema = z.object({
   startedAt: z.string(),
-  finishedAt: z.string().optional(),
-  result: z.enum(['running', 'published', 'unchanged', 'failed']),
+  finishedAt: z.string(),
+  /** `degraded`: published, or left as it is, but something is missing from it. */
+  result: z.enum(['published', 'unchanged', 'degraded', 'failed']),
   error: FailureSchema.optional(),
+  /** What could not be had or was not taken, the first of them. */
+  problems: z.array(ProblemSchema).optional(),
 });
 export type RunRecord = z.infer<typeof RunSchema>;
 
+/** How the last run of a repository went: for people. What is published, and under which rules, is with the snapshot (record.ts). */
 const StateSchema = z.object({
-  version: z.literal(1),
+  version: z.literal(2),
   id: z.string(),
   /** End of the last run that published or found nothing new. */
   lastSuccess: z.string().optional(),
   lastRun: RunSchema.optional(),
-  /** By snapshot name; at most the published one and one that is about to be. */
-  snapshots: z.record(z.string(), SnapshotSchema),
 });
 export type RepositoryState = z.infer<typeof StateSchema>;
 
-/** The state of a repository; an empty one before its first run. */
+/** The state of a repository; an empty one before its first run, and when the file is damaged: nothing is decided by it. */
 export async function readState(path: string, id: string): Promise<RepositoryState> {
-  let text: string;
+  const empty: RepositoryState = { version: 2, id };
   try {
-    text = await readFile(path, 'utf8');
+    const parsed = StateSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
+    return parsed.success ? parsed.data : empty;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { version: 1, id, snapshots: {} };
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return empty;
     throw error;
-  }
-  try {
-    return StateSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new MirrorError({
-      code: 'STATE_DAMAGED',
-      message: `${path} is not a state of this version`,
-      remedy: 'Remove the file: the next run verifies everything again and fetches only what the store lacks.',
-      exitCode: ExitCode.environment,
-      cause: error,
-    });
   }
 }
 

@@ -4,8 +4,9 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { countPackages } from './component';
 import { type Definitions, hostedComponents } from './definitions';
 import type { Layout } from './layout';
-import { isLocked } from './lock';
+import { lockHolder } from './lock';
 import { size } from './progress';
+import { type Problem, readRecord } from './record';
 import { currentSnapshot } from './snapshot';
 import { type Failure, readState, type RunRecord } from './state';
 
@@ -18,8 +19,10 @@ export interface StatusRow {
   /** ISO; of a hosted component the time of its snapshot. */
   readonly lastSuccess: string | undefined;
   /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. */
-  readonly result: 'never' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready';
+  readonly result: 'never' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready';
   readonly error: Failure | undefined;
+  /** What the last run could not have or did not take, the first of them. */
+  readonly problems: readonly Problem[];
   readonly packages: number | undefined;
   readonly bytes: number | undefined;
 }
@@ -47,27 +50,26 @@ export function notDeclared(id: string): MirrorError {
 }
 
 async function repositoryRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
-  const state = await readState(layout.stateFile(id), id);
+  const { lastSuccess, lastRun } = await readState(layout.stateFile(id), id);
   const snapshot = await currentSnapshot(layout, id);
-  const record = snapshot === undefined ? undefined : state.snapshots[snapshot];
-  const last = state.lastRun;
-  const result =
-    last === undefined ? 'never' : last.result === 'running' && !(await isLocked(layout.lockFile(id))) ? 'interrupted' : last.result;
+  const record = snapshot === undefined ? undefined : readRecord(layout, id, snapshot);
+  const holder = await lockHolder(layout.lockFile(id));
   return {
     id,
     kind: 'repository',
     publicPath,
     snapshot,
-    lastSuccess: state.lastSuccess,
-    result,
-    error: last?.error,
+    lastSuccess,
+    result: holder === 'none' ? (lastRun?.result ?? 'never') : holder === 'dead' ? 'interrupted' : 'running',
+    error: lastRun?.error,
+    problems: lastRun?.problems ?? [],
     packages: record?.packages,
     bytes: record?.bytes,
   };
 }
 
 async function hostedRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
-  const base = { id, kind: 'hosted' as const, publicPath, error: undefined };
+  const base = { id, kind: 'hosted' as const, publicPath, error: undefined, problems: [] };
   const snapshot = await currentSnapshot(layout, id);
   if (snapshot === undefined)
     return { ...base, snapshot, lastSuccess: undefined, result: 'missing', packages: undefined, bytes: undefined };

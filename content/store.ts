@@ -1,5 +1,5 @@
 import { createReadStream, existsSync, linkSync, mkdirSync, renameSync, statSync } from 'node:fs';
-import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { Hashes } from '../downloads/file';
@@ -32,22 +32,6 @@ export class Store {
     });
   }
 
-  /** Hard-links a stored file to `target`, whose directory exists. */
-  async linkTo(checksum: Checksum, target: string): Promise<void> {
-    const source = this.path(checksum);
-    try {
-      linkSync(source, target);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EMLINK') throw error;
-      // ext4 allows 65,000 links: go on with a second copy, which takes the place in the store.
-      const copy = `${source}.copy`;
-      await rm(copy, { force: true });
-      await copyFile(source, copy);
-      await rename(copy, source);
-      linkSync(source, target);
-    }
-  }
-
   /** Where the files of one repository arrive. Only the holder of its lock may open it. */
   async incoming(id: string): Promise<Incoming> {
     const directory = join(this.root, '.incoming', flat(id));
@@ -64,6 +48,7 @@ export class Store {
 /** Verified files on their way into the store. They enter it in batches, after one flush for all. */
 export class Incoming {
   private readonly pending = new Map<string, { readonly checksum: Checksum; readonly sha256: string }>();
+  private readonly folders = new Set<string>();
   private pendingBytes = 0;
   private committing: Promise<void> = Promise.resolve();
 
@@ -85,6 +70,11 @@ export class Incoming {
 
   has(checksum: Checksum): boolean {
     return this.pending.has(nameOf(checksum));
+  }
+
+  /** SHA-256 of a file that arrived in this run and is not in the store yet. */
+  sha256Of(checksum: Checksum): string | undefined {
+    return this.pending.get(nameOf(checksum))?.sha256;
   }
 
   /** Takes over what an interrupted run had fetched, if its bytes are right: a power cut may have left holes in it. */
@@ -120,7 +110,12 @@ export class Incoming {
 
   /** Flushes the file system, then moves everything that was complete before into the store. */
   async commit(): Promise<void> {
-    this.committing = this.committing.then(() => this.commitNow());
+    await this.around(() => flushFileSystem(this.directory));
+  }
+
+  /** Moves into the store what is complete now, once `flush` has brought it to disk with whatever else it flushes. */
+  async around(flush: () => Promise<void>): Promise<void> {
+    this.committing = this.committing.then(() => this.commitNow(flush));
     return this.committing;
   }
 
@@ -129,22 +124,27 @@ export class Incoming {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  private async commitNow(): Promise<void> {
+  private async commitNow(flush: () => Promise<void>): Promise<void> {
     const batch = [...this.pending];
-    if (batch.length === 0) return;
     this.pendingBytes = 0;
-    await flushFileSystem(this.directory);
+    await flush();
     for (const [name, { checksum, sha256 }] of batch) {
       const primary = this.store.path({ algorithm: 'sha256', hex: sha256 });
-      mkdirSync(dirname(primary), { recursive: true });
+      this.folder(dirname(primary));
       renameSync(join(this.directory, name), primary);
       const alias = this.store.path(checksum);
       if (alias !== primary && !existsSync(alias)) {
-        mkdirSync(dirname(alias), { recursive: true });
+        this.folder(dirname(alias));
         linkSync(primary, alias);
       }
       this.pending.delete(name);
     }
+  }
+
+  private folder(path: string): void {
+    if (this.folders.has(path)) return;
+    mkdirSync(path, { recursive: true });
+    this.folders.add(path);
   }
 }
 

@@ -6,6 +6,7 @@ import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import type { Definitions } from './definitions';
 import { Layout } from './layout';
 import { type Say, size } from './progress';
+import type { Problem } from './record';
 import { currentSnapshot } from './snapshot';
 import { notDeclared } from './status';
 import { GRACE_SECONDS, type SyncContext, type SyncOutcome, syncRepository } from './sync';
@@ -89,13 +90,27 @@ async function choose(
   });
 }
 
-/** One line for people; the error and its remedy where it failed. */
+/** One line for people; the error and its remedy where it failed or is degraded, and each file that is not as upstream says. */
 export function outcomeText(outcome: SyncOutcome): string {
-  if (outcome.error !== undefined) return `${outcome.id}: failed: ${outcome.error.message}\n  ${outcome.error.remedy}`;
+  const { id, error, problems } = outcome;
+  const told = [...(error === undefined ? [] : [`  ${error.remedy}`]), ...problemLines(problems)];
+  if (outcome.result === 'failed') return [`${id}: failed: ${error?.message ?? ''}`, ...told].join('\n');
   const content = `${outcome.packages ?? 0} packages, ${size(outcome.bytes ?? 0)}`;
-  if (outcome.result === 'unchanged') return `${outcome.id}: unchanged (${content})`;
   const fetched = `${outcome.downloadedFiles} files, ${size(outcome.downloadedBytes)} fetched`;
-  return `${outcome.id}: published ${outcome.snapshot} (${content}; ${fetched}) in ${outcome.seconds} s`;
+  const published = `published ${outcome.snapshot} (${content}; ${fetched}) in ${outcome.seconds} s`;
+  if (outcome.result === 'degraded') return [`${id}: degraded: ${error?.message ?? ''}`, ...told].join('\n');
+  return [`${id}: ${outcome.result === 'unchanged' ? `unchanged (${content})` : published}`, ...told].join('\n');
+}
+
+/** So many files are named; `--json` names all. */
+const MAX_NAMED = 50;
+
+function problemLines(problems: readonly Problem[]): readonly string[] {
+  if (problems.length < 2) return [];
+  const lines = problems
+    .slice(0, MAX_NAMED)
+    .map(({ url, message }) => `  - ${url === undefined || message.includes(url) ? '' : `${url}: `}${message}`);
+  return problems.length <= MAX_NAMED ? lines : [...lines, `  - and ${problems.length - MAX_NAMED} more (--json names all)`];
 }
 
 /** The exit code for several: that of the first failure by id. With `fresh`, one that another process syncs right now is no failure. */

@@ -9,6 +9,8 @@ import { type RetryOptions, type Sources, withFailover } from '../downloads/sour
 import { MAX_REPOMD_BYTES, parseRepomd, type Repomd } from '../rpm-metadata/repomd';
 import { verifyDetached } from '../signatures/detached';
 import type { KeyRing } from '../signatures/pinned-keys';
+import { frozen, replayed } from './judge-index';
+import type { SnapshotRecord } from './record';
 
 const MAX_SIGNATURE_BYTES = 256 * 1024;
 
@@ -39,6 +41,9 @@ export interface IndexRequest {
   readonly definition: RepositoryDefinition;
   /** The pinned keys; undefined when metadata is not signed. */
   readonly ring: KeyRing | undefined;
+  /** What is published: nothing older is taken. */
+  readonly published: SnapshotRecord | undefined;
+  readonly now: Date;
   readonly known: KnownIndex | undefined;
   /** For the files that gpgv reads. */
   readonly temporary: string;
@@ -53,11 +58,22 @@ export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex |
     const url = `${source}repodata/repomd.xml`;
     const { answer, bytes } = await getSmall(request.client, url, { maxBytes: MAX_REPOMD_BYTES, headers: conditions(request.known, url) });
     if (answer.status === 304) return 'unchanged';
-    const signature = await optional(request.client, `${url}.asc`);
-    const key = await optional(request.client, `${url}.key`);
+    const [signature, key] = await Promise.all([optional(request.client, `${url}.asc`), optional(request.client, `${url}.key`)]);
     await verify(request, url, bytes, signature);
-    return { url, answer, bytes, digest: sha256(bytes), signature, key, repomd: parsed(bytes, url, request.definition) };
+    const repomd = parsed(bytes, url, isWaived(request.definition, 'weakChecksums'));
+    judge(request, url, repomd);
+    return { url, answer, bytes, digest: sha256(bytes), signature, key, repomd };
   });
+}
+
+/** A source whose index is too old is like one that refuses: another one may be up to date. */
+function judge({ definition, published, now }: IndexRequest, url: string, repomd: Repomd): void {
+  const refusal =
+    (isWaived(definition, 'olderRevision') ? undefined : replayed(repomd, published, now)) ??
+    (isWaived(definition, 'staleMetadata') ? undefined : frozen(repomd, definition.maxAgeDays, now));
+  if (refusal === undefined) return;
+  const { code, why, remedy } = refusal;
+  throw new DownloadError({ kind: 'refused', code, message: `${url} ${why}`, remedy, exitCode: ExitCode.untrusted });
 }
 
 /** Headers for a conditional request, when the same address was answered before. */
@@ -104,9 +120,9 @@ async function verify(request: IndexRequest, url: string, bytes: Buffer, signatu
 }
 
 /** A source with an unusable index is like one that refuses: another one may have a good one. */
-function parsed(bytes: Buffer, url: string, definition: RepositoryDefinition): Repomd {
+function parsed(bytes: Buffer, url: string, weakChecksums: boolean): Repomd {
   try {
-    return parseRepomd(bytes, url, { weakChecksums: isWaived(definition, 'weakChecksums') });
+    return parseRepomd(bytes, url, { weakChecksums });
   } catch (error) {
     if (!(error instanceof MirrorError)) throw error;
     throw new DownloadError({

@@ -99,6 +99,11 @@ export function isWaived({ waivers = [] }: Pick<RepositoryDefinition, 'waivers'>
   return waivers.some(({ allow }) => allow === waiver);
 }
 
+/** The end of a remedy: the waiver that allows what was refused. */
+export function waiverFor(waiver: RepositoryWaiver): string {
+  return `If it is meant, declare Waiver.${waiver}(reason) in its waivers.`;
+}
+
 /** A codename: hosted components of one owner. File `definitions/codenames/<owner>/<codename>.yaml`. */
 export const CodenameDefinitionSchema = z.strictObject({
   kind: z.literal('codename'),

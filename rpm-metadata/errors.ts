@@ -1,4 +1,4 @@
-import type { RepositoryWaiver } from '../desired-state/definitions';
+import { type RepositoryWaiver, waiverFor } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 
 /** Metadata that must not be used: `what` names the file (its URL), `why` the place and the value. */
@@ -13,12 +13,7 @@ export function metadataRefused(
 
 /** What is refused until the repository declares that it is meant. */
 export function waivable(code: string, what: string, why: string, waiver: RepositoryWaiver): MirrorError {
-  return metadataRefused(
-    code,
-    what,
-    why,
-    `Nothing was changed. Put another source into fetchFrom. If it is meant, declare Waiver.${waiver}(reason) in its waivers.`,
-  );
+  return metadataRefused(code, what, why, `Nothing was changed. Put another source into fetchFrom. ${waiverFor(waiver)}`);
 }
 
 /** A value from outside as it may be printed: quoted, without control characters, shortened. */

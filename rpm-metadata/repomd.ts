@@ -21,12 +21,16 @@ export interface RepomdRecord {
   readonly size: number | undefined;
   /** Bytes after decompression. */
   readonly openSize: number | undefined;
+  /** When it was made, Unix seconds. */
+  readonly timestamp?: number;
   /** The URL that `href` is below, with a slash at its end, where it is not the repository's (`xml:base`). */
   readonly base?: string;
 }
 
 export interface Repomd {
   readonly revision: string | undefined;
+  /** The newest time of a record, Unix seconds; undefined where none says one. */
+  readonly newest: number | undefined;
   readonly records: readonly RepomdRecord[];
   readonly primary: RepomdRecord;
 }
@@ -40,6 +44,7 @@ export interface RecordDraft {
   readonly checksum: { readonly type: string | undefined; readonly text: string } | undefined;
   readonly size: string | undefined;
   readonly openSize: string | undefined;
+  readonly timestamp: string | undefined;
 }
 
 /** `repomd.xml` as it was read, before any judgement. */
@@ -76,6 +81,7 @@ export function scanRepomd(bytes: Uint8Array, what: string): ScannedRepomd {
           checksum: undefined,
           size: undefined,
           openSize: undefined,
+          timestamp: undefined,
         };
       } else if (draft !== undefined && path.length === 3) {
         if (path[2] === 'location') {
@@ -94,6 +100,7 @@ export function scanRepomd(bytes: Uint8Array, what: string): ScannedRepomd {
         if (path[2] === 'checksum') draft.checksum = { type: checksumType, text };
         else if (path[2] === 'size') draft.size = text;
         else if (path[2] === 'open-size') draft.openSize = text;
+        else if (path[2] === 'timestamp') draft.timestamp = text;
       }
     },
     wantsText: (path) => path.length <= 3,
@@ -122,6 +129,8 @@ function recordOf(draft: RecordDraft, what: string, options: ChecksumOptions): R
   if (size !== undefined && size > MAX_METADATA_BYTES)
     throw refuse('METADATA_TOO_LARGE', `${type} has ${size} bytes; at most ${MAX_METADATA_BYTES} are taken`);
   const openSize = sizeOf(draft.openSize, type, what);
+  // Some write fractions of seconds.
+  const timestamp = /^\d{1,15}(\.\d+)?$/.test(draft.timestamp?.trim() ?? '') ? Math.floor(Number(draft.timestamp)) : undefined;
   return {
     type,
     path: location.path,
@@ -129,6 +138,7 @@ function recordOf(draft: RecordDraft, what: string, options: ChecksumOptions): R
     checksum,
     size,
     openSize,
+    ...(timestamp === undefined ? {} : { timestamp }),
     ...(base.url === undefined ? {} : { base: base.url }),
   };
 }
@@ -160,5 +170,6 @@ function checked(index: { revision: string | undefined; records: RepomdRecord[] 
     }
     byPath.set(record.path, record);
   }
-  return { revision: index.revision, records: index.records, primary };
+  const times = index.records.map(({ timestamp }) => timestamp).filter((time) => time !== undefined);
+  return { revision: index.revision, newest: times.length === 0 ? undefined : Math.max(...times), records: index.records, primary };
 }

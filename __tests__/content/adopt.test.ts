@@ -12,10 +12,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { adopt, declaredAdoptions } from '../../content/adopt';
 import type { Definitions } from '../../content/definitions';
 import { Layout } from '../../content/layout';
+import { packageListText, readPackageList } from '../../content/package-list';
+import { readRecord, recordText, type SnapshotRecord } from '../../content/record';
 import { readState, writeState } from '../../content/state';
 
 let directory: string;
@@ -26,14 +28,17 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-const record = (definition: string) => ({
+const record = (definition: string): SnapshotRecord => ({
+  version: 1,
   definition,
   repomd: 'r',
   url: 'http://u/',
   publishedAt: 't',
+  upstreamPackages: 1,
   packages: 1,
   bytes: 3,
   carried: {},
+  problems: [],
 });
 
 async function publishSnapshot(id: string, name: string, text: string): Promise<void> {
@@ -44,13 +49,11 @@ async function publishSnapshot(id: string, name: string, text: string): Promise<
   symlinkSync('/etc/passwd', join(tree, 'stray'));
   rmSync(layout.current(id), { force: true });
   symlinkSync(`snapshots/${name}`, layout.current(id));
-  await writeState(layout.stateFile(id), {
-    version: 1,
-    id,
-    lastSuccess: 'then',
-    lastRun: { startedAt: 'then', result: 'published' },
-    snapshots: { [name]: record('d') },
-  });
+  mkdirSync(dirname(layout.record(id, name, 'json')), { recursive: true });
+  writeFileSync(layout.record(id, name, 'json'), recordText(record('d')));
+  writeFileSync(layout.record(id, name, 'packages'), packageListText([]));
+  const lastRun = { startedAt: 'then', finishedAt: 'then', result: 'published' as const };
+  await writeState(layout.stateFile(id), { version: 2, id, lastSuccess: 'then', lastRun });
 }
 const served = (id: string): string => readFileSync(join(layout.current(id), 'repodata', 'repomd.xml'), 'utf8');
 
@@ -62,8 +65,9 @@ test('the same files under the new id, by hard links; the former tree stays', as
   expect(inode('new')).toBe(inode('old'));
   expect(existsSync(join(layout.current('new'), 'empty'))).toBe(true);
   expect(readdirSync(layout.current('new')).sort()).toEqual(['empty', 'repodata']);
-  const state = await readState(layout.stateFile('new'), 'new');
-  expect(state).toEqual({ version: 1, id: 'new', lastSuccess: 'then', snapshots: { '1-a': record('d') } });
+  expect(await readState(layout.stateFile('new'), 'new')).toEqual({ version: 2, id: 'new', lastSuccess: 'then' });
+  expect(readRecord(layout, 'new', '1-a')).toEqual(record('d'));
+  expect(readPackageList(layout.record('new', '1-a', 'packages'))).toEqual([]);
 });
 
 test('again it does nothing; after the former id went on, and the new one never ran, it follows', async () => {

@@ -70,8 +70,8 @@ test('status before anything was done', async () => {
   const ran = await mirror.run('status', '--json');
   expect(JSON.parse(ran.stdout)).toEqual({
     repositories: [
-      { id: 'epel-7', kind: 'repository', publicPath: 'mirror/centos/example.org/epel-7', result: 'never' },
-      { id: 'mos/mos7.0-centos6/os', kind: 'hosted', publicPath: 'mos-repos/centos/mos7.0-centos6/os', result: 'missing' },
+      { id: 'epel-7', kind: 'repository', publicPath: 'mirror/centos/example.org/epel-7', result: 'never', problems: [] },
+      { id: 'mos/mos7.0-centos6/os', kind: 'hosted', publicPath: 'mos-repos/centos/mos7.0-centos6/os', result: 'missing', problems: [] },
     ],
   });
   const failed = await mirror.run('sync', 'epel-7', '--json');
@@ -174,6 +174,7 @@ const outcome = (id: string, exitCode?: number): SyncOutcome => ({
   downloadedFiles: 1,
   downloadedBytes: 1024,
   seconds: 1,
+  problems: [],
   ...(exitCode === undefined
     ? { snapshot: 'S', packages: 3, bytes: 2048 }
     : { error: { code: 'X', message: 'why', remedy: 'how', exitCode } }),
@@ -203,6 +204,7 @@ test('the table', () => {
     lastSuccess: '2026-11-22T02:30:00.000Z',
     result: 'published' as const,
     error: undefined,
+    problems: [],
     packages: 3,
     bytes: 1024,
   };

@@ -234,24 +234,34 @@ describe('superseded content', () => {
     for (const name of first) expect(existsSync(mirror.published('epel-7', 'repodata', name))).toBe(false);
     expect(await at(hours(68))).toMatchObject({ result: 'published' });
     expect(rpms()).toEqual(['c']);
-    expect(mirror.stateOf('epel-7')).toMatchObject({
-      snapshots: { [(mirror.currentTarget('epel-7') as string).slice('snapshots/'.length)]: { carried: {} } },
-    });
+    expect(mirror.recordOf('epel-7')).toMatchObject({ carried: {}, packages: 1, problems: [] });
     expect(await at(hours(69))).toMatchObject({ result: 'unchanged' });
     expectWhole('epel-7');
     // Nothing is deleted: the five snapshots are there.
     expect(mirror.snapshots('epel-7')).toHaveLength(5);
   });
 
-  test('a lost state is no harm: everything is verified again, nothing is fetched again', async () => {
+  test('a lost record is no harm: everything is verified again, nothing is fetched again', async () => {
     publishUpstream('a');
     await at(hours(0));
-    rmSync(join(mirror.state, 'repositories'), { recursive: true });
+    rmSync(join(mirror.root, 'repositories/epel-7/records'), { recursive: true });
     upstream.requests.length = 0;
     expect(await at(hours(1))).toMatchObject({ result: 'published', downloadedFiles: 0 });
     expect(upstream.requests.filter((path) => !path.includes('repomd.xml'))).toEqual([]);
-    writeFileSync(join(mirror.state, 'repositories/epel-7.json'), '{"version": 9}');
-    expect(await at(hours(2))).toMatchObject({ result: 'failed', error: { code: 'STATE_DAMAGED', exitCode: 7 } });
+    for (const text of ['{"version": 9}', '']) {
+      writeFileSync(mirror.recordPath('epel-7'), text);
+      expect(await at(hours(2))).toMatchObject({ result: 'published', downloadedFiles: 0 });
+    }
+  });
+
+  test('a lost or damaged state loses how the last run went, and nothing else', async () => {
+    publishUpstream('a');
+    await at(hours(0));
+    for (const text of ['{"version": 9}', '']) {
+      writeFileSync(join(mirror.state, 'repositories/epel-7.json'), text);
+      expect((await mirror.run('status')).stdout).toMatch(/epel-7 +never/);
+      expect(await at(hours(2))).toMatchObject({ result: 'unchanged' });
+    }
   });
 
   const now = hours(12);

@@ -6,12 +6,14 @@
 import type { SizedFile } from './index-facts';
 
 /** How long superseded content stays: GRACE_SECONDS of content/sync.ts. */
-export const GRACE_HOURS = 48;
+export const GRACE_HOURS = 72;
 /** Packages built in so many days before today stand for what upstream replaces within the grace period. */
 export const RECENT_DAYS = 30;
 /** Of everything: file systems slow down, and syncs fail, when the last blocks are in use. */
 export const HEADROOM = 0.1;
 const BLOCK = 4096;
+/** Bytes of a package in the list beside a snapshot, its path aside. */
+const LISTED = 130;
 
 export interface Tree {
   readonly id: string;
@@ -48,7 +50,7 @@ export class NeedsOfServer {
   private readonly directories = new Set<string>(['', 'store', 'store/.incoming', 'repositories', 'www']);
   private packages = { bytes: 0, inodes: 0, sharedBytes: 0, sharedFiles: 0 };
   private metadata: Amount = { bytes: 0, inodes: 0 };
-  /** Of the trees, each of which a later snapshot makes again. */
+  /** Of the trees, and what is known of each beside it (its record and its list), which a later snapshot makes again. */
   private trees: Amount = { bytes: 0, inodes: 0 };
   private recent: Amount = { bytes: 0, inodes: 0 };
   private links = 0;
@@ -71,7 +73,9 @@ export class NeedsOfServer {
     for (const size of [...tree.metadata.map((file) => file.size), ...tree.indexFiles])
       this.metadataOnceMore = plus(this.metadataOnceMore, blocks(size), 1);
     this.trees = add(this.trees, treeDirectories([...tree.packages, ...tree.metadata].map((file) => file.path)));
+    this.trees = plus(this.trees, BLOCK + blocks(tree.packages.reduce((sum, { path }) => sum + path.length + LISTED, 0)), 2);
     this.parents(`repositories/${tree.id}/snapshots/x`);
+    this.parents(`repositories/${tree.id}/records/x`);
     this.parents(`www/${tree.publicPath}`);
     this.links += 2; // `current`, and the public path
   }

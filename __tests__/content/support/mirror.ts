@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { stringify } from 'yaml';
 import type { TrustDefinition } from '../../../desired-state/definitions';
@@ -92,6 +92,15 @@ export class TestMirror {
 
   stateOf(id: string): Record<string, unknown> {
     return JSON.parse(readFileSync(join(this.state, 'repositories', `${id}.json`), 'utf8')) as Record<string, unknown>;
+  }
+
+  /** The file with what is known of the published snapshot. */
+  recordPath(id: string): string {
+    return join(this.root, 'repositories', id, 'records', `${basename(this.currentTarget(id) as string)}.json`);
+  }
+
+  recordOf(id: string): Record<string, unknown> {
+    return JSON.parse(readFileSync(this.recordPath(id), 'utf8')) as Record<string, unknown>;
   }
 
   remove(): void {

@@ -1,0 +1,110 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { sha256 } from '../desired-state/canonical';
+import type { ListedPackage } from '../rpm-metadata/primary';
+import { flushFileSystem } from './files';
+import type { Layout } from './layout';
+import { packageListText } from './package-list';
+import type { Published } from './published';
+import { recordText, type SnapshotRecord } from './record';
+import { filesOf, filesToCarry, freeName, publish, TreeBuilder, type TreeFile } from './snapshot';
+import type { Incoming, Store } from './store';
+
+/** What a new snapshot is made of. */
+export interface SnapshotPlan {
+  readonly id: string;
+  readonly at: Date;
+  readonly graceSeconds: number;
+  readonly published: Published | undefined;
+  readonly packages: readonly ListedPackage[];
+  /** Paths at which the index lists what is not here: what was there before has other content. */
+  readonly withheld: readonly string[];
+  /** Files beside the packages and the index; those that `write` makes are not among them. */
+  readonly files: readonly TreeFile[];
+  /** Makes the index, with whatever else it writes below `tree`; a path that it returns as catalogue is kept beside the snapshot. */
+  readonly write: (tree: string) => Promise<SnapshotIndex>;
+  readonly record: Omit<SnapshotRecord, 'version' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy'>;
+}
+
+export interface SnapshotIndex {
+  readonly repomd: Uint8Array;
+  readonly signature: Uint8Array | undefined;
+  readonly key: Uint8Array | undefined;
+  readonly signedBy?: string;
+  /** Paths below the tree that `write` made. */
+  readonly made: readonly string[];
+  readonly catalogue?: string;
+}
+
+/**
+ * Builds a snapshot by hard links, brings it and all that it needs to disk by one flush of the file system, and publishes it by one rename.
+ * Until then nothing that is served has changed; what is left of a run that dies is removed by the next.
+ */
+export async function buildSnapshot(
+  layout: Layout,
+  store: Store,
+  incoming: Incoming,
+  plan: SnapshotPlan,
+): Promise<{ readonly snapshot: string; readonly record: SnapshotRecord }> {
+  const { id, at } = plan;
+  const builder = await TreeBuilder.start(store, layout, id, at);
+  for (const { path, checksum } of plan.packages) builder.add({ path, checksum }, incoming.locate(checksum));
+  for (const file of plan.files) builder.add(file, 'checksum' in file ? incoming.locate(file.checksum) : undefined);
+  builder.folder('repodata');
+  const index = await plan.write(builder.directory);
+  const indexFiles = [
+    ['repodata/repomd.xml', index.repomd],
+    ['repodata/repomd.xml.asc', index.signature],
+    ['repodata/repomd.xml.key', index.key],
+  ] as const;
+  for (const [path, bytes] of indexFiles) if (bytes !== undefined) builder.add({ path, bytes });
+  const own = new Set([...plan.packages, ...plan.files].map(({ path }) => path).concat(index.made, plan.withheld));
+  const carried = await carry(plan, builder, own);
+
+  const record: SnapshotRecord = {
+    version: 1,
+    ...plan.record,
+    ...(index.signedBy === undefined ? {} : { signedBy: index.signedBy }),
+    publishedAt: at.toISOString(),
+    packages: plan.packages.length,
+    bytes: plan.packages.reduce((sum, { size }) => sum + size, 0),
+    carried,
+  };
+  const snapshot = await freeName(layout, id, sha256(index.repomd), at);
+  mkdirSync(dirname(layout.record(id, snapshot, 'json')), { recursive: true });
+  writeFileSync(layout.record(id, snapshot, 'json'), recordText(record));
+  writeFileSync(layout.record(id, snapshot, 'packages'), packageListText(plan.packages));
+  if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
+
+  await incoming.around(() => flushFileSystem(layout.root));
+  await rename(builder.directory, join(layout.snapshots(id), snapshot));
+  await publish(layout, id, snapshot);
+  await incoming.close();
+  return { snapshot, record };
+}
+
+async function carry(
+  { published, graceSeconds, at }: SnapshotPlan,
+  builder: TreeBuilder,
+  own: ReadonlySet<string>,
+): Promise<Readonly<Record<string, string>>> {
+  if (published === undefined) return {};
+  const carried = filesToCarry({
+    superseded: await filesOf(published.tree),
+    carriedBefore: published.record?.carried ?? {},
+    own,
+    now: at,
+    graceSeconds,
+  });
+  return Object.fromEntries(Object.entries(carried).filter(([path]) => builder.carry(published.tree, path)));
+}
+
+/** Removes the records of snapshots that are not there: an interrupted run wrote them. Only the holder of the lock may do so. */
+export async function removeOrphanedRecords(layout: Layout, id: string): Promise<void> {
+  const directory = dirname(layout.record(id, 'x', 'json'));
+  const snapshots = new Set(await readdir(layout.snapshots(id)).catch(() => []));
+  for (const name of await readdir(directory).catch(() => [])) {
+    if (!snapshots.has(name.replace(/\.[a-z]+$/, ''))) await rm(join(directory, name), { force: true });
+  }
+}

@@ -1,0 +1,158 @@
+import { isWaived, type RepositoryDefinition, waiverFor } from '../desired-state/definitions';
+import { ExitCode } from '../desired-state/errors';
+import { nevra } from '../rpm-metadata/nevra';
+import type { ListedPackage } from '../rpm-metadata/primary';
+import type { Problem } from './record';
+
+/** What the next snapshot holds, if all of it can be had. */
+export interface Contents {
+  /** Once per path. */
+  readonly packages: readonly ListedPackage[];
+  /** Of these, upstream's; the others stay from what is published. */
+  readonly taken: ReadonlySet<ListedPackage>;
+  /** Upstream's that are not taken: another package has their name or place. */
+  readonly problems: readonly Problem[];
+  /** Same name and version under another kind of checksum: whether they are the same shows when both are here. */
+  readonly undecided: readonly { readonly taken: ListedPackage; readonly published: ListedPackage }[];
+}
+
+type Rules = Pick<RepositoryDefinition, 'waivers'>;
+
+/** Exactly what upstream lists. */
+export function verbatimContents(
+  upstream: readonly ListedPackage[],
+  published: readonly ListedPackage[] | undefined,
+  rules: Rules,
+): Contents {
+  const problems: Problem[] = [];
+  const undecided: { taken: ListedPackage; published: ListedPackage }[] = [];
+  if (!isWaived(rules, 'changedPackages')) {
+    const before = byName(published ?? []);
+    const seen = new Map<string, ListedPackage>();
+    for (const item of upstream) {
+      const name = nevra(item);
+      const twin = seen.get(name);
+      const old = before.get(name);
+      if (twin !== undefined && differs(twin, item) === true) problems.push(changed(item, name, twin.path));
+      else if (old !== undefined && differs(old, item) === true) problems.push(changed(item, name, undefined));
+      else if (old !== undefined && differs(old, item) === undefined) undecided.push({ taken: item, published: old });
+      seen.set(name, item);
+    }
+  }
+  return { packages: upstream, taken: new Set(upstream), problems, undecided };
+}
+
+/** What is published, and what upstream offers beside it. Nothing that is published goes, unless a waiver lets upstream replace it. */
+export function accumulatedContents(offered: readonly ListedPackage[], published: readonly ListedPackage[], rules: Rules): Contents {
+  const replace = isWaived(rules, 'changedPackages');
+  const problems: Problem[] = [];
+  const undecided: { taken: ListedPackage; published: ListedPackage }[] = [];
+  const before = byName(published);
+  const union = new Union(published);
+  const taken = new Set<ListedPackage>();
+  for (const item of offered) {
+    const name = nevra(item);
+    const old = union.named(name);
+    if (old !== undefined && taken.has(old)) {
+      if (differs(old, item) !== false) problems.push(changed(item, name, old.path));
+      continue;
+    }
+    const verdict = old === undefined ? false : differs(old, item);
+    if (old !== undefined && verdict === true && !replace) {
+      problems.push(changed(item, name, undefined));
+      continue;
+    }
+    const inTheWay = union.inTheWayOf(item, old);
+    if (inTheWay.some((other) => taken.has(other)) || (inTheWay.length > 0 && !replace)) {
+      problems.push(placeTaken(item, inTheWay[0] as ListedPackage));
+      continue;
+    }
+    for (const other of inTheWay) union.remove(other);
+    if (old !== undefined) union.remove(old);
+    if (old !== undefined && verdict === undefined) undecided.push({ taken: item, published: before.get(name) as ListedPackage });
+    union.add(item);
+    taken.add(item);
+  }
+  return { packages: union.all(), taken, problems, undecided };
+}
+
+/** Packages by name and by place. */
+class Union {
+  private readonly byName = new Map<string, ListedPackage>();
+  private readonly byPath = new Map<string, ListedPackage>();
+  /** Folder → how many packages lie below it. */
+  private readonly folders = new Map<string, number>();
+
+  constructor(packages: readonly ListedPackage[]) {
+    for (const item of packages) this.add(item);
+  }
+
+  named(name: string): ListedPackage | undefined {
+    return this.byName.get(name);
+  }
+
+  all(): readonly ListedPackage[] {
+    return [...this.byPath.values()];
+  }
+
+  add(item: ListedPackage): void {
+    this.byName.set(nevra(item), item);
+    this.byPath.set(item.path, item);
+    for (const folder of foldersOf(item.path)) this.folders.set(folder, (this.folders.get(folder) ?? 0) + 1);
+  }
+
+  remove(item: ListedPackage): void {
+    if (this.byName.get(nevra(item)) === item) this.byName.delete(nevra(item));
+    this.byPath.delete(item.path);
+    for (const folder of foldersOf(item.path)) {
+      const left = (this.folders.get(folder) as number) - 1;
+      if (left === 0) this.folders.delete(folder);
+      else this.folders.set(folder, left);
+    }
+  }
+
+  /** Packages, other than the one that it replaces, at its path, at a folder of its path, or below its path. */
+  inTheWayOf(item: ListedPackage, replaced: ListedPackage | undefined): readonly ListedPackage[] {
+    const found = [item.path, ...foldersOf(item.path)].map((path) => this.byPath.get(path));
+    if (this.folders.has(item.path)) found.push(this.all().find(({ path }) => path.startsWith(`${item.path}/`)));
+    return found.filter((other): other is ListedPackage => other !== undefined && other !== replaced);
+  }
+}
+
+function foldersOf(path: string): readonly string[] {
+  const folders: string[] = [];
+  for (let cut = path.lastIndexOf('/'); cut > 0; cut = path.lastIndexOf('/', cut - 1)) folders.push(path.slice(0, cut));
+  return folders;
+}
+
+function byName(packages: readonly ListedPackage[]): ReadonlyMap<string, ListedPackage> {
+  return new Map(packages.map((item) => [nevra(item), item]));
+}
+
+/** Undefined where the checksums are of two kinds. */
+function differs(a: ListedPackage, b: ListedPackage): boolean | undefined {
+  if (a.checksum.algorithm !== b.checksum.algorithm) return undefined;
+  return a.checksum.hex !== b.checksum.hex;
+}
+
+/** A package with the name of another and other content. `twin` is where upstream lists that one, undefined where it is published. */
+export function changed(item: ListedPackage, name: string, twin: string | undefined): Problem {
+  const other = twin === undefined ? 'was published with other content' : `is listed a second time with other content, at ${twin}`;
+  return {
+    path: item.path,
+    code: 'PACKAGE_CHANGED',
+    message: `${item.path}: ${name} ${other}`,
+    remedy: `A version is built once: compare both packages. ${waiverFor('changedPackages')}`,
+    exitCode: ExitCode.untrusted,
+  };
+}
+
+function placeTaken(item: ListedPackage, other: ListedPackage): Problem {
+  return {
+    path: item.path,
+    code: 'PLACE_TAKEN',
+    message: `${item.path}: ${nevra(item)} cannot be put where ${nevra(other)} is (${other.path})`,
+    remedy: `Two packages cannot share one place. ${waiverFor('changedPackages')}`,
+    exitCode: ExitCode.untrusted,
+  };
+}

@@ -1,0 +1,57 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { decompressed } from '../rpm-metadata/decompress';
+import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
+import { parseRepomd } from '../rpm-metadata/repomd';
+import type { Layout } from './layout';
+import { readPackageList } from './package-list';
+import { readRecord, type SnapshotRecord } from './record';
+import { currentSnapshot } from './snapshot';
+
+/** What a repository publishes now. */
+export class Published {
+  private constructor(
+    private readonly layout: Layout,
+    private readonly id: string,
+    readonly snapshot: string,
+    /** Undefined where it cannot be read: then nothing is taken as unchanged. */
+    readonly record: SnapshotRecord | undefined,
+  ) {}
+
+  /** Undefined before the first publish. */
+  static async read(layout: Layout, id: string): Promise<Published | undefined> {
+    const snapshot = await currentSnapshot(layout, id);
+    return snapshot === undefined ? undefined : new Published(layout, id, snapshot, readRecord(layout, id, snapshot));
+  }
+
+  get tree(): string {
+    return join(this.layout.snapshots(this.id), this.snapshot);
+  }
+
+  get catalogue(): string {
+    return this.layout.record(this.id, this.snapshot, 'catalogue');
+  }
+
+  /** Its packages: from the list beside it, or, where that is lost, from the metadata that is served. */
+  async packages(): Promise<readonly ListedPackage[]> {
+    return readPackageList(this.layout.record(this.id, this.snapshot, 'packages')) ?? (await this.fromMetadata());
+  }
+
+  private async fromMetadata(): Promise<readonly ListedPackage[]> {
+    const index = join(this.tree, 'repodata/repomd.xml');
+    try {
+      const { primary } = parseRepomd(await readFile(index), index, { weakChecksums: true });
+      const path = join(this.tree, primary.path);
+      return await readPrimary(decompressed(path, path, primary.openSize), path, { weakChecksums: true });
+    } catch (error) {
+      throw new MirrorError({
+        code: 'SNAPSHOT_DAMAGED',
+        message: `what ${this.id} publishes cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+        remedy: `Look at the disk (dmesg). To begin anew from upstream, remove ${this.layout.current(this.id)}: what only this mirror still has is then no longer listed.`,
+        exitCode: ExitCode.environment,
+        cause: error,
+      });
+    }
+  }
+}

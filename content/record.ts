@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import type { Layout } from './layout';
+
+/** A file that could not be had, or that was not taken: what, from where, why, and what to do. */
+export const ProblemSchema = z.object({
+  path: z.string(),
+  /** Where it was asked for; undefined where nothing was asked. */
+  url: z.string().optional(),
+  code: z.string(),
+  message: z.string(),
+  remedy: z.string(),
+  exitCode: z.number(),
+});
+export type Problem = z.infer<typeof ProblemSchema>;
+
+/** What is known of one snapshot. Flushed with its tree, before it is published: the symlink decides which record counts. */
+const SnapshotRecordSchema = z.object({
+  version: z.literal(1),
+  /** Digest of the definition under which it was verified. */
+  definition: z.string(),
+  /** SHA-256 of upstream's `repomd.xml`, of its `.asc` and of its `.key` (absent: upstream has none). */
+  repomd: z.string(),
+  signature: z.string().optional(),
+  key: z.string().optional(),
+  /** As upstream says it, and the newest time (Unix seconds) among its records: what comes later must not be older. */
+  revision: z.string().optional(),
+  newest: z.number().optional(),
+  /** Digest of the keys that signed it; absent where upstream's own signature is served. */
+  signedBy: z.string().optional(),
+  /** For the next conditional request, which only makes sense at the same address. */
+  url: z.string(),
+  etag: z.string().optional(),
+  lastModified: z.string().optional(),
+  publishedAt: z.string(),
+  /** What upstream listed. */
+  upstreamPackages: z.number(),
+  /** What is published. */
+  packages: z.number(),
+  bytes: z.number(),
+  /** Files of superseded snapshots that are still served: path → until when (ISO). */
+  carried: z.record(z.string(), z.string()),
+  /** What is missing from it. */
+  problems: z.array(ProblemSchema),
+});
+export type SnapshotRecord = z.infer<typeof SnapshotRecordSchema>;
+
+/** The record of a snapshot; undefined when there is none that can be read: the next run then verifies everything anew. */
+export function readRecord(layout: Layout, id: string, snapshot: string): SnapshotRecord | undefined {
+  try {
+    const parsed = SnapshotRecordSchema.safeParse(JSON.parse(readFileSync(layout.record(id, snapshot, 'json'), 'utf8')));
+    return parsed.success ? parsed.data : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+export function recordText(record: SnapshotRecord): string {
+  return `${JSON.stringify(record)}\n`;
+}

@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
+import { DownloadError } from '../downloads/errors';
+import type { Sources } from '../downloads/sources';
+import type { Checksum } from '../rpm-metadata/checksum';
+import { decompressed } from '../rpm-metadata/decompress';
+import { nevra } from '../rpm-metadata/nevra';
+import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
+import { MAX_UNDECLARED_METADATA_BYTES, type RepomdRecord } from '../rpm-metadata/repomd';
+import type { KeyRing } from '../signatures/pinned-keys';
+import { changed, type Contents } from './contents';
+import { type Fetched, fetchFiles, missingFiles } from './fetch';
+import { shrunk } from './judge-index';
+import { unsignedPackages } from './package-signatures';
+import { problemOf } from './problems';
+import { Progress } from './progress';
+import type { Problem } from './record';
+import { requireSpace } from './storage';
+import type { Incoming, Store } from './store';
+import type { SyncContext } from './sync';
+import type { UpstreamIndex } from './upstream-index';
+
+export interface RetrievalOptions {
+  readonly context: SyncContext;
+  readonly definition: RepositoryDefinition;
+  readonly store: Store;
+  readonly incoming: Incoming;
+  readonly sources: Sources;
+  readonly index: UpstreamIndex;
+  /** The pinned keys; undefined when nothing is signed. */
+  readonly ring: KeyRing | undefined;
+}
+
+/** A package that is not taken. */
+export interface Missing {
+  readonly problem: Problem;
+  /** Upstream does not have what its index lists: it may have changed meanwhile. */
+  readonly fromUpstream: boolean;
+}
+
+export interface Retrieved {
+  readonly missing: ReadonlyMap<ListedPackage, Missing>;
+  readonly fetched: { readonly files: number; readonly bytes: number };
+}
+
+/** Brings what one index lists into the incoming area, each byte verified. */
+export class Retrieval {
+  private files = 0;
+  private bytes = 0;
+
+  constructor(private readonly options: RetrievalOptions) {}
+
+  /** Fetches metadata files. Throws a DownloadError when one cannot be had: there is no publishing without. */
+  async metadata(records: readonly RepomdRecord[]): Promise<void> {
+    const { store, incoming } = this.options;
+    const { failures } = await this.fetch(await missingFiles(store, incoming, records), undefined);
+    const [failure] = failures.values();
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Reads the list of packages. Throws where it must not be used; `before` is how many upstream listed the last time. */
+  async list(before: number | undefined): Promise<readonly ListedPackage[]> {
+    const { index, incoming, definition, sources } = this.options;
+    const { primary } = index.repomd;
+    const what = sources.all[0] + primary.href;
+    const stream = decompressed(incoming.locate(primary.checksum), what, primary.openSize);
+    const packages = await readPrimary(stream, what, { weakChecksums: isWaived(definition, 'weakChecksums') });
+    const refusal = isWaived(definition, 'shrunk') ? undefined : shrunk(packages.length, before);
+    if (refusal !== undefined) throw new DownloadError({ kind: 'refused', ...refusal, message: `${what} ${refusal.why}`, exitCode: 6 });
+    return packages;
+  }
+
+  /** Fetches and judges the packages that are taken from upstream. */
+  async packages(contents: Contents): Promise<Retrieved> {
+    const { context, definition, store, incoming, ring } = this.options;
+    const { id, trust } = definition;
+    const missing = new Map<ListedPackage, Missing>();
+    const wanted = await missingFiles(store, incoming, contents.taken);
+    const bytes = wanted.reduce((sum, item) => sum + item.size, 0);
+    await requireSpace(context.layout, id, bytes);
+    if (wanted.length > 0) context.say(`${id}: ${contents.packages.length} packages, of which ${wanted.length} are to be fetched`);
+    const progress = new Progress(id, wanted.length, bytes, context.say);
+    let fetched: Fetched;
+    try {
+      fetched = await this.fetch(wanted, progress);
+    } finally {
+      progress.stop();
+    }
+    if (fetched.failures.size > 0) {
+      const failed = new Map([...fetched.failures].map(([{ checksum }, error]) => [keyOf(checksum), error]));
+      for (const item of contents.taken) {
+        const error = failed.get(keyOf(item.checksum));
+        if (error === undefined) continue;
+        missing.set(item, { problem: problemOf(item.path, this.urlOf(item), error), fromUpstream: error.kind !== 'transient' });
+      }
+    }
+    if (trust.mode === 'signedPackages' && ring !== undefined) {
+      const present = [...contents.taken].filter((item) => !missing.has(item));
+      const untrusted = await unsignedPackages(context.layout, (checksum) => incoming.locate(checksum), id, present, ring);
+      for (const [item, problem] of untrusted) missing.set(item, { problem: { ...problem, url: this.urlOf(item) }, fromUpstream: false });
+    }
+    for (const { taken, published } of contents.undecided) {
+      if (missing.has(taken) || isWaived(definition, 'changedPackages')) continue;
+      if ((await this.contentOf(taken.checksum)) !== (await this.contentOf(published.checksum)))
+        missing.set(taken, { problem: changed(taken, nevra(taken), undefined), fromUpstream: false });
+    }
+    return { missing, fetched: { files: this.files, bytes: this.bytes } };
+  }
+
+  private async fetch(wanted: Parameters<typeof fetchFiles>[1], progress: Progress | undefined): Promise<Fetched> {
+    const { context, store, incoming, sources } = this.options;
+    const { client, retry } = context;
+    const fetched = await fetchFiles(
+      {
+        client,
+        retry,
+        sources,
+        store,
+        incoming,
+        parallel: client.parallel,
+        maxUndeclared: MAX_UNDECLARED_METADATA_BYTES,
+        onBytes: (count) => progress?.addBytes(count),
+        onFile: () => progress?.fileDone(),
+      },
+      wanted,
+    );
+    this.files += fetched.files;
+    this.bytes += fetched.bytes;
+    return fetched;
+  }
+
+  private urlOf({ base, href }: ListedPackage): string {
+    return (base ?? this.options.sources.all[0]) + href;
+  }
+
+  /** SHA-256 of a file that is here. */
+  private async contentOf(checksum: Checksum): Promise<string> {
+    const { incoming } = this.options;
+    if (checksum.algorithm === 'sha256') return checksum.hex;
+    const arrived = incoming.sha256Of(checksum);
+    if (arrived !== undefined) return arrived;
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(incoming.locate(checksum)) as AsyncIterable<Buffer>) hash.update(chunk);
+    return hash.digest('hex');
+  }
+}
+
+function keyOf({ algorithm, hex }: Checksum): string {
+  return `${algorithm}-${hex}`;
+}

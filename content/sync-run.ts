@@ -1,0 +1,246 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { digestOf, sha256 } from '../desired-state/canonical';
+import { baseUrls, isWaived, type RepositoryDefinition } from '../desired-state/definitions';
+import { ExitCode } from '../desired-state/errors';
+import { DownloadError } from '../downloads/errors';
+import { Sources } from '../downloads/sources';
+import type { ListedPackage } from '../rpm-metadata/primary';
+import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
+import { buildSnapshot, removeOrphanedRecords } from './build-snapshot';
+import type { Contents } from './contents';
+import { removeTree } from './files';
+import { frozen } from './judge-index';
+import { inOneSentence } from './problems';
+import { Published } from './published';
+import type { Problem } from './record';
+import { removeUnfinished } from './snapshot';
+import { Store } from './store';
+import { type Done, type SyncContext, SyncFailed } from './sync';
+import { fetchIndex, type UpstreamIndex } from './upstream-index';
+import { Retrieval } from './retrieval';
+import { VerbatimView, type View } from './views';
+
+/** One sync of one repository, under its lock. */
+export class SyncRun {
+  private readonly store: Store;
+  private readonly sources: Sources;
+  private readonly definitionDigest: string;
+  private readonly temporary: string;
+
+  constructor(
+    private readonly context: SyncContext,
+    private readonly definition: RepositoryDefinition,
+  ) {
+    this.store = new Store(context.layout.store);
+    this.sources = new Sources(baseUrls(definition));
+    this.definitionDigest = digestOf(definition);
+    this.temporary = context.layout.temporary(definition.id);
+  }
+
+  /** Throws a MirrorError or a SyncFailed; what is published is then as it was. */
+  async run(): Promise<Done> {
+    const { layout } = this.context;
+    const { id } = this.definition;
+    await removeTree(this.temporary);
+    await removeUnfinished(layout, id);
+    await removeOrphanedRecords(layout, id);
+    await mkdir(this.temporary, { recursive: true });
+    try {
+      return await this.attempts(await Published.read(layout, id));
+    } finally {
+      await removeTree(this.temporary);
+    }
+  }
+
+  /** Upstream may change while it is read: then one new attempt starts from its index. */
+  private async attempts(published: Published | undefined): Promise<Done> {
+    const ring = await this.keyRing();
+    const index = await this.index(ring, published, true);
+    if (index === 'unchanged' || this.isUnchanged(index, published)) return this.unchanged(published as Published);
+    const moved = async (): Promise<UpstreamIndex | undefined> => {
+      const again = (await this.index(ring, published, false)) as UpstreamIndex;
+      return again.digest === index.digest ? undefined : again;
+    };
+    try {
+      return await this.take(index, published, ring, moved);
+    } catch (error) {
+      if (!(error instanceof UpstreamMoved)) throw error;
+      this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
+      return this.take(error.index, published, ring, undefined);
+    }
+  }
+
+  private async keyRing(): Promise<KeyRing | undefined> {
+    const { trust } = this.definition;
+    if (trust.mode === 'digestsOnly') return undefined;
+    const keys = trust.keys.map((key) => ({ path: join(this.context.layout.configuration, key.file), fingerprint: key.fingerprint }));
+    return buildKeyRing(keys, join(this.temporary, 'keys'));
+  }
+
+  private async index(
+    ring: KeyRing | undefined,
+    published: Published | undefined,
+    conditionally: boolean,
+  ): Promise<UpstreamIndex | 'unchanged'> {
+    const { client, retry } = this.context;
+    const record = published?.record;
+    // A conditional request only where "not modified" would end the run: another definition, or a grace that has passed, needs the bytes.
+    const known = conditionally && record !== undefined && this.isComplete(published) ? record : undefined;
+    return fetchIndex({
+      client,
+      retry,
+      sources: this.sources,
+      definition: this.definition,
+      ring,
+      known: known === undefined ? undefined : { url: known.url, etag: known.etag, lastModified: known.lastModified },
+      published: record,
+      now: this.context.now(),
+      temporary: this.temporary,
+    });
+  }
+
+  /** Published under the same definition, nothing is missing, and no grace has passed. */
+  private isComplete(published: Published | undefined): boolean {
+    const record = published?.record;
+    return record !== undefined && record.problems.length === 0 && this.isCurrent(published);
+  }
+
+  /** Published under the same definition, and no grace has passed. */
+  private isCurrent(published: Published | undefined): boolean {
+    const record = published?.record;
+    const now = this.context.now().getTime();
+    return record?.definition === this.definitionDigest && Object.values(record.carried).every((until) => Date.parse(until) > now);
+  }
+
+  private isUnchanged(index: UpstreamIndex, published: Published | undefined): boolean {
+    return this.isComplete(published) && isSameIndex(index, published);
+  }
+
+  /** Throws where an upstream that stands still has done so for too long. */
+  private unchanged({ snapshot, record }: Published): Done {
+    if (record === undefined) throw new Error('what has no record is not unchanged');
+    const { packages, bytes, url, revision, newest } = record;
+    const { maxAgeDays } = this.definition;
+    const stale = isWaived(this.definition, 'staleMetadata') ? undefined : frozen({ revision, newest }, maxAgeDays, this.context.now());
+    if (stale !== undefined)
+      throw new DownloadError({ kind: 'refused', ...stale, message: `${url} ${stale.why}`, exitCode: ExitCode.untrusted });
+    return { result: 'unchanged', snapshot, packages, bytes, downloadedFiles: 0, downloadedBytes: 0, problems: [] };
+  }
+
+  private async take(
+    index: UpstreamIndex,
+    published: Published | undefined,
+    ring: KeyRing | undefined,
+    moved: (() => Promise<UpstreamIndex | undefined>) | undefined,
+  ): Promise<Done> {
+    const { context, definition, store } = this;
+    const { layout } = context;
+    const at = context.now();
+    const incoming = await store.incoming(definition.id);
+    const retrieval = new Retrieval({ context, definition, store, incoming, sources: this.sources, index, ring });
+    const view: View = new VerbatimView(definition, index);
+    const checkMoved = async (): Promise<void> => {
+      const again = await moved?.();
+      if (again !== undefined) throw new UpstreamMoved(again);
+    };
+    await retrieval.metadata(view.records).catch(async (error: unknown) => {
+      if (mayHaveMoved(error)) await checkMoved();
+      throw error;
+    });
+    const upstream = await retrieval.list(published?.record?.upstreamPackages);
+    const before = (await published?.packages()) ?? [];
+    const wanted = view.contents(upstream, before, new Set());
+    const { missing, fetched } = await retrieval.packages(wanted);
+    if ([...missing.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();
+
+    const contents = missing.size === 0 ? wanted : view.contents(upstream, before, new Set(missing.keys()));
+    const problems = [...contents.problems, ...[...missing.values()].map(({ problem }) => problem)];
+    const held = view.holds(problems, upstream.length);
+    if (held !== undefined || (problems.length > 0 && contents.packages.length === 0)) {
+      // The next run has less to do.
+      await incoming.commit();
+      throw new SyncFailed(held ?? inOneSentence(definition.id, problems, upstream.length, 'nothing is left to publish'), problems);
+    }
+    const counts = { downloadedFiles: fetched.files, downloadedBytes: fetched.bytes };
+    if (published?.record !== undefined && this.isCurrent(published) && isSameIndex(index, published) && isSameContent(contents, before)) {
+      await incoming.commit();
+      return this.done({ snapshot: published.snapshot, ...published.record }, counts, problems, upstream, 'unchanged');
+    }
+    const built = await buildSnapshot(layout, store, incoming, {
+      id: definition.id,
+      at,
+      graceSeconds: context.graceSeconds,
+      published,
+      packages: contents.packages,
+      withheld: [...missing.keys()].map(({ path }) => path),
+      files: view.files(),
+      write: (tree) => view.write(tree, contents),
+      record: {
+        definition: this.definitionDigest,
+        repomd: index.digest,
+        ...present({
+          signature: digestOfOptional(index.signature),
+          key: digestOfOptional(index.key),
+          revision: index.repomd.revision,
+          newest: index.repomd.newest,
+          etag: index.answer.etag,
+          lastModified: index.answer.lastModified,
+        }),
+        url: index.url,
+        upstreamPackages: upstream.length,
+        problems,
+      },
+    });
+    return this.done({ snapshot: built.snapshot, ...built.record }, counts, problems, upstream, 'published');
+  }
+
+  private done(
+    content: { readonly snapshot: string; readonly packages: number; readonly bytes: number },
+    counts: Pick<Done, 'downloadedFiles' | 'downloadedBytes'>,
+    problems: readonly Problem[],
+    upstream: readonly ListedPackage[],
+    result: 'published' | 'unchanged',
+  ): Done {
+    const { id } = this.definition;
+    const done = { result, snapshot: content.snapshot, packages: content.packages, bytes: content.bytes, ...counts, problems };
+    if (problems.length === 0 || isWaived(this.definition, 'incomplete')) return done;
+    const { code, message, remedy, exitCode } = inOneSentence(id, problems, upstream.length, 'everything else is published');
+    return { ...done, result: 'degraded', error: { code, message, remedy, exitCode } };
+  }
+}
+
+/** Upstream has another index than the one that was read. */
+class UpstreamMoved extends Error {
+  constructor(readonly index: UpstreamIndex) {
+    super('upstream moved');
+  }
+}
+
+/** Files that its index lists are not there, or are others. */
+function mayHaveMoved(error: unknown): boolean {
+  return error instanceof DownloadError && error.kind !== 'transient';
+}
+
+function isSameIndex(index: UpstreamIndex, published: Published | undefined): boolean {
+  const record = published?.record;
+  return (
+    record?.repomd === index.digest && record.signature === digestOfOptional(index.signature) && record.key === digestOfOptional(index.key)
+  );
+}
+
+function isSameContent({ packages }: Contents, before: readonly ListedPackage[]): boolean {
+  const key = ({ path, checksum }: ListedPackage): string => `${path}\t${checksum.hex}`;
+  const known = new Set(before.map(key));
+  return packages.length === before.length && packages.every((item) => known.has(key(item)));
+}
+
+function digestOfOptional(bytes: Buffer | undefined): string | undefined {
+  return bytes === undefined ? undefined : sha256(bytes);
+}
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+function present<T extends object>(values: T): Present<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
+}
