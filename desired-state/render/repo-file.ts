@@ -1,4 +1,5 @@
 import type { RepositoryDefinition, TrustDefinition } from '../definitions';
+import { MIRROR_KEY } from '../model';
 
 /** yum: lower wins. Holdback stands above everything, since it replaces a regressed package for a time. */
 export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 1, security: 2, updates: 5, os: 10, cr: 20 };
@@ -18,9 +19,6 @@ export interface CopiedRepoFile {
   readonly view: RepositoryDefinition['view'];
 }
 
-/** Where the public halves of the keys that the mirror signs with are, relative to the site. */
-const MIRROR_KEY = 'RPM-GPG-KEY-mirror';
-
 /**
  * `<id>.repo` for a copied repository. Packages are checked unless the declaration says that nothing is signed. Metadata is checked where
  * somebody signs it: upstream, or, where it is accumulated, the mirror, whose key comes first.
@@ -28,7 +26,7 @@ const MIRROR_KEY = 'RPM-GPG-KEY-mirror';
 export function copiedRepoFile(file: CopiedRepoFile): string {
   const upstreams = file.trust.mode === 'digestsOnly' ? [] : file.trust.keys.map((k) => `${file.siteUrl}/${k.file}`);
   const accumulated = file.view === 'accumulate';
-  const keys = accumulated ? [`${file.siteUrl}/${MIRROR_KEY}`, ...upstreams] : upstreams;
+  const keys = accumulated ? [`${file.siteUrl}/${MIRROR_KEY.publicPath}`, ...upstreams] : upstreams;
   return section(file.id, [
     ['name', file.name],
     ['baseurl', `${file.siteUrl}/${file.publicUrlPath}/`],
