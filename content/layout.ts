@@ -59,6 +59,11 @@ export class Layout {
     return join(this.state, 'locks', `${flat(id)}.lock`);
   }
 
+  /** Locks of which only so many can be held at a time, by everything that syncs on this host. */
+  get slots(): string {
+    return join(this.state, 'locks', 'slots');
+  }
+
   /** A directory for one run, cleared at its start and end. */
   temporary(id: string): string {
     return join(this.state, 'tmp', flat(id));

@@ -3,6 +3,15 @@ import { dirname } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { run } from '../signatures/run';
 
+export interface WaitOptions {
+  /** @default 0 */
+  readonly waitSeconds?: number;
+  /** Ends the wait, with its reason. */
+  readonly signal?: AbortSignal;
+  /** Called with who holds the lock, when there is somebody to wait for. */
+  readonly onWait?: (why: string) => void;
+}
+
 /**
  * A lock of the kernel on a file. `flock` takes it as a child that shares our open file description, so it stays with our descriptor until
  * we close it or die: there are no stale locks, whatever the file says.
@@ -10,15 +19,24 @@ import { run } from '../signatures/run';
 export class Lock {
   private constructor(private readonly file: FileHandle) {}
 
-  /** Takes the lock at once or throws a MirrorError that says who holds it. `what` names the thing, for instance `epel-7`. */
-  static async take(path: string, what: string): Promise<Lock> {
+  /**
+   * Takes the lock, or throws a MirrorError that says who holds it: at once, or after `waitSeconds`. `what` names the thing, for instance
+   * `epel-7`.
+   */
+  static async take(path: string, what: string, options: WaitOptions = {}): Promise<Lock> {
+    const { waitSeconds = 0, signal } = options;
     await mkdir(dirname(path), { recursive: true });
     const file = await open(path, 'a+', 0o644);
     try {
-      if (!(await tryLock(file))) throw await held(path, what);
+      if (!(await tryLock(file))) {
+        const error = await held(path, what);
+        if (waitSeconds <= 0) throw error;
+        options.onWait?.(error.message);
+        if (!(await tryLock(file, waitSeconds, signal))) throw await held(path, what);
+      }
       await file.truncate(0);
       await file.appendFile(
-        `${JSON.stringify({ pid: process.pid, command: process.argv.slice(2).join(' '), since: new Date().toISOString() })}\n`,
+        `${JSON.stringify({ what, pid: process.pid, command: process.argv.slice(2).join(' '), since: new Date().toISOString() })}\n`,
       );
       return new Lock(file);
     } catch (error) {
@@ -46,8 +64,15 @@ export async function lockHolder(path: string): Promise<'none' | 'alive' | 'dead
   }
 }
 
-async function tryLock(file: FileHandle): Promise<boolean> {
-  const { code, stderr } = await run('flock', ['-n', '3'], { fds: [file.fd] });
+/** The kernel wakes those who wait one after the other. */
+async function tryLock(file: FileHandle, seconds = 0, signal?: AbortSignal): Promise<boolean> {
+  signal?.throwIfAborted();
+  const how = seconds > 0 ? ['-w', String(seconds)] : ['-n'];
+  const options = { fds: [file.fd], ...(signal === undefined ? {} : { signal }) };
+  const { code, stderr } = await run('flock', [...how, '3'], options).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw error;
+  });
   if (code > 1) throw new Error(`flock ended with ${code}: ${stderr.trim()}`);
   return code === 0;
 }

@@ -21,17 +21,18 @@ const MAX_OUTPUT = 16 * 1024 * 1024;
 
 /**
  * Runs a program to its end, in the C locale, since its output is parsed. `fds` become descriptors 3, 4, … of the child.
- * Throws only when it cannot be started; the exit code is the caller's to judge.
+ * Throws only when it cannot be started or `signal` ends it; the exit code is the caller's to judge.
  */
 export async function run(
   command: string,
   argv: readonly string[],
-  options: { input?: string | Uint8Array; env?: Readonly<Record<string, string>>; fds?: readonly number[] } = {},
+  options: { input?: string | Uint8Array; env?: Readonly<Record<string, string>>; fds?: readonly number[]; signal?: AbortSignal } = {},
 ): Promise<RunResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, argv, {
       stdio: ['pipe', 'pipe', 'pipe', ...(options.fds ?? [])],
       env: { ...process.env, LC_ALL: 'C', ...options.env },
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     const out = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
