@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SyncLimits } from '../desired-state/definitions';
 import { MirrorError } from '../desired-state/errors';
 import type { Layout } from './layout';
-import { isLocked, Lock } from './lock';
+import { Lock, lockHolder } from './lock';
 import type { Say } from './progress';
 
 export const DEFAULT_SLOTS = 4;
@@ -115,7 +115,7 @@ async function holders(directory: string, kind: string): Promise<string[]> {
     const rest = name.startsWith(`${kind}.`) ? name.slice(kind.length + 1) : '';
     if (!/^\d+$/.test(rest)) continue;
     const path = join(directory, name);
-    if (await isLocked(path)) found.push(await holder(path));
+    if ((await lockHolder(path)) === 'alive') found.push(await holder(path));
   }
   return found;
 }
