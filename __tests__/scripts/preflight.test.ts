@@ -296,6 +296,7 @@ describe('forms of metadata', () => {
   test('a maximum age: metadata that is older, just as old, younger, of no time; by waiver', async () => {
     repository('aged', ['a'], '--revision=1700000000');
     repository('timeless', ['a'], '--revision=7');
+    for (const name of ['aged', 'timeless']) edit(join(web.root, name), (repomd) => repomd.replace(/<timestamp>\d+/g, '<timestamp>7'));
     const now = (days: number) => ({ now: () => new Date((1_700_000_000 + days * 86_400) * 1000) });
     const aged = (declared: Declared, days: number) => look({ aged: { trust: 'packages', ...declared } }, now(days));
     const { only, exitCode } = await aged({ maxAgeDays: 14 }, 14);
@@ -307,18 +308,28 @@ describe('forms of metadata', () => {
     const waivers = [{ allow: 'staleMetadata' as const, reason: 'upstream is on holiday' }];
     expect((await aged({ maxAgeDays: 14, waivers }, 20)).only).toMatchObject({ result: 'fits', notes: [] });
     expect((await aged({ maxAgeDays: 14, waivers }, 1)).only.notes.join()).toContain('Waiver.staleMetadata is not needed now');
-    expect((await look({ timeless: { trust: 'packages', maxAgeDays: 1 } })).only.notes.join()).toContain('maxAgeDays cannot be judged');
+    const { problems } = (await look({ timeless: { trust: 'packages', maxAgeDays: 1 } })).only;
+    expect(problems[0]?.message).toBe(`${web.url}timeless/repodata/repomd.xml does not say when it was made, and maxAgeDays is 1`);
+    edit(join(web.root, 'timeless'), (repomd) => repomd.replace('<timestamp>7', '<timestamp>1700000000'));
+    expect((await look({ timeless: { trust: 'packages', maxAgeDays: 14 } }, now(13))).only.result).toBe('fits');
   });
 
-  test('a filter is not applied, and preflight says so', async () => {
+  test('a filter: what it takes is counted and looked at; one that takes nothing does not fit', async () => {
     repository('filtered', ['a', 'b']);
-    const filter = { include: ['a'], sources: true, debuginfo: true };
-    const { only } = await look({ filtered: { trust: 'packages', view: 'accumulate', filter } });
+    const filtered = (include: string) => {
+      const filter = { include: [include], sources: true, debuginfo: true };
+      return look({ filtered: { trust: 'packages', view: 'accumulate', filter } });
+    };
+    const { only, report } = await filtered('a');
     expect(only).toMatchObject({
       result: 'fits',
-      packages: { count: 2 },
-      notes: [expect.stringContaining('the filter is not applied here')],
+      packages: { count: 1, listed: 2 },
+      samples: [{ path: expect.stringContaining('a-1-1') }],
+      notes: ['the filter takes 1 of the 2 packages that upstream lists'],
     });
+    expect(report.needs.packages.inodes).toBe(1);
+    const none = await filtered('a-1*');
+    expect(none).toMatchObject({ exitCode: 6, only: { result: 'does not fit', problems: [{ code: 'FILTER_TAKES_NOTHING' }] } });
   });
 
   test('names that are used again', async () => {

@@ -62,6 +62,7 @@ export function indexFacts(bytes: Uint8Array, url: string, checksums: ChecksumOp
     report: {
       revision,
       changed: timeOf(revision),
+      made: madeAt(revision, drafts),
       files: files.size,
       bytes: [...files.values()].reduce((sum, file) => sum + file.size, 0),
       digests: sorted(drafts.map((draft) => algorithmOf(draft.checksum?.type))),
@@ -95,6 +96,14 @@ function primaryOf(drafts: readonly RecordDraft[]): PrimaryPlace | undefined {
     size: parseSize(draft.size ?? ''),
     openSize: parseSize(draft.openSize ?? ''),
   };
+}
+
+function madeAt(revision: string | undefined, drafts: readonly RecordDraft[]): string | undefined {
+  return [revision, ...drafts.map(({ timestamp }) => timestamp)]
+    .map((seconds) => timeOf(seconds?.trim()))
+    .filter((time) => time !== undefined)
+    .sort()
+    .at(-1);
 }
 
 /** Seconds since 1970 as most tools write it, from 1990 to 2100. */

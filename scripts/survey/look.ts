@@ -144,7 +144,7 @@ class Look {
 
   private async readPackages(found: Probed, facts: IndexFacts): Promise<{ report: PackagesReport; chosen: readonly Chosen[] } | undefined> {
     const { client, onBytes, onTree, inTurn } = this.context;
-    const { id, publicPath } = this.repository.definition;
+    const { id, publicPath, filter } = this.repository.definition;
     const primary = facts.primary as NonNullable<IndexFacts['primary']>;
     const context = {
       client,
@@ -152,13 +152,16 @@ class Look {
       temporary: this.temporary,
       onBytes: (count: number) => onBytes(id, count),
       checksums: this.checksums,
+      filter,
     };
     try {
       const file = await fetchPackages(found.base, primary, context);
       return await inTurn(async () => {
         const { report, packages, problem } = await readPackages(file, found.base, primary, context);
         if (problem !== undefined) this.problems.push(problem);
-        if (packages.length === 0) this.notes.push('the repository is empty');
+        if (report.listed === 0) this.notes.push('the repository is empty');
+        if (report.count < report.listed)
+          this.notes.push(`the filter takes ${report.count} of the ${report.listed} packages that upstream lists`);
         const { bytes, signatureBytes } = found.index as NonNullable<Probed['index']>;
         const indexFiles = [bytes.length, ...(signatureBytes > 0 ? [signatureBytes] : [])];
         onTree({ id, publicPath, packages, metadata: facts.files, indexFiles });

@@ -1,11 +1,14 @@
 /** Streams the package list: counts it, judges it as a sync does, and chooses packages to look at. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Filter } from '../../desired-state/definitions';
 import { downloadVerified } from '../../downloads/file';
 import type { HttpClient } from '../../downloads/http';
 import { type ChecksumOptions, parseSize } from '../../rpm-metadata/checksum';
 import { compressionOf, decompressed } from '../../rpm-metadata/decompress';
 import { packageLocation } from '../../rpm-metadata/locations';
+import { selectPackages } from '../../rpm-metadata/filter';
+import type { Nevra } from '../../rpm-metadata/nevra';
 import { type PackageDraft, scanPackages } from '../../rpm-metadata/packages';
 import { MAX_PACKAGES, PackageList } from '../../rpm-metadata/primary';
 import { MAX_METADATA_BYTES, MAX_UNDECLARED_METADATA_BYTES } from '../../rpm-metadata/repomd';
@@ -13,7 +16,7 @@ import { metadataRefused } from '../../rpm-metadata/errors';
 import { algorithmOf, type PrimaryPlace, type SizedFile, timeOf } from './index-facts';
 import { type PackagesReport, type Problem, problemOf } from './types';
 
-export interface ListedFile extends SizedFile {
+export interface ListedFile extends SizedFile, Nevra {
   readonly href: string;
   /** Seconds since 1970, 0 where it is not said. */
   readonly built: number;
@@ -21,6 +24,7 @@ export interface ListedFile extends SizedFile {
 
 export interface PackageFacts {
   readonly report: PackagesReport;
+  /** Those that the filter takes. */
   readonly packages: readonly ListedFile[];
   /** The first thing that a sync would refuse, and how many more. */
   readonly problem: Problem | undefined;
@@ -33,6 +37,7 @@ export interface PackageListContext {
   readonly onBytes: (count: number) => void;
   /** What the repository's waivers allow. */
   readonly checksums: ChecksumOptions;
+  readonly filter: Filter | undefined;
 }
 
 /** Fetches the list at one address, verified. Returns the file, in `temporary`. */
@@ -54,7 +59,7 @@ export async function readPackages(file: string, base: string, primary: PrimaryP
     const survey = new Survey(what, context.checksums);
     const bytes = interruptible(decompressed(file, what, primary.openSize), context.signal);
     await scanPackages(bytes, 'primary', what, { package: (draft) => survey.add(draft) });
-    return survey.finish(await compressionOf(file));
+    return survey.finish(await compressionOf(file), context.filter);
   } finally {
     await rm(file, { force: true });
   }
@@ -89,8 +94,8 @@ class Survey {
     try {
       const listed = this.list.add(draft);
       if (listed === undefined) return;
-      const { path, href, checksum, size } = listed;
-      this.packages.push({ path, href, size, built, ...checksum });
+      const { checksum, ...rest } = listed;
+      this.packages.push({ ...rest, built, ...checksum });
     } catch (error) {
       this.note(problemOf(error));
       // The limit on packages holds here, too.
@@ -105,21 +110,25 @@ class Survey {
     if ('problem' in location || size === undefined || draft.base !== undefined || this.unusable.has(location.path)) return;
     this.unusable.add(location.path);
     const hex = Buffer.from((draft.checksum ?? '').trim().toLowerCase().slice(0, 128), 'latin1').toString('latin1');
-    this.packages.push({ ...location, size, built, hex, algorithm: algorithmOf(draft.checksumType) });
+    const { name = '', epoch = '0', version = '', release = '', arch = '' } = draft;
+    const identity = { name, epoch, version, release, arch };
+    this.packages.push({ ...location, ...identity, size, built, hex, algorithm: algorithmOf(draft.checksumType) });
   }
 
-  finish(compression: string): PackageFacts {
+  finish(compression: string, filter: Filter | undefined): PackageFacts {
     try {
       this.list.finish();
     } catch (error) {
       this.note(problemOf(error));
     }
-    const packages = this.packages;
+    const packages = selectPackages(this.packages, filter);
+    if (packages.length === 0 && this.packages.length > 0) this.note(takesNothing(this.packages.length));
     const more = this.refused > 1 ? ` (and ${this.refused - 1} more)` : '';
     return {
       packages,
       report: {
         count: packages.length,
+        listed: this.packages.length,
         bytes: packages.reduce((sum, item) => sum + item.size, 0),
         digests: [...this.digests].sort(),
         newestBuilt: this.newest === 0 ? undefined : timeOf(String(this.newest)),
@@ -154,4 +163,13 @@ export function samplesOf(packages: readonly ListedFile[]): readonly Chosen[] {
   const samples = new Map<ListedFile, ('newest' | 'smallest' | 'largest')[]>();
   for (const [name, item] of chosen) if (item !== undefined) samples.set(item, [...(samples.get(item) ?? []), name]);
   return [...samples].map(([item, chosenAs]) => ({ item, chosenAs }));
+}
+
+function takesNothing(listed: number): Problem {
+  return {
+    code: 'FILTER_TAKES_NOTHING',
+    message: `the filter takes none of the ${listed} packages that upstream lists`,
+    remedy: 'Look at its globs and architectures: names have no version, and noarch is an architecture.',
+    exitCode: 6,
+  };
 }

@@ -30,11 +30,9 @@ export function judgeSelection(
 ): { readonly problem?: Problem; readonly notes: readonly string[] } {
   const notes: string[] = [];
   const { maxAgeDays } = definition;
-  const days = report.changed === undefined ? undefined : Math.floor((now.getTime() - Date.parse(report.changed)) / 86_400_000);
-  const stale = maxAgeDays !== undefined && days !== undefined && days >= maxAgeDays;
-  if (definition.filter !== undefined) notes.push('the filter is not applied here: size and needs are those of all that upstream lists');
-  if (maxAgeDays !== undefined && days === undefined) notes.push('maxAgeDays cannot be judged: the revision of the index is no time');
-  if (isWaived(definition, 'staleMetadata') && days !== undefined && !stale)
+  const days = report.made === undefined ? undefined : Math.floor((now.getTime() - Date.parse(report.made)) / 86_400_000);
+  const stale = maxAgeDays !== undefined && (days === undefined || days >= maxAgeDays);
+  if (isWaived(definition, 'staleMetadata') && !stale)
     notes.push('Waiver.staleMetadata is not needed now: the metadata is younger than maxAgeDays');
   if (isWaived(definition, 'weakChecksums') && !report.digests.includes('sha1'))
     notes.push('Waiver.weakChecksums is not needed by the index: it has no sha1');
@@ -43,7 +41,7 @@ export function judgeSelection(
     notes,
     problem: {
       code: 'METADATA_STALE',
-      message: `${url} was made ${days} days ago, and maxAgeDays is ${maxAgeDays}`,
+      message: `${url} ${days === undefined ? 'does not say when it was made' : `was made ${days} days ago`}, and maxAgeDays is ${maxAgeDays}`,
       remedy: 'If upstream has ended, or publishes less often, leave maxAgeDays out or raise it; else look for another source.',
       exitCode: 6,
     },

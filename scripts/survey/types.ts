@@ -55,6 +55,8 @@ export interface MetadataReport {
   readonly revision: string | undefined;
   /** The revision as a time, where it is one. */
   readonly changed: string | undefined;
+  /** When it was made: the newest of the revision and of the times of its files. A sync compares `maxAgeDays` with it. */
+  readonly made: string | undefined;
   readonly files: number;
   readonly bytes: number;
   /** Kinds of checksums, for instance `sha256`. */
@@ -67,7 +69,10 @@ export interface MetadataReport {
 }
 
 export interface PackagesReport {
+  /** Of those that the filter takes, as all that follows. */
   readonly count: number;
+  /** Before the filter. */
+  readonly listed: number;
   readonly bytes: number;
   readonly digests: readonly string[];
   readonly newestBuilt: string | undefined;
