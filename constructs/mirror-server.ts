@@ -50,7 +50,7 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps {
   readonly confirmWithinSeconds?: number;
   /** What is refused as a likely accident, and meant this time. @default none */
   readonly waivers?: readonly Waiver<'server'>[];
-  /** How much of the host, of the line and of the upstreams syncs may take together. @default what mirrorctl finds sensible */
+  /** How much of the host, of the line and of the upstreams syncs may take together. @default 4 at a time, 2 from one upstream */
   readonly sync?: SyncLimits;
 }
 

@@ -15,11 +15,11 @@ export interface SyncProxy {
 
 /** How much of the host, of the line and of the upstreams all syncs together may take. */
 export interface SyncLimits {
-  /** Repositories that are synced at a time; the others wait. @default what mirrorctl finds sensible */
+  /** Repositories that are synced at a time; the others wait. @default 4 */
   readonly slots?: number;
-  /** Of those, from one upstream host. @default what mirrorctl finds sensible */
+  /** Of those, from one upstream host. @default 2 */
   readonly slotsPerUpstream?: number;
-  /** Connections of one sync. @default what mirrorctl finds sensible */
+  /** Connections of one sync to one host. @default 8 */
   readonly connections?: number;
   /** All syncs together. @default what the line gives */
   readonly bandwidth?: Bandwidth;
