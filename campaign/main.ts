@@ -1,4 +1,4 @@
-/** `npm run campaign -- deploy`: faults over deploy and activation, on the lab host. */
+/** `npm run campaign -- deploy` and `-- sync`: faults over deploy and activation on the lab host, and over sync and publish on this machine. */
 import { isMainThread, workerData } from 'node:worker_threads';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ExitCode } from '../desired-state/errors';
@@ -14,6 +14,9 @@ import { bringAbout, type Outcome } from './runner';
 import { sampling } from './sampler';
 import { prepare } from './setup';
 import { writePage, writeResult } from './page';
+import { sync, type SyncOptions } from './sync/command';
+import { PARTS } from './sync/judge';
+import { writeSyncPage } from './sync/page';
 
 interface Options {
   readonly short?: true;
@@ -119,7 +122,7 @@ function whole(text: string): number {
 
 function commandLine(): Command {
   const program = new Command('npm run campaign --')
-    .description('Faults, one after the other, on a lab host that is sampled all the time. MIRROR_LAB names the lab (default: "campaign").')
+    .description('Faults, one after the other, while clients look. MIRROR_LAB names the lab of `deploy` (default: "campaign").')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage));
   program
     .command('deploy')
@@ -134,9 +137,26 @@ function commandLine(): Command {
     )
     .action((options: Options) => deploy(options));
   program
+    .command('sync')
+    .description('crashes, power losses and full disks over sync and publish: what is published is old or new, whole, and never lost')
+    .option('--short', 'some of each part')
+    .addOption(new Option('--only <part...>', 'these parts').choices(PARTS))
+    .option('--seed <number>', 'of what is left to chance', whole, 1)
+    .option('--json', 'one JSON document a fault, and one of the whole')
+    .option(
+      '--write',
+      'write campaign/results/sync.json and the tables of docs/reliability.md; parts that were not run stay as they are there',
+    )
+    .action(async (options: SyncOptions) => {
+      process.exit(await sync(options));
+    });
+  program
     .command('table')
-    .description('write the tables of docs/campaigns.md from campaign/results/deploy.json')
-    .action(() => writePage());
+    .description('write the tables of docs/campaigns.md and docs/reliability.md from campaign/results/')
+    .action(() => {
+      writePage();
+      writeSyncPage();
+    });
   return program;
 }
 

@@ -6,6 +6,7 @@ import { measureBytes } from './faults/operator';
 import { CONFIRM_SECONDS, namesOfNext, swap, type Field } from './fault';
 import { Host, lab, must } from './host';
 import { Proxy } from './proxy';
+import { generator } from './random';
 import { Sampler } from './sampler';
 import { disarm, layTraps, liftTraps, record, recorded, type HostCommand } from './traps';
 import type { Call, Names } from './calls';
@@ -125,16 +126,4 @@ function keep(ways: Map<HostCommand, readonly Call[]>, command: HostCommand, cal
     );
   }
   ways.set(command, calls);
-}
-
-/** Numbers from 0 to 1 that a seed determines (mulberry32). */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

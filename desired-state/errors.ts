@@ -45,10 +45,18 @@ export class MirrorError extends Error {
   }
 }
 
+/** Linux's EDQUOT, which libuv has no name for: Node calls it "Unknown system error -122". */
+const EDQUOT = -122;
+
 /**
  * The code of a file system's error. Node hides why a recursive mkdir failed when there is no space: it reports the ENOENT of its own look at
  * the directory that it could not make (v18 to v20, `MKDirp`). A recursive mkdir has no other cause for ENOENT.
  */
-export function faultCode(error: { readonly code?: string | undefined; readonly syscall?: string | undefined }): string | undefined {
+export function faultCode(error: {
+  readonly code?: string | undefined;
+  readonly errno?: number | undefined;
+  readonly syscall?: string | undefined;
+}): string | undefined {
+  if (error.errno === EDQUOT) return 'EDQUOT';
   return error.code === 'ENOENT' && error.syscall === 'mkdir' ? 'ENOSPC' : error.code;
 }

@@ -3,7 +3,7 @@ import { mutatingCalls, namesOf, withNames, withTokens } from '../../campaign/ca
 import { merged, table, rows } from '../../campaign/report';
 import { recoveryOf, type Outcome } from '../../campaign/runner';
 import { judge } from '../../campaign/sampler';
-import { generator } from '../../campaign/setup';
+import { generator } from '../../campaign/random';
 
 const TRACE = `openat(AT_FDCWD</root>, "/etc/mirror", O_RDONLY|O_CLOEXEC) = 18</etc/mirror>
 write(5<pipe:[1]>, "*", 1)        = 1

@@ -26,4 +26,6 @@ test('a recursive mkdir on a full disk is told as what it is (needs root: a smal
 test('other errors keep their code', () => {
   expect(faultCode({ code: 'ENOENT', syscall: 'open' })).toBe('ENOENT');
   expect(faultCode({ code: 'EACCES', syscall: 'mkdir' })).toBe('EACCES');
+  // As Node says it; libuv has no name for it.
+  expect(faultCode({ code: 'Unknown system error -122', errno: -122, syscall: 'write' })).toBe('EDQUOT');
 });

@@ -25,6 +25,7 @@ MIRROR_UNIT_PACKAGES=(openssh-client openssh-server sudo gir1.2-modulemd-2.0 lib
 MIRROR_LAB_PACKAGES=(
   mmdebstrap systemd-container iproute2 util-linux e2fsprogs "${MIRROR_UNIT_PACKAGES[@]}" openssl curl ca-certificates
   nginx-light rpm createrepo-c dnf dnf-plugins-core gnupg gnupg1 zstd xz-utils bzip2 strace
+  xfsprogs libfaketime
 )
 
 mirror_fail() { # what, why, what to do
