@@ -38,7 +38,7 @@ export class Waiver<On extends Bearer = Bearer> {
     return Waiver.ofRepository('olderRevision', why);
   }
 
-  /** Upstream lists far fewer packages than before. */
+  /** Upstream lists less than half of the packages that it listed before, or none. */
   static shrunk(why: string): Waiver<'repository'> {
     return Waiver.ofRepository('shrunk', why);
   }
@@ -58,7 +58,7 @@ export class Waiver<On extends Bearer = Bearer> {
     return Waiver.ofRepository('privateAddresses', why);
   }
 
-  /** Packages that cannot be had, or do not verify, hold up nothing. */
+  /** Packages that cannot be had, or do not verify, are left out: a verbatim repository is published all the same, none is degraded. */
   static incomplete(why: string): Waiver<'repository'> {
     return Waiver.ofRepository('incomplete', why);
   }
