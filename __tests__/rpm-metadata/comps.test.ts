@@ -147,6 +147,6 @@ test('libcomps, which dnf uses, reads the union of any sequence', async () => {
         environments: [...union.environments].sort(),
       });
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 });

@@ -149,9 +149,9 @@ test.each<[string, string | Buffer, string]>([
 
 test('a hundred thousand keys take no quadratic time', async () => {
   const keys = Array.from({ length: 100_000 }, (_, i) => `  k${i}: v`).join('\n');
-  const started = Date.now();
+  const { user } = process.cpuUsage();
   await merged(undefined, `document: modulemd\nx:\n${keys}\ndata: {name: x}\n`);
-  expect(Date.now() - started).toBeLessThan(10_000);
+  expect(process.cpuUsage().user - user).toBeLessThan(10_000_000);
 });
 
 /** What libmodulemd reads of the file: streams, and the default stream by module. */
@@ -203,7 +203,7 @@ test('libmodulemd, which dnf uses, reads the union of any sequence', async () =>
         defaults: chosen,
       });
     }),
-    { numRuns: 25 },
+    { numRuns: 12 },
   );
 });
 
