@@ -55,6 +55,11 @@ export class Layout {
     return join(this.state, 'repositories', `${id}.json`);
   }
 
+  /** What each publish changed: one file a snapshot. */
+  changes(id: string): string {
+    return join(this.state, 'changes', flat(id));
+  }
+
   lockFile(id: string): string {
     return join(this.state, 'locks', `${flat(id)}.lock`);
   }

@@ -38,6 +38,16 @@ Examples:
   mirrorctl status                 everything that is declared
   mirrorctl status epel-7 --json   one repository, for programs`;
 
+const CHANGES_EXAMPLES = `
+CVE names are those of upstream's advisories; where upstream has none, those that appeared in the changelogs of updated packages.
+Times are UTC. The newest 400 publishes of each repository are remembered.
+
+Examples:
+  mirrorctl changes                             every publish that is remembered
+  mirrorctl changes centos-7-updates            of one repository
+  mirrorctl changes --since 2026-11-01 --cves   which CVEs were fixed this month, and by which packages
+  mirrorctl changes --json                      with the packages that came, changed and went, for programs`;
+
 const PREPARE_EXAMPLES = `
 Examples:
   mirrorctl prepare        by hand, as root; a deploy does it by itself`;
@@ -102,6 +112,27 @@ export function program(): Command {
       const rows = await statusOf(new Layout(definitions.server.storageRoot, state, definitions.directory), definitions, ids);
       if (options.json) printJson({ repositories: rows });
       else process.stdout.write(statusTable(rows));
+    });
+  root
+    .command('changes')
+    .description('what each publish added, updated and removed, and which CVEs it fixed')
+    .argument('[ids...]', 'repositories and hosted components')
+    .option('--since <date>', 'publishes of this day or time and later')
+    .option('--cves', 'only CVEs: a line for each', false)
+    .option('--json', 'print one JSON document on standard output', false)
+    .addHelpText('after', CHANGES_EXAMPLES)
+    .action(async (ids: string[], options: { since?: string; cves: boolean; json: boolean }) => {
+      const { changeLine, changesOf, cveLines, parseSince } = await import('./changes-command');
+      const since = options.since === undefined ? undefined : parseSince(options.since);
+      const { readDefinitions } = await import('./definitions');
+      const { Layout } = await import('./layout');
+      const { configuration, state } = root.opts<GlobalOptions>();
+      const definitions = await readDefinitions(configuration);
+      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const records = await changesOf(layout, definitions, { ids, since, cves: options.cves });
+      if (options.json) printJson({ publishes: records });
+      else if (records.length === 0) print('nothing is recorded');
+      else for (const record of records) for (const line of options.cves ? cveLines(record) : [changeLine(record)]) print(line);
     });
   root
     .command('prepare')
