@@ -7,7 +7,7 @@ const programs = [
   [
     'mirrorctl',
     'dist/programs/mirrorctl.cjs',
-    ['sync', 'status', 'prepare'],
+    ['sync', 'status', 'changes', 'prepare'],
     'On the server: content. Root runs it with the rights of the user `mirror`.',
   ],
   [
