@@ -3,7 +3,7 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { ListedPackage } from '../rpm-metadata/primary';
-import { flushFileSystem } from './files';
+import { flushFileSystem, removeTree } from './files';
 import type { Layout } from './layout';
 import { packageListText } from './package-list';
 import type { Published } from './published';
@@ -35,6 +35,8 @@ export interface SnapshotIndex {
   /** Paths below the tree that `write` made. */
   readonly made: readonly string[];
   readonly catalogue?: string;
+  /** A directory that `write` needed. */
+  readonly work?: string;
 }
 
 /**
@@ -76,6 +78,7 @@ export async function buildSnapshot(
   writeFileSync(layout.record(id, snapshot, 'json'), recordText(record));
   writeFileSync(layout.record(id, snapshot, 'packages'), packageListText(plan.packages));
   if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
+  if (index.work !== undefined) await removeTree(index.work);
 
   await incoming.around(() => flushFileSystem(layout.root));
   await rename(builder.directory, join(layout.snapshots(id), snapshot));

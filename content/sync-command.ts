@@ -93,7 +93,7 @@ async function choose(
 /** One line for people; the error and its remedy where it failed or is degraded, and each file that is not as upstream says. */
 export function outcomeText(outcome: SyncOutcome): string {
   const { id, error, problems } = outcome;
-  const told = [...(error === undefined ? [] : [`  ${error.remedy}`]), ...problemLines(problems)];
+  const told = [...(error === undefined ? [] : [`  ${error.remedy}`]), ...problemLines(problems, error !== undefined)];
   if (outcome.result === 'failed') return [`${id}: failed: ${error?.message ?? ''}`, ...told].join('\n');
   const content = `${outcome.packages ?? 0} packages, ${size(outcome.bytes ?? 0)}`;
   const fetched = `${outcome.downloadedFiles} files, ${size(outcome.downloadedBytes)} fetched`;
@@ -105,8 +105,8 @@ export function outcomeText(outcome: SyncOutcome): string {
 /** So many files are named; `--json` names all. */
 const MAX_NAMED = 50;
 
-function problemLines(problems: readonly Problem[]): readonly string[] {
-  if (problems.length < 2) return [];
+function problemLines(problems: readonly Problem[], firstIsTold: boolean): readonly string[] {
+  if (firstIsTold && problems.length === 1) return [];
   const lines = problems
     .slice(0, MAX_NAMED)
     .map(({ url, message }) => `  - ${url === undefined || message.includes(url) ? '' : `${url}: `}${message}`);

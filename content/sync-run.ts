@@ -8,6 +8,7 @@ import { Sources } from '../downloads/sources';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
 import { buildSnapshot, removeOrphanedRecords } from './build-snapshot';
+import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
 import { removeTree } from './files';
 import { frozen } from './judge-index';
@@ -27,6 +28,8 @@ export class SyncRun {
   private readonly sources: Sources;
   private readonly definitionDigest: string;
   private readonly temporary: string;
+  /** Digest of the mirror's keys, where it signs. */
+  private signedBy: string | undefined;
 
   constructor(
     private readonly context: SyncContext,
@@ -56,6 +59,7 @@ export class SyncRun {
   /** Upstream may change while it is read: then one new attempt starts from its index. */
   private async attempts(published: Published | undefined): Promise<Done> {
     const ring = await this.keyRing();
+    if (this.definition.view === 'accumulate') this.signedBy = (await this.context.signer()).identity.digest;
     const index = await this.index(ring, published, true);
     if (index === 'unchanged' || this.isUnchanged(index, published)) return this.unchanged(published as Published);
     const moved = async (): Promise<UpstreamIndex | undefined> => {
@@ -106,11 +110,12 @@ export class SyncRun {
     return record !== undefined && record.problems.length === 0 && this.isCurrent(published);
   }
 
-  /** Published under the same definition, and no grace has passed. */
+  /** Published under the same definition and by the same keys, and no grace has passed. */
   private isCurrent(published: Published | undefined): boolean {
     const record = published?.record;
     const now = this.context.now().getTime();
-    return record?.definition === this.definitionDigest && Object.values(record.carried).every((until) => Date.parse(until) > now);
+    if (record?.definition !== this.definitionDigest || record.signedBy !== this.signedBy) return false;
+    return Object.values(record.carried).every((until) => Date.parse(until) > now);
   }
 
   private isUnchanged(index: UpstreamIndex, published: Published | undefined): boolean {
@@ -139,7 +144,10 @@ export class SyncRun {
     const at = context.now();
     const incoming = await store.incoming(definition.id);
     const retrieval = new Retrieval({ context, definition, store, incoming, sources: this.sources, index, ring });
-    const view: View = new VerbatimView(definition, index);
+    const view: View =
+      definition.view === 'verbatim'
+        ? new VerbatimView(definition, index)
+        : new AccumulatedView({ definition, layout, incoming, index, published, signer: context.signer, at });
     const checkMoved = async (): Promise<void> => {
       const again = await moved?.();
       if (again !== undefined) throw new UpstreamMoved(again);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { stringify } from 'yaml';
-import type { TrustDefinition } from '../../../desired-state/definitions';
+import type { RepositoryDefinition, TrustDefinition } from '../../../desired-state/definitions';
 import type { TestKey } from './keys';
 
 export interface Ran {
@@ -38,6 +38,7 @@ export class TestMirror {
     id: string,
     fetchFrom: readonly string[],
     trust: TrustDefinition = { mode: 'digestsOnly', reason: 'a test upstream signs nothing' },
+    more: Partial<RepositoryDefinition> = {},
   ): void {
     this.write(`definitions/repositories/${id}.yaml`, {
       kind: 'repository',
@@ -47,7 +48,15 @@ export class TestMirror {
       fetchFrom,
       trust,
       view: 'verbatim',
+      ...more,
     });
+  }
+
+  /** Gives the mirror its own signing keys, today's first. */
+  signBy(key: TestKey, former?: TestKey): void {
+    this.write('secrets/signing-key', key.secretKey);
+    rmSync(join(this.configuration, 'secrets/previous-signing-key'), { force: true });
+    if (former !== undefined) this.write('secrets/previous-signing-key', former.secretKey);
   }
 
   /** Puts the public key among the pinned ones and returns the trust that pins it. */
