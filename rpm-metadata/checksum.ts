@@ -1,3 +1,5 @@
+import { metadataRefused, waivable } from './errors';
+
 const LENGTHS = { sha1: 40, sha224: 56, sha256: 64, sha384: 96, sha512: 128 } as const;
 export type ChecksumAlgorithm = keyof typeof LENGTHS;
 
@@ -39,6 +41,19 @@ export function parseChecksum(
     return { problem: `the ${type} checksum is not ${LENGTHS[algorithm]} hexadecimal digits` };
   // A copy: a piece of a larger string would keep all of that in memory, for each package of a list.
   return { algorithm, hex: hex === text ? hex : Buffer.from(hex, 'latin1').toString('latin1') };
+}
+
+/** The same for `name` in the file `what`. Throws a MirrorError, which names the waiver where there is one. */
+export function requireChecksum(
+  said: { readonly type: string | undefined; readonly text: string },
+  options: ChecksumOptions,
+  what: string,
+  name: string,
+): Checksum {
+  const checksum = parseChecksum(said.type, said.text, options);
+  if (!('problem' in checksum)) return checksum;
+  const why = `${name}: ${checksum.problem}`;
+  throw checksum.waivable ? waivable('CHECKSUM_UNUSABLE', what, why, 'weakChecksums') : metadataRefused('CHECKSUM_UNUSABLE', what, why);
 }
 
 /** Reads a size in bytes; undefined when it is not a whole number from 0 to 2^53. */

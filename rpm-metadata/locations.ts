@@ -72,6 +72,15 @@ export function packageLocation(href: string): Location {
   return location;
 }
 
+/** A delta rpm's location: safe, ends in `.drpm`, and not among the metadata. */
+export function deltaLocation(href: string): Location {
+  const location = safeLocation(href);
+  if ('problem' in location) return location;
+  if (location.path.split('/')[0] === 'repodata') return { problem: 'lies in repodata/' };
+  if (!location.path.endsWith('.drpm')) return { problem: 'does not end in .drpm' };
+  return location;
+}
+
 /** A metadata file's location: directly in `repodata/`, and not the index or its signature. */
 export function metadataLocation(href: string): Location {
   const location = safeLocation(href);

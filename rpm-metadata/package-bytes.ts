@@ -16,13 +16,14 @@ const FIELDS = [
   'built',
 ] as const;
 type Field = (typeof FIELDS)[number];
-const at = (field: Field): number => FIELDS.indexOf(field);
-const NAME_FIELD = at('name');
-const ARCH_FIELD = at('arch');
-const CHECKSUM_FIELD = at('checksum');
+const F = Object.fromEntries(FIELDS.map((field, index) => [field, index])) as Readonly<Record<Field, number>>;
+/** Fields in which packages often say what the one before says. */
+const RECENT = Uint8Array.from(FIELDS, (field) =>
+  ['epoch', 'version', 'release', 'arch', 'checksumType', 'base'].includes(field) ? 1 : 0,
+);
 
 /** Elements directly in a package whose text counts, and those whose attributes do. */
-const TEXTS: Readonly<Record<string, number>> = { name: NAME_FIELD, arch: ARCH_FIELD, checksum: CHECKSUM_FIELD };
+const TEXTS: Readonly<Record<string, number>> = { name: F.name, arch: F.arch, checksum: F.checksum };
 const ATTRIBUTES: Readonly<Record<string, readonly (readonly [attribute: Buffer, field: number])[]>> = {
   version: pairs({ epoch: 'epoch', ver: 'version', rel: 'release' }),
   checksum: pairs({ type: 'checksumType' }),
@@ -33,7 +34,7 @@ const ATTRIBUTES: Readonly<Record<string, readonly (readonly [attribute: Buffer,
 const OF_PACKAGE = pairs({ pkgid: 'pkgid', name: 'name', arch: 'arch' });
 
 function pairs(of: Readonly<Record<string, Field>>): readonly (readonly [Buffer, number])[] {
-  return Object.entries(of).map(([attribute, field]) => [Buffer.from(attribute), at(field)]);
+  return Object.entries(of).map(([attribute, field]) => [Buffer.from(attribute), F[field]]);
 }
 
 const LT = 0x3c;
@@ -41,6 +42,7 @@ const GT = 0x3e;
 const SLASH = 0x2f;
 const COLON = 0x3a;
 const AMP = 0x26;
+const SEMICOLON = 0x3b;
 const BRACKET = 0x5d;
 const QUOTE = 0x22;
 const APOSTROPHE = 0x27;
@@ -78,6 +80,7 @@ export class PackageBytes {
   private readonly values = new Int32Array(MAX_ATTRIBUTES * 2);
   private count = 0;
   private selfClosing = false;
+  private odd = false;
   private bytes: Buffer = Buffer.alloc(0);
   private readonly recent: Recent[] = FIELDS.map(() => ({ bytes: Buffer.alloc(0), text: '' }));
 
@@ -172,7 +175,12 @@ export class PackageBytes {
 
   /** Where the reference at `i` ends; -1 when it is none that every parser knows. */
   private reference(i: number): number {
-    const text = REFERENCE.exec(this.bytes.toString('latin1', i, i + 10))?.[0];
+    const { bytes } = this;
+    // The three frequent ones: lt, gt, amp.
+    const second = bytes[i + 2];
+    if (second === 0x74 && bytes[i + 3] === SEMICOLON && (bytes[i + 1] === 0x6c || bytes[i + 1] === 0x67)) return i + 4;
+    if (second === 0x6d && bytes[i + 1] === 0x61 && bytes[i + 3] === 0x70 && bytes[i + 4] === SEMICOLON) return i + 5;
+    const text = REFERENCE.exec(bytes.toString('latin1', i, i + 10))?.[0];
     return text === undefined || resolved(text.slice(1, -1)) === undefined ? -1 : i + text.length;
   }
 
@@ -289,39 +297,51 @@ export class PackageBytes {
   }
 
   private draft(): PackageDraft | undefined {
-    let usual = true;
-    const values = FIELDS.map((_, field) => {
-      const value = this.string(field);
-      if (value === null) usual = false;
-      return value ?? undefined;
-    });
-    if (!usual) return undefined;
-    const [name, epoch, version, release, arch, pkgid, checksumType, checksum, size, href, base, built] = values;
-    return { name, epoch, version, release, arch, pkgid, checksumType, checksum, size, href, base, built };
+    this.odd = false;
+    const draft = {
+      name: this.string(F.name),
+      epoch: this.string(F.epoch),
+      version: this.string(F.version),
+      release: this.string(F.release),
+      arch: this.string(F.arch),
+      pkgid: this.string(F.pkgid),
+      checksumType: this.string(F.checksumType),
+      checksum: this.string(F.checksum),
+      size: this.string(F.size),
+      href: this.string(F.href),
+      base: this.string(F.base),
+      built: this.string(F.built),
+    };
+    return this.odd ? undefined : draft;
   }
 
-  /** The value of a field: undefined when there is none, null when its bytes are unusual. */
-  private string(field: number): string | undefined | null {
+  /** The value of a field; undefined when there is none, or when its bytes are odd. */
+  private string(field: number): string | undefined {
     const start = this.starts[field] as number;
     if (start < 0) return undefined;
     const end = this.ends[field] as number;
     const length = end - start;
-    if (length > LONG_VALUE) return null;
+    if (length > LONG_VALUE) return this.refuse();
     const { bytes } = this;
     // Neighbours have the same architecture and often the same version: one string for all of them.
     const recent = this.recent[field] as Recent;
     if (recent.bytes.length === length && length > 0) {
-      let k = 0;
-      while (k < length && recent.bytes[k] === bytes[start + k]) k++;
-      if (k === length) return recent.text;
+      // From the end, where they differ.
+      let k = length - 1;
+      while (k >= 0 && recent.bytes[k] === bytes[start + k]) k--;
+      if (k < 0) return recent.text;
     }
     let text = bytes.toString('utf8', start, end);
-    const isText = field === NAME_FIELD || field === ARCH_FIELD || field === CHECKSUM_FIELD;
     // Line ends in text, and white space in attributes, are changed by parsers.
-    if (isText && this.kind === 'primary' ? text.includes('\r') : /[\t\n\r]/.test(text)) return null;
+    const isText = this.kind === 'primary' && (field === F.name || field === F.arch || field === F.checksum);
+    if (isText ? text.includes('\r') : /[\t\n\r]/.test(text)) return this.refuse();
     if (text.includes('&')) text = text.replace(/&([^;]*);/g, (_, name: string) => resolved(name) as string);
-    if (field !== CHECKSUM_FIELD && length < 64) this.recent[field] = { bytes: Buffer.from(bytes.subarray(start, end)), text };
+    if (RECENT[field] === 1) this.recent[field] = { bytes: Buffer.from(bytes.subarray(start, end)), text };
     return text;
+  }
+
+  private refuse(): undefined {
+    this.odd = true;
   }
 }
 

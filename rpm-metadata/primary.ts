@@ -1,11 +1,14 @@
-import { type Checksum, type ChecksumOptions, parseChecksum, parseSize } from './checksum';
-import { metadataRefused, quoted, waivable } from './errors';
+import { type Checksum, type ChecksumOptions, parseSize, requireChecksum } from './checksum';
+import { metadataRefused, quoted } from './errors';
 import { baseLocation, packageLocation } from './locations';
 import type { Nevra } from './nevra';
 import { type PackageDraft, scanPackages } from './packages';
 
 /** More than any distribution has; the list is held in memory. */
 export const MAX_PACKAGES = 400_000;
+
+/** Of a name, version, release or architecture; they become parts of file names and lines of reports. */
+const WORD = /^[^\s/\u0000-\u001f\u007f-\u009f]{1,255}$/;
 
 /** What a sync needs to know of a package. */
 export interface ListedPackage extends Nevra {
@@ -33,8 +36,16 @@ export async function readPrimary(
   return list.finish();
 }
 
-/** Judges what a list says of a package. Throws a MirrorError for an unsafe location, an unusable checksum and no identity. */
-export function judgePackage(draft: PackageDraft, what: string, options: ChecksumOptions): ListedPackage {
+/**
+ * Judges what a list says of a package. Throws a MirrorError for an unsafe location, an unusable checksum and no identity. `shared` may
+ * return another string with the same characters.
+ */
+export function judgePackage(
+  draft: PackageDraft,
+  what: string,
+  options: ChecksumOptions,
+  shared: (word: string) => string = (word) => word,
+): ListedPackage {
   const refuse = (code: string, why: string): Error => metadataRefused(code, what, why);
   if (draft.href === undefined) throw refuse('METADATA_MALFORMED', 'has a package without a location');
   const base = baseLocation(draft.base);
@@ -43,26 +54,29 @@ export function judgePackage(draft: PackageDraft, what: string, options: Checksu
   const location = packageLocation(base.folder + draft.href);
   if ('problem' in location) throw refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} ${location.problem}`);
   const { path, href } = location;
-  const checksum = parseChecksum(draft.checksumType, draft.checksum ?? '', options);
-  if ('problem' in checksum) {
-    const why = `${quoted(path)}: ${checksum.problem}`;
-    throw checksum.waivable ? waivable('CHECKSUM_UNUSABLE', what, why, 'weakChecksums') : refuse('CHECKSUM_UNUSABLE', why);
-  }
+  const checksum = requireChecksum({ type: draft.checksumType, text: draft.checksum ?? '' }, options, what, quoted(path));
   const size = draft.size === undefined ? undefined : parseSize(draft.size);
   if (size === undefined) throw refuse('METADATA_MALFORMED', `${quoted(path)} has the size ${quoted(draft.size ?? '')}`);
-  const { name, epoch, version, release, arch } = identity(draft, path, refuse);
-  const listed: ListedPackage = { path, href, checksum, size, name, epoch, version, release, arch };
-  return base.url === undefined ? listed : { ...listed, base: base.url };
-}
-
-function identity(draft: PackageDraft, path: string, refuse: (code: string, why: string) => Error): Nevra {
-  const { name, epoch = '0', version, release, arch } = draft;
-  const wrong = ([...Object.entries({ name, version, release, arch })] as const).find(
-    ([, value]) => value === undefined || !/^[^\s/\u0000-\u001f\u007f-\u009f]{1,255}$/.test(value),
-  );
-  if (wrong !== undefined) throw refuse('METADATA_MALFORMED', `${quoted(path)} has the ${wrong[0]} ${quoted(wrong[1] ?? '')}`);
+  const word = (name: 'name' | 'version' | 'release' | 'arch'): string => {
+    const value = draft[name];
+    if (value === undefined || !WORD.test(value))
+      throw refuse('METADATA_MALFORMED', `${quoted(path)} has the ${name} ${quoted(value ?? '')}`);
+    return name === 'name' ? value : shared(value);
+  };
+  const epoch = (draft.epoch ?? '').replace(/^0+(?=.)/, '') || '0';
   if (!/^\d{1,10}$/.test(epoch)) throw refuse('METADATA_MALFORMED', `${quoted(path)} has the epoch ${quoted(epoch)}`);
-  return { name, epoch, version, release, arch } as Nevra;
+  const listed: ListedPackage = {
+    path,
+    href,
+    checksum,
+    size,
+    name: word('name'),
+    epoch: shared(epoch),
+    version: word('version'),
+    release: word('release'),
+    arch: word('arch'),
+  };
+  return base.url === undefined ? listed : { ...listed, base: shared(base.url) };
 }
 
 /** Judges packages one by one, and then as a whole. */
@@ -70,6 +84,8 @@ export class PackageList {
   private readonly byPath = new Map<string, ListedPackage>();
   private readonly folders = new Set<string>();
   private lastFolder = '';
+  /** One string for all packages that say the same: the list is long. */
+  private readonly words = new Map<string, string>();
 
   constructor(
     private readonly what: string,
@@ -78,7 +94,7 @@ export class PackageList {
 
   /** Returns what was added; undefined for a package that is listed twice in the same words. */
   add(draft: PackageDraft): ListedPackage | undefined {
-    return this.addListed(judgePackage(draft, this.what, this.options));
+    return this.addListed(judgePackage(draft, this.what, this.options, (word) => this.shared(word)));
   }
 
   private addListed(listed: ListedPackage): ListedPackage | undefined {
@@ -107,6 +123,13 @@ export class PackageList {
     if (folder === this.lastFolder) return;
     for (; cut > 0; cut = path.lastIndexOf('/', cut - 1)) this.folders.add(path.slice(0, cut));
     this.lastFolder = folder;
+  }
+
+  private shared(word: string): string {
+    const known = this.words.get(word);
+    if (known !== undefined) return known;
+    this.words.set(word, word);
+    return word;
   }
 
   finish(): readonly ListedPackage[] {

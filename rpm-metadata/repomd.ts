@@ -1,5 +1,5 @@
-import { type Checksum, type ChecksumOptions, parseChecksum, parseSize } from './checksum';
-import { metadataRefused, quoted, waivable } from './errors';
+import { type Checksum, type ChecksumOptions, parseSize, requireChecksum } from './checksum';
+import { metadataRefused, quoted } from './errors';
 import { baseLocation, metadataLocation } from './locations';
 import { GuardedXml } from './xml';
 
@@ -120,11 +120,7 @@ function recordOf(draft: RecordDraft, what: string, options: ChecksumOptions): R
   const location = metadataLocation(base.folder + draft.href);
   if ('problem' in location) throw refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} of ${type} ${location.problem}`);
   if (draft.checksum === undefined) throw refuse('CHECKSUM_MISSING', `has no checksum for ${type}`);
-  const checksum = parseChecksum(draft.checksum.type, draft.checksum.text, options);
-  if ('problem' in checksum) {
-    const why = `${type}: ${checksum.problem}`;
-    throw checksum.waivable ? waivable('CHECKSUM_UNUSABLE', what, why, 'weakChecksums') : refuse('CHECKSUM_UNUSABLE', why);
-  }
+  const checksum = requireChecksum(draft.checksum, options, what, type);
   const size = sizeOf(draft.size, type, what);
   if (size !== undefined && size > MAX_METADATA_BYTES)
     throw refuse('METADATA_TOO_LARGE', `${type} has ${size} bytes; at most ${MAX_METADATA_BYTES} are taken`);
