@@ -11,6 +11,7 @@ export { type PackageFilter } from './package-filter';
 export { PublicKey } from './public-key';
 export { RpmRepository, View, type RpmRepositoryProps } from './rpm-repository';
 export { Secret, type SecretOptions } from './secret';
+export { SigningKey } from './signing-key';
 export { State } from './state';
 export { type SyncLimits, type SyncProxy } from './sync-limits';
 export { SyncSchedule } from './sync-schedule';

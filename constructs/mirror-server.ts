@@ -2,19 +2,19 @@ import { DataLocalCommand } from '@cdktf/provider-local/lib/data-local-command';
 import { Resource } from '@cdktf/provider-null/lib/resource';
 import { Lazy, type TerraformResource } from 'cdktf';
 import { Construct, type IConstruct } from 'constructs';
-import { MIRROR_PACKAGES, NOT_OBSERVED, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
+import { MIRROR_KEY, MIRROR_PACKAGES, NOT_OBSERVED, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
 import { syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { confirmSeconds, flag, host, id as validId, port, storageRoot, user } from '../desired-state/validate';
-import { check, checkMade, checkProps, invalid } from './private/check';
+import { check, checkProps, invalid } from './private/check';
 import { authorizedKeysOf, type DeployAccountProps } from './private/deploy-account';
 import { declare, literal } from './private/declare';
 import { deploymentFiles } from './private/deployment';
 import { hostKeysOf, type HostKeyPin } from './private/host-keys';
 import { MirrorStack } from './mirror-stack';
-import { Secret } from './secret';
+import { generatedKeys, keyLines, signingKeysOf, supplied, type DeclaredKeys, type SigningKeyProps } from './signing-key';
 import { syncLimitsOf, type SyncLimits } from './sync-limits';
 import { checkServerWaivers, type Waiver } from './waiver';
 
@@ -27,7 +27,7 @@ export interface JumpHost extends HostKeyPin {
 }
 
 /** The server's own SSH host key is pinned by `hostKey` or `knownHosts`. */
-export interface MirrorServerProps extends HostKeyPin, DeployAccountProps {
+export interface MirrorServerProps extends HostKeyPin, DeployAccountProps, SigningKeyProps {
   /** DNS name or IP address that SSH connects to. */
   readonly address: string;
   /** @default 22 */
@@ -41,8 +41,6 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps {
    * @default true
    */
   readonly storageOnOwnMount?: boolean;
-  /** Armoured OpenPGP secret key, without passphrase, that signs the metadata of hosted repositories. */
-  readonly signingKey: Secret;
   /**
    * A deploy that the operator cannot confirm over a new connection within this many seconds is taken back by the server.
    * @default 60
@@ -80,7 +78,8 @@ export class MirrorServer extends Construct {
   readonly storageRoot: string;
   private readonly ownMount: boolean;
   private readonly target: Target;
-  private readonly settings: Pick<DesiredState, 'secrets' | 'deployAccount' | 'confirmSeconds'>;
+  private readonly settings: Pick<DesiredState, 'secrets' | 'generatedKeys' | 'deployAccount' | 'confirmSeconds'>;
+  private readonly keys: DeclaredKeys;
   private readonly waivers: readonly Waiver[];
   private readonly elements = new Map<string, { element: Element; declaredAt: string }>();
   private readonly files = new Map<string, { text: string; declaredAt: string }>();
@@ -118,6 +117,7 @@ export class MirrorServer extends Construct {
       storageRoot: true,
       storageOnOwnMount: true,
       signingKey: true,
+      previousSigningKey: true,
       authorizedKeys: true,
       bootstrapUser: true,
       confirmWithinSeconds: true,
@@ -142,14 +142,7 @@ export class MirrorServer extends Construct {
     }
     check(this, 'storageRoot', props.storageRoot ?? '/srv/mirror', storageRoot);
     check(this, 'storageOnOwnMount', props.storageOnOwnMount ?? true, flag);
-    checkMade(
-      this,
-      'signingKey',
-      props.signingKey,
-      (props.signingKey as unknown) instanceof Secret,
-      { allowed: 'a secret is passed by name', fix: 'Secret.fromEnvironment("MIRROR_SIGNING_KEY").' },
-      `(a value of type ${typeof props.signingKey})`,
-    );
+    const keys = signingKeysOf(this, props);
     this.storageRoot = props.storageRoot ?? '/srv/mirror';
     this.ownMount = props.storageOnOwnMount ?? true;
     this.target = {
@@ -159,14 +152,17 @@ export class MirrorServer extends Construct {
       hostKeys,
       ...(jumpHost ? { jumpHost } : {}),
       ...(authorizedKeys === undefined ? {} : { bootstrapUser: props.bootstrapUser ?? 'root' }),
-      secrets: { 'signing-key': props.signingKey.source },
+      secrets: Object.fromEntries(supplied(keys).map(([name, { source }]) => [name, source])),
     };
     stack.deploysTo(props.address);
     this.settings = {
-      secrets: { 'signing-key': props.signingKey.version },
+      secrets: Object.fromEntries(supplied(keys).map(([name, { version }]) => [name, version])),
+      ...generatedKeys(keys),
       ...(authorizedKeys === undefined ? {} : { deployAccount: this.target.user }),
       confirmSeconds: props.confirmWithinSeconds ?? 60,
     };
+    this.keys = keys;
+    this.claimPath(this, MIRROR_KEY.publicPath);
     this.waivers = props.waivers ?? [];
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
     this.activation = this.activate(files);
@@ -190,6 +186,11 @@ export class MirrorServer extends Construct {
       });
     }
     return `http://${this.site.serverName}${this.site.port === 80 ? '' : `:${this.site.port}`}`;
+  }
+
+  /** Where clients fetch the public halves of the keys that sign now. */
+  get signingKeyUrl(): string {
+    return `${this.siteUrl}/${MIRROR_KEY.publicPath}`;
   }
 
   /** @internal */
@@ -352,9 +353,7 @@ export class MirrorServer extends Construct {
         server: `${target.user}@${target.address}:${target.port} ${target.hostKeys.join(' ')}`,
         desired_state: Lazy.stringValue({ produce: () => files.desiredStateDigest() }),
         programs: files.programsDigest,
-        secrets: Object.entries(this.settings.secrets)
-          .map(([name, version]) => `${name} version ${version}`)
-          .join('\n'),
+        secrets: keyLines(this.keys),
         confirm: `within ${this.settings.confirmSeconds} s`,
         ...(this.waivers.length === 0 ? {} : { waivers: literal(this.waivers.map((waiver) => waiver.text).join('\n')) }),
         last_drift: lastDrift,

@@ -92,6 +92,8 @@ export const ElementSchema = z.strictObject({
 });
 export type Element = z.infer<typeof ElementSchema>;
 
+const GeneratedKeysSchema = z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/));
+
 export const DesiredStateSchema = z.strictObject({
   schemaVersion: z.literal(SCHEMA_VERSION),
   /** Who deploys: `<app>/<stack>`. A server that another owner deployed to is refused. */
@@ -108,6 +110,8 @@ export const DesiredStateSchema = z.strictObject({
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)),
   /** Secrets that travel beside the desired state, by name (`signing-key`), with the version that is declared: a new one shows in the plan. */
   secrets: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), z.string()),
+  /** Signing keys that the server makes itself, by name of the secret, with their version: another one is another key. */
+  generatedKeys: GeneratedKeysSchema.optional(),
   /** An account that the server keeps for deploys: it logs in with the keys of `ssh/authorized_keys` and may run mirror-host by sudo. */
   deployAccount: z
     .string()
@@ -161,6 +165,7 @@ export const ObservationRequestSchema = z.object({
       programs: z.string(),
       storage: DesiredStateSchema.shape.storage,
       waivers: DesiredStateSchema.shape.waivers,
+      generatedKeys: GeneratedKeysSchema.optional(),
       /** Element id → its links, and whose content it adopts. */
       elements: z.record(z.string(), ElementSchema.omit({ id: true, files: true })),
     })
@@ -233,6 +238,8 @@ export const ForeseenSchema = z.object({
   pending: z.object({ added: z.array(z.string()), changed: z.array(z.string()), removed: z.array(z.string()) }),
   /** Of the secrets that the planning machine has: whether they are the deployed ones. */
   secrets: z.record(z.string(), z.enum(['same', 'other'])),
+  /** Where a former signing key is newly declared: whether it is the one that signs now. */
+  previousKey: z.enum(['same', 'other']).optional(),
   /** True when a deploy would find the very same generation, intact: it makes no new one. */
   unchanged: z.boolean(),
   /** True when the programs that are planned are the deployed ones. */

@@ -17,6 +17,7 @@ import {
   secretDigest,
   writeGeneration,
 } from './generation';
+import { findGeneratedKeys, generatedKeys } from './generated-keys';
 import { hostedIsCurrent, prepareHosted, recordHosted, restoreHosted } from './hosted';
 import { awaitConfirmation, openJournal } from './journal';
 import { callerGone } from './lock';
@@ -52,6 +53,7 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   const before = currentGeneration(paths);
   checkAgainst(before, desired, (target) => existsSync(join(desired.storage.root, target)));
   assemble(desired, 0);
+  findGeneratedKeys(paths, desired.generatedKeys, manifestsOnDisk(paths));
 
   const same = matches(paths, before, request) && hostedIsCurrent(paths, before);
   if (same && (await deviations(paths, before)).length === 0) {
@@ -67,8 +69,9 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   const restorable = fallback(before, known, unrestored);
   dropUnfinished(paths, [0, before.generation, ...(unrestored === undefined ? [] : [unrestored.from, unrestored.to])]);
   const content = assemble(desired, number);
-  const manifest = manifestFor(request, content, number, hostKey(paths), new Date());
-  const directory = await writeGeneration(paths, manifest, content, request.secrets);
+  const secrets = { ...request.secrets, ...(await generatedKeys(paths, desired, known, report)) };
+  const manifest = manifestFor({ ...request, secrets }, content, number, hostKey(paths), new Date());
+  const directory = await writeGeneration(paths, manifest, content, secrets);
   try {
     await validate(paths, manifest, before);
     const adopting = desired.elements.some((element) => element.adopts !== undefined && before.elements[element.id] === undefined);

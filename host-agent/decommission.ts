@@ -18,10 +18,15 @@ import { switchTo } from './switch';
 import { systemctl } from './units';
 
 /** What is removed, and what stays, before anything is. Pure. */
-export function decommissionText(storageRoot: string | undefined): string {
+export function decommissionText(storageRoot: string | undefined, generatedKeys: readonly string[]): string {
   return [
     'This dismantles the mirror on this server: everything is unpublished at once; its timers and units, nginx site, programs, generations,',
     'secrets and deploy account are removed.',
+    ...(generatedKeys.length === 0
+      ? []
+      : [
+          `The signing keys that this server made are removed too, for good: copy ${generatedKeys.join(', ')} first, if clients are to go on trusting them.`,
+        ]),
     `What stays: the content${storageRoot === undefined ? '' : ` (${storageRoot})`}, its state (/var/lib/mirror), the user mirror and the Debian packages.`,
     'Terraform does not know of it: remove the stack from main.ts, or its state, too.',
     'Nothing was done. To do it: mirror-host decommission --yes',

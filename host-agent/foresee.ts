@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DesiredState, Foreseen, ObservationRequest } from '../desired-state/model';
 import { asMirrorError } from './events';
+import { findGeneratedKeys } from './generated-keys';
+import { manifestsOnDisk } from './generation';
 import { hostedIsCurrent } from './hosted';
 import { compareElements, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
@@ -14,7 +16,7 @@ export function foresee(
   paths: HostPaths,
   manifest: Manifest,
   request: ObservationRequest,
-  found: Pick<Foreseen, 'deviations' | 'secrets'>,
+  found: Pick<Foreseen, 'deviations' | 'secrets' | 'previousKey'>,
 ): Foreseen | undefined {
   const { deploy } = request;
   if (deploy === undefined) return undefined;
@@ -23,6 +25,7 @@ export function foresee(
   const onDisk = (target: string): boolean => existsSync(join(deploy.storage.root, target));
   const refused = refusal([
     () => checkAgainst(manifest, { owner: request.owner, waivers: deploy.waivers, elements: elementsOf(deploy) }, onDisk),
+    () => findGeneratedKeys(paths, deploy.generatedKeys, manifestsOnDisk(paths)),
     () => judgeStorage(deploy.storage, storageFacts(paths, deploy.storage.root)),
   ]);
   return {
@@ -31,6 +34,7 @@ export function foresee(
     deviations: [...new Set(found.deviations)].sort(),
     pending: compareElements(manifest.elements, request.elements),
     secrets: found.secrets,
+    ...(found.previousKey === undefined ? {} : { previousKey: found.previousKey }),
     unchanged: same && found.deviations.length === 0 && hostedIsCurrent(paths, manifest),
     samePrograms,
     ...(refused === undefined ? {} : { refused }),

@@ -125,6 +125,7 @@ export function manifestFor(request: ActivationRequest, content: GenerationConte
     files: Object.fromEntries(Object.entries(content.files).map(([path, text]) => [path, sha256(text)])),
     links: content.links,
     secrets: Object.fromEntries(Object.entries(request.secrets).map(([name, text]) => [name, secretDigest(key, name, text)])),
+    ...(desired.generatedKeys === undefined ? {} : { generatedKeys: desired.generatedKeys }),
     published: Object.fromEntries(
       desired.elements.map(({ id, links }) => [id, Object.keys(links)] as const).filter(([, paths]) => paths.length > 0),
     ),

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { MIRROR_KEY, SIGNING_KEYS } from '../desired-state/model';
 import type { ContentUser } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
 import { readIfPresent, writeDurably } from './files';
@@ -14,9 +15,11 @@ import { lastWords, LONG_SECONDS, run } from './run';
  * it is, so that content which was prepared for a generation that never served is made anew.
  */
 
-/** Hosted components that should exist but do not: targets of links, relative to the storage root. */
+/** Hosted components that should exist but do not (targets of links), and the public key beside them, relative to the storage root. */
 export function missingHosted(manifest: Manifest): string[] {
-  return missing(manifest, /^repositories\/[^/]+\/[^/]+\/[^/]+\/current$/);
+  const { storage, secrets } = manifest;
+  const key = storage === undefined || secrets[SIGNING_KEYS[0]] === undefined || existsSync(join(storage.root, MIRROR_KEY.file));
+  return [...missing(manifest, /^repositories\/[^/]+\/[^/]+\/[^/]+\/current$/), ...(key ? [] : [MIRROR_KEY.file])];
 }
 
 /** Copied repositories that have never been published. */
@@ -48,20 +51,21 @@ export function recordHosted(paths: HostPaths, manifest: Manifest): void {
 }
 
 /**
- * Lets mirrorctl prepare hosted content for a generation that is on disk, as the content user. The signing key goes through a pipe: only root
- * reads it on disk. Until `recordHosted`, the content counts as nobody's.
+ * Lets mirrorctl prepare hosted content for a generation that is on disk, as the content user. The signing keys go through a pipe, a zero byte
+ * between them: only root reads them on disk. Until `recordHosted`, the content counts as nobody's.
  */
 export async function prepareHosted(paths: HostPaths, manifest: Manifest, user: ContentUser, report: Reporter): Promise<void> {
   const directory = join(paths.generations, String(manifest.generation));
   rmSync(paths.hostedRecord, { force: true });
-  const key = manifest.secrets['signing-key'] === undefined ? '' : readFileSync(join(directory, 'secrets', 'signing-key'), 'utf8');
+  const declared = SIGNING_KEYS.filter((name) => manifest.secrets[name] !== undefined);
+  const keys = declared.map((name) => readFileSync(join(directory, 'secrets', name), 'utf8'));
   const program = join(paths.programs, manifest.programs, 'mirrorctl.cjs');
   const result = await run(process.execPath, [program, '--configuration', directory, 'prepare', '--signing-key', '-'], {
     uid: user.uid,
     gid: user.gid,
     env: { HOME: paths.state },
     timeoutSeconds: LONG_SECONDS,
-    stdin: key,
+    stdin: keys.join('\0'),
     onLine: (line) => report.progress(line),
   });
   if (result.exitCode === 0) return;

@@ -5,6 +5,7 @@ import { ActivationRequestSchema, ObservationRequestSchema, ProgramsRequestSchem
 import { activate } from './activate';
 import { locked, lockedAndSettled, printing, readRequest, reporting, revertWhenDue, type EventOptions } from './commands';
 import { decommission, decommissionText } from './decommission';
+import { generatedKeyFiles } from './generated-keys';
 import { generationsText, listGenerations } from './generations';
 import { currentGeneration } from './generation';
 import { observe } from './observe';
@@ -93,7 +94,7 @@ program
   .action((options: EventOptions & { yes?: true }) =>
     reporting(options, async (report) => {
       if (options.yes === true) return report.result(await locked(paths, 'decommission', 120, report, () => decommission(paths, report)));
-      report.progress(decommissionText(currentGeneration(paths).storage?.root));
+      report.progress(decommissionText(currentGeneration(paths).storage?.root, generatedKeyFiles(paths)));
     }),
   );
 

@@ -25,6 +25,8 @@ export const ManifestSchema = z.object({
   links: z.record(z.string(), z.string()),
   /** Secret name → HMAC-SHA-256 by the host key. */
   secrets: z.record(z.string(), z.string()),
+  /** Of those, the ones that this server made: secret name → version. */
+  generatedKeys: z.record(z.string(), z.string()).optional(),
   /** Element id → its public paths. */
   published: z.record(z.string(), z.array(z.string())),
   deployAccount: z.string().optional(),

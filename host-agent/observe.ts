@@ -2,12 +2,13 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
-import { SENTINEL, type Foreseen, type ObservationRequest, type ObservationResult } from '../desired-state/model';
+import { SENTINEL, SIGNING_KEYS, type Foreseen, type ObservationRequest, type ObservationResult } from '../desired-state/model';
 import { accountDeviations } from './account';
 import { compareDigests, driftText } from './drift';
 import { foresee } from './foresee';
 import { isMissing, kindOf, linkTarget, readIfPresent } from './files';
 import { currentGeneration, secretDigest } from './generation';
+import { generatedKeyDeviations } from './generated-keys';
 import { missingHosted } from './hosted';
 import { machineClock, readJournal, secondsLeft } from './journal';
 import { foundLinks, planLinks } from './links';
@@ -26,7 +27,7 @@ export async function observe(paths: HostPaths, request: ObservationRequest, now
   const others = Object.keys(secrets).filter((name) => secrets[name] === 'other');
   const rotated = others.map((name) => `the secret ${name} is another than the deployed one`);
   const found = manifest.generation === 0 ? [] : [...(await deviations(paths, manifest)), ...rotated];
-  const foreseen = foresee(paths, manifest, request, { deviations: found, secrets });
+  const foreseen = foresee(paths, manifest, request, { deviations: found, secrets, ...previousKey(paths, manifest, request) });
   const answer = (text: string, intact: boolean): ObservationResult => ({
     kind: 'observation',
     text,
@@ -71,7 +72,7 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
   if (left !== undefined) found.push(left);
   found.push(...revertUnitDeviations(paths), ...accountDeviations(paths, manifest.deployAccount));
   found.push(...compareDigests(manifest.files, filesOf(directory), (file) => join(paths.current, file), { unexpected: true }));
-  found.push(...secretDeviations(paths, manifest, directory));
+  found.push(...secretDeviations(paths, manifest, directory), ...generatedKeyDeviations(paths, manifest));
 
   const wantedUnits = Object.fromEntries(unitsOf(manifest).map((unit) => [unit, manifest.files[`systemd/${unit}`] ?? '']));
   found.push(...compareDigests(wantedUnits, units.installed, (unit) => join(paths.units, unit), { unexpected: false }));
@@ -106,6 +107,18 @@ function comparedSecrets(paths: HostPaths, manifest: Manifest, given: Readonly<R
     .filter(([name]) => manifest.secrets[name] !== undefined)
     .map(([name, content]) => [name, manifest.secrets[name] === secretDigest(key, name, content) ? 'same' : 'other'] as const);
   return Object.fromEntries(compared);
+}
+
+/** Whether a former signing key, newly declared, is the one that signs now: another one would help no client. */
+function previousKey(paths: HostPaths, manifest: Manifest, { secrets, deploy }: ObservationRequest): Pick<Foreseen, 'previousKey'> {
+  const [signing, previous] = SIGNING_KEYS;
+  const generated = deploy?.generatedKeys?.[previous];
+  const content = secrets[previous];
+  const key = readIfPresent(paths.hostKey);
+  if (key === undefined || manifest.secrets[signing] === undefined || manifest.secrets[previous] !== undefined) return {};
+  if (generated !== undefined) return { previousKey: manifest.generatedKeys?.[signing] === generated ? 'same' : 'other' };
+  if (content === undefined) return {};
+  return { previousKey: manifest.secrets[signing] === secretDigest(key, signing, content) ? 'same' : 'other' };
 }
 
 function secretDeviations(paths: HostPaths, manifest: Manifest, directory: string): string[] {

@@ -10,6 +10,8 @@ export function hostPaths(prefix = '') {
     current: at(`${ServerPaths.configuration}/current`),
     /** -> current/secrets */
     secrets: at(`${ServerPaths.configuration}/secrets`),
+    /** Signing keys that this server made, one file a version. */
+    generatedKeys: at(`${ServerPaths.configuration}/signing-keys`),
     /** Key of the HMACs by which secrets are compared; never leaves the server. */
     hostKey: at(`${ServerPaths.configuration}/host-key`),
     /** Remembers that the storage root once had its sentinel. */
@@ -34,6 +36,8 @@ export function hostPaths(prefix = '') {
     nginxDefaultLink: at('/etc/nginx/sites-enabled/default'),
     /** In /run itself, where only root makes files: anybody may put a link into /run/lock. */
     lock: at('/run/mirror-host.lock'),
+    /** What must not come to a disk. */
+    memory: '/dev/shm',
     mountInfo: '/proc/self/mountinfo',
     /** What dpkg has not written into its database yet. */
     dpkgUpdates: at('/var/lib/dpkg/updates'),

@@ -16,6 +16,7 @@ import {
   pruneGenerations,
   retireGeneration,
 } from './generation';
+import { pruneGeneratedKeys } from './generated-keys';
 import { missingCopies, restoreHosted } from './hosted';
 import { closeJournal, readJournal, type Journal } from './journal';
 import { EMPTY_MANIFEST, unitsOf, type Manifest } from './manifest';
@@ -62,7 +63,9 @@ async function finishConfirmation(paths: HostPaths, current: Manifest, report: R
   closeJournal(paths);
   await disarmRevert();
   await keepAccounts(paths, current.deployAccount === undefined ? [] : [current.deployAccount], report);
+  const before = manifestsOnDisk(paths);
   pruneGenerations(paths, current.generation, GENERATIONS_KEPT);
+  pruneGeneratedKeys(paths, before, manifestsOnDisk(paths));
   prunePrograms(paths, new Set(manifestsOnDisk(paths).map((kept) => kept.programs)), new Date());
   await startNewSyncs(current, report);
 }

@@ -26,6 +26,7 @@ async function observe(directory: string, environment: NodeJS.ProcessEnv): Promi
       programs: programs.digest,
       storage: desiredState.storage,
       waivers: desiredState.waivers,
+      ...(desiredState.generatedKeys === undefined ? {} : { generatedKeys: desiredState.generatedKeys }),
       elements: Object.fromEntries(
         desiredState.elements.map(({ id, links, adopts }) => [id, { links, ...(adopts === undefined ? {} : { adopts }) }]),
       ),

@@ -18,6 +18,7 @@ import {
   PublicKey,
   RpmRepository,
   Secret,
+  SigningKey,
   SyncSchedule,
   SyncTimer,
   Trust,
@@ -133,6 +134,19 @@ describe('the server', () => {
     );
     expect(() => bareServer({ signingKey: text as unknown as Secret })).not.toThrow(/PRIVATE/);
     refuses(() => bareServer({ signingKey: undefined as unknown as Secret }), 'mirror/server: signingKey', 'type undefined');
+  });
+  test('a former signing key is checked like the other one, and is another', () => {
+    refuses(() => bareServer({ previousSigningKey: 'key' as unknown as Secret }), 'mirror/server: previousSigningKey', 'type string');
+    const secret = (version: string): Secret => Secret.fromEnvironment('KEY', { version });
+    refuses(() => bareServer({ signingKey: secret('2'), previousSigningKey: secret('1') }), 'previousSigningKey', 'another place');
+    const generated = SigningKey.generated();
+    refuses(() => bareServer({ signingKey: generated, previousSigningKey: SigningKey.generated({ version: '1' }) }), 'previousSigningKey');
+    expect(() => bareServer({ signingKey: generated, previousSigningKey: SigningKey.generated({ version: '0' }) })).not.toThrow();
+    expect(() => bareServer({ signingKey: generated, previousSigningKey: secret('1') })).not.toThrow();
+  });
+  test.each(['', '../x', 'a/b', 'x'.repeat(41), 1 as unknown as string])('version of a generated key %j', (version) => {
+    refuses(() => SigningKey.generated({ version }), 'SigningKey.generated: version');
+    refuses(() => SigningKey.generated({ versions: version } as never), 'versions');
   });
   test('a jump host is checked like the server', () => {
     refuses(() => bareServer({ jumpHost: { address: 'jump', user: 'root', hostKey: 'none' } }), 'jumpHost.hostKey');

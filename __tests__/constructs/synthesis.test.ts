@@ -2,7 +2,20 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Access, Customer, Distribution, MosCodename, NginxVhost, Secret, SyncSchedule, Trust, Variant, Waiver } from '../../constructs';
+import {
+  Access,
+  Customer,
+  Distribution,
+  MosCodename,
+  NginxVhost,
+  Secret,
+  SigningKey,
+  SyncSchedule,
+  Trust,
+  Variant,
+  Waiver,
+  type MirrorServerProps,
+} from '../../constructs';
 import { sha256 } from '../../desired-state/canonical';
 import { DesiredStateSchema } from '../../desired-state/model';
 import { TargetSchema } from '../../desired-state/target';
@@ -99,6 +112,48 @@ test('a deploy account, waivers, a secret of a file and its version, the time fo
     confirm: 'within 90 s',
     waivers: 'unpublishes repository/b, repository/a: the ${product} ended\ntakes over from old/server: its state is lost',
   });
+});
+
+test.each<[string, Partial<MirrorServerProps>, object, object]>([
+  [
+    'supplied, and the former one too',
+    {
+      signingKey: Secret.fromEnvironment('NEW', { version: '2' }),
+      previousSigningKey: Secret.fromFile('~/old.asc'),
+    },
+    { secrets: { 'signing-key': '2', 'previous-signing-key': '1' } },
+    { 'signing-key': { environmentVariable: 'NEW' }, 'previous-signing-key': { file: '~/old.asc' } },
+  ],
+  [
+    'generated, the former one supplied',
+    { signingKey: SigningKey.generated(), previousSigningKey: Secret.fromFile('~/old.asc') },
+    { secrets: { 'previous-signing-key': '1' }, generatedKeys: { 'signing-key': '1' } },
+    { 'previous-signing-key': { file: '~/old.asc' } },
+  ],
+  [
+    'generated, the former one too',
+    { signingKey: SigningKey.generated({ version: '2' }), previousSigningKey: SigningKey.generated() },
+    { secrets: {}, generatedKeys: { 'signing-key': '2', 'previous-signing-key': '1' } },
+    {},
+  ],
+])('signing keys: %s', (_name, props, state, target) => {
+  const result = synth(mirror(props).app);
+  expect(result.desiredState).toMatchObject(state);
+  expect((JSON.parse(result.file('target.json')) as { secrets: object }).secrets).toEqual(target);
+  const lines = (result.element('activation').triggers['secrets'] ?? '').split('\n');
+  expect(lines.map((line) => line.split(' ')[0])).toEqual(['signing-key', 'previous-signing-key']);
+  expect(lines.map((line) => line.endsWith(', generated on the server'))).toEqual(
+    (['signingKey', 'previousSigningKey'] as const).map((name) => props[name] instanceof SigningKey),
+  );
+});
+
+test("clients fetch the mirror's public key from a place that nothing else can take", () => {
+  const { app, server } = mirror();
+  expect(server.signingKeyUrl).toBe('http://mirror.example.org/RPM-GPG-KEY-mirror');
+  expect(synth(app).element('vhost/mirror.example.org').triggers['nginx']).toMatch(
+    /location = \/RPM-GPG-KEY-mirror \{\s+alias \/srv\/mirror\/keys\/RPM-GPG-KEY-mirror;[^}]*no-cache/,
+  );
+  expect(() => server.claimPath(server, 'RPM-GPG-KEY-mirror')).toThrow(/RPM-GPG-KEY-mirror/);
 });
 
 test('a former id: in the definition that mirrorctl reads, and the element says that it adopts', () => {

@@ -295,5 +295,7 @@ test('an observation may carry what this version does not know yet', () => {
 });
 
 test('what decommissioning would do is said before it is done', () => {
-  expect(decommissionText('/srv/mirror')).toMatch(/content \(\/srv\/mirror\)[^]*Nothing was done[^]*--yes/);
+  expect(decommissionText('/srv/mirror', [])).toMatch(/content \(\/srv\/mirror\)[^]*Nothing was done[^]*--yes/);
+  expect(decommissionText('/srv/mirror', [])).not.toContain('signing keys');
+  expect(decommissionText('/srv/mirror', ['/etc/mirror/signing-keys/1.asc'])).toMatch(/removed too, for good: copy \S+1\.asc first/);
 });

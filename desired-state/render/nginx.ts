@@ -1,4 +1,4 @@
-import { ServerPaths } from '../model';
+import { MIRROR_KEY, ServerPaths } from '../model';
 
 const CURRENT = `${ServerPaths.configuration}/current`;
 
@@ -49,12 +49,19 @@ ${listen}
     }
     location = / {
         default_type text/plain;
-        return 200 "mirror/      copies of upstream repositories\nmos-repos/   MOS repositories\nrepo-files/  yum configuration\nkeys/        public keys of upstreams\n";
+        return 200 "mirror/      copies of upstream repositories\nmos-repos/   MOS repositories\nrepo-files/  yum configuration\nkeys/        public keys of upstreams\n${MIRROR_KEY.publicPath}  public key of this mirror\n";
     }
     include ${CURRENT}/nginx/generation.conf;
     include ${CURRENT}/nginx/serving.conf;
     include ${CURRENT}/nginx/locations/*.conf;
 
+    # What signs now: changes with a rotation of the mirror's key.
+    location = /${MIRROR_KEY.publicPath} {
+        alias ${settings.storageRoot}/${MIRROR_KEY.file};
+        default_type text/plain;
+        add_header Cache-Control "no-cache";
+        open_file_cache off;
+    }
     location /keys/ {
         alias ${CURRENT}/keys/;
         autoindex on;

@@ -1,4 +1,4 @@
-import { CONTENT_USER, ServerPaths } from '../model';
+import { CONTENT_USER, ServerPaths, SIGNING_KEYS } from '../model';
 
 interface Storage {
   readonly root: string;
@@ -41,6 +41,11 @@ WantedBy=timers.target
 `;
 }
 
+/** systemd reads the file as root and shows it to this service alone. Where there is none it gets an empty one: a copy that signs nothing needs none. */
+function credential(name: string): string {
+  return `LoadCredential=${name}:${ServerPaths.configuration}/secrets/${name}\nSetCredential=${name}:\n`;
+}
+
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
 function service(storage: Storage, description: string, command: string, timeout: string): string {
   return `[Unit]
@@ -52,7 +57,7 @@ RequiresMountsFor=${storage.root}
 [Service]
 Type=oneshot
 User=${CONTENT_USER}
-ExecStart=${command}
+${SIGNING_KEYS.map(credential).join('')}ExecStart=${command}
 TimeoutStartSec=${timeout}
 Nice=10
 IOSchedulingPriority=7
@@ -64,6 +69,7 @@ ProtectHome=true
 ReadWritePaths=${storage.root} ${ServerPaths.state}
 PrivateTmp=true
 PrivateDevices=true
+TemporaryFileSystem=/dev/shm:mode=1777
 ProtectKernelTunables=true
 ProtectKernelModules=true
 ProtectKernelLogs=true

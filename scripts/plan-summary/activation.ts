@@ -1,5 +1,5 @@
 /** Sentences about the activation: the connection, secrets, programs, waivers, drift. Pure. */
-import type { Foreseen } from '../../desired-state/model';
+import { MIRROR_KEY, SIGNING_KEYS, type Foreseen } from '../../desired-state/model';
 import { besides, linesOf, listed, type Change } from './changes';
 import type { Planned, Triggers } from './terraform-plan';
 
@@ -32,28 +32,50 @@ export function loginOf(activation: Planned): string {
 
 export interface SecretChange {
   readonly name: string;
+  readonly action: 'add' | 'change' | 'remove';
   readonly sentence: string;
   /** Whether the content changes, as far as is known. */
   readonly changes: boolean;
 }
 
+const [SIGNING, PREVIOUS] = SIGNING_KEYS;
+
 export function secretChanges(activation: Planned, foreseen: Foreseen | undefined, deviations: readonly string[]): SecretChange[] {
   const [before, after] = [versions(activation.before), versions(activation.after)];
-  return [...after].flatMap(([name, version]): SecretChange[] => {
+  const rotated = [...after].flatMap(([name, version]): SecretChange[] => {
     const other = deviations.includes(`the secret ${name} is another than the deployed one`);
     const was = before.get(name);
-    const effect = name === 'signing-key' ? ': hosted repositories are signed anew, and their clients import the new key' : '';
+    const change = (sentence: string, changes = true): SecretChange[] => [{ name, action: 'change', sentence, changes }];
+    const effect = name === SIGNING ? `: ${effectOfRotation(after.has(PREVIOUS), foreseen)}` : '';
     if (was !== undefined && was !== version) {
       if (foreseen?.secrets[name] === 'same')
-        return [
-          { name, changes: false, sentence: `calls the secret ${name} version ${version} (was ${was}): its content is the deployed one` },
-        ];
-      return [{ name, changes: true, sentence: `rotates the secret ${name} (version ${was} to ${version})${effect}` }];
+        return change(`calls the secret ${name} version ${version} (was ${was}): its content is the deployed one`, false);
+      return change(`rotates the secret ${name} (version ${was} to ${version})${effect}`);
     }
     if (!other) return [];
     const same = was === undefined ? '' : `, and its version is ${version} as before`;
-    return [{ name, changes: true, sentence: `replaces the secret ${name}, which differs from the deployed one${same}${effect}` }];
+    return change(`replaces the secret ${name}, which differs from the deployed one${same}${effect}`);
   });
+  return [...rotated, ...overlapChanges(before, after)];
+}
+
+/** What clients see of another signing key. */
+function effectOfRotation(overlap: boolean, foreseen: Foreseen | undefined): string {
+  const anew = 'hosted repositories are signed anew, accumulated ones by their next sync';
+  const refused = `clients that have only the former key REFUSE them until they import /${MIRROR_KEY.publicPath}`;
+  if (!overlap) return `${anew}; ${refused}`;
+  if (foreseen?.previousKey === 'other') return `${anew}; the declared previousSigningKey is NOT the key that signs now: ${refused}`;
+  return `${anew}, and the former key goes on signing beside it`;
+}
+
+function overlapChanges(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): SecretChange[] {
+  const [was, is] = [before.get(PREVIOUS), after.get(PREVIOUS)];
+  // Where nothing was deployed before, nothing changes for anybody.
+  if (before.size === 0 || (was === undefined) === (is === undefined)) return [];
+  const common = { name: PREVIOUS, changes: true } as const;
+  if (is !== undefined) return [{ ...common, action: 'add', sentence: `signs with the former key (${PREVIOUS} version ${is}) too` }];
+  const sentence = `ends the overlap of signing keys (${PREVIOUS} version ${was}): clients that have only that one REFUSE what the mirror signs`;
+  return [{ ...common, action: 'remove', sentence }];
 }
 
 /** Names of the secrets that are declared. */

@@ -96,7 +96,7 @@ export function summarize(plan: TerraformPlan): PlanSummary {
     onServer: [
       ...(takesOver(activation, observed) ? [{ element: 'owner', action: 'change' as const }] : []),
       ...things.map(({ element, action }) => ({ element, action })),
-      ...secrets.filter((secret) => secret.changes).map((secret) => ({ element: `secret/${secret.name}`, action: 'change' as const })),
+      ...secrets.filter((secret) => secret.changes).map((secret) => ({ element: `secret/${secret.name}`, action: secret.action })),
       ...drift.repairs,
     ],
     server: { activates: true, newGeneration, programs },

@@ -87,6 +87,22 @@ test.each<[string, TerraformPlan, string[], ReturnType<typeof summarize>['onServ
     { newGeneration: true },
   ],
   [
+    'a former signing key that is not the one that signs now',
+    answered(
+      { previousKey: 'other' },
+      change(activation(), activation({ secrets: 'signing-key version 2\nprevious-signing-key version 0', desired_state: 'b' })),
+    ),
+    [
+      'rotates the secret signing-key (version 1 to 2): hosted repositories are signed anew, accumulated ones by their next sync; the declared previousSigningKey is NOT the key that signs now: clients that have only the former key REFUSE them until they import /RPM-GPG-KEY-mirror',
+      'signs with the former key (previous-signing-key version 0) too',
+    ],
+    [
+      { element: 'secret/signing-key', action: 'change' },
+      { element: 'secret/previous-signing-key', action: 'add' },
+    ],
+    {},
+  ],
+  [
     'a waiver that is used although it is declared since long',
     answered(
       { owner: 'theirs/server', pending: { ...none, removed: ['repository/r'] } },

@@ -246,13 +246,38 @@ test.each<[string, Resource[], string[]]>([
   [
     'a rotated secret',
     [change(activation(), activation({ secrets: 'signing-key version 2', desired_state: 'b' }))],
-    ['rotates the secret signing-key (version 1 to 2): hosted repositories are signed anew, and their clients import the new key'],
+    [
+      'rotates the secret signing-key (version 1 to 2): hosted repositories are signed anew, accumulated ones by their next sync; clients that have only the former key REFUSE them until they import /RPM-GPG-KEY-mirror',
+    ],
+  ],
+  [
+    'a rotated signing key, and the former one signs beside it',
+    [
+      change(
+        activation(),
+        activation({ secrets: 'signing-key version 1, generated on the server\nprevious-signing-key version 1', desired_state: 'b' }),
+      ),
+    ],
+    [
+      'rotates the secret signing-key (version 1 to 1, generated on the server): hosted repositories are signed anew, accumulated ones by their next sync, and the former key goes on signing beside it',
+      'signs with the former key (previous-signing-key version 1) too',
+    ],
+  ],
+  [
+    'the end of an overlap',
+    [
+      change(
+        activation({ secrets: 'signing-key version 2\nprevious-signing-key version 1' }),
+        activation({ secrets: 'signing-key version 2', desired_state: 'b' }),
+      ),
+    ],
+    ['ends the overlap of signing keys (previous-signing-key version 1): clients that have only that one REFUSE what the mirror signs'],
   ],
   [
     'a secret that differs under the same version',
     [change(activation(), activation({ last_drift: 'generation 3: the secret signing-key is another than the deployed one' }))],
     [
-      'replaces the secret signing-key, which differs from the deployed one, and its version is 1 as before: hosted repositories are signed anew, and their clients import the new key',
+      'replaces the secret signing-key, which differs from the deployed one, and its version is 1 as before: hosted repositories are signed anew, accumulated ones by their next sync; clients that have only the former key REFUSE them until they import /RPM-GPG-KEY-mirror',
     ],
   ],
   [
