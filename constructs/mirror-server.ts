@@ -188,11 +188,6 @@ export class MirrorServer extends Construct {
     return `http://${this.site.serverName}${this.site.port === 80 ? '' : `:${this.site.port}`}`;
   }
 
-  /** Where clients fetch the public halves of the keys that sign now. */
-  get signingKeyUrl(): string {
-    return `${this.siteUrl}/${MIRROR_KEY.publicPath}`;
-  }
-
   /** @internal */
   setSite(scope: IConstruct, site: Site): void {
     if (this.site) throw invalid(scope, 'scope', this.node.path, { allowed: 'a server has one NginxVhost', fix: 'Remove the second one.' });

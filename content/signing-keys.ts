@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { SIGNING_KEYS } from '../desired-state/model';
+import { NO_SIGNING_KEY, SIGNING_KEYS } from '../desired-state/model';
 import type { KeySource, SecretKey } from '../signatures/sign';
 
 interface Opened {
@@ -49,7 +49,7 @@ function opening(path: string): Opened {
   }
 }
 
-/** Undefined where there is none: systemd hands out an empty one in its place. */
+/** Undefined where there is none. */
 function keyOf({ path, fd, error }: Opened): SecretKey | undefined {
   if (fd === undefined) {
     if (error?.code === 'ENOENT') return undefined;
@@ -61,7 +61,7 @@ function keyOf({ path, fd, error }: Opened): SecretKey | undefined {
   // By position, so that it can be read again.
   const bytes = Buffer.alloc(fstatSync(fd).size);
   const text = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
-  return text.length === 0 ? undefined : { from: path, text };
+  return text.length === 0 || text.toString('latin1') === NO_SIGNING_KEY ? undefined : { from: path, text };
 }
 
 async function fromFile(path: string): Promise<SecretKey> {

@@ -26,6 +26,9 @@ export const SENTINEL = '.mirror-data';
 /** The secrets that hold the mirror's signing keys: today's, then the former one while it signs beside it. */
 export const SIGNING_KEYS = ['signing-key', 'previous-signing-key'] as const;
 
+/** What a unit gets in the place of a key that the server does not have. */
+export const NO_SIGNING_KEY = 'none';
+
 /** Where the public halves are handed out: at `/RPM-GPG-KEY-mirror`, from `keys/RPM-GPG-KEY-mirror` of the storage root. */
 export const MIRROR_KEY = { publicPath: 'RPM-GPG-KEY-mirror', file: 'keys/RPM-GPG-KEY-mirror' } as const;
 

@@ -229,13 +229,13 @@ describe('the keys come', () => {
     expect(published()).toBe(own.publicKey + next.publicKey);
   });
 
-  test("from the unit's credentials, which go before; an empty one is none", () => {
+  test("from the unit's credentials, which go before; 'none' is none", () => {
     mkdirSync(secrets());
     writeFileSync(join(secrets(), 'signing-key'), own.secretKey);
     const credentials = join(work, 'credentials');
     mkdirSync(credentials);
     writeFileSync(join(credentials, 'signing-key'), next.secretKey);
-    writeFileSync(join(credentials, 'previous-signing-key'), '');
+    writeFileSync(join(credentials, 'previous-signing-key'), 'none');
     const env = { ...process.env, CREDENTIALS_DIRECTORY: credentials };
     expect(spawnSync(process.execPath, mirror.argv('prepare'), { env })).toMatchObject({ status: 0 });
     expect(published()).toBe(next.publicKey);

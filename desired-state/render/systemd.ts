@@ -1,4 +1,4 @@
-import { CONTENT_USER, ServerPaths, SIGNING_KEYS } from '../model';
+import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS } from '../model';
 
 interface Storage {
   readonly root: string;
@@ -41,9 +41,9 @@ WantedBy=timers.target
 `;
 }
 
-/** systemd reads the file as root and shows it to this service alone. Where there is none it gets an empty one: a copy that signs nothing needs none. */
+/** systemd reads the file as root and shows it to this service alone. Where there is none the unit starts all the same: a copy that signs nothing needs none. */
 function credential(name: string): string {
-  return `LoadCredential=${name}:${ServerPaths.configuration}/secrets/${name}\nSetCredential=${name}:\n`;
+  return `LoadCredential=${name}:${ServerPaths.configuration}/secrets/${name}\nSetCredential=${name}:${NO_SIGNING_KEY}\n`;
 }
 
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
