@@ -164,13 +164,17 @@ test('a supplied key is rotated with an overlap in which both sign, and which en
 });
 
 test('a key that the server makes: never leaves it, is no drift, is missed when it is gone, and is never replaced in silence', async () => {
-  const store = '/etc/mirror/signing-keys/1.asc';
-  const generated = signingKey(`signingKey: SigningKey.generated(),\n  previousSigningKey: Secret.fromFile('${next}')`);
+  // Of this run alone: the server keeps what it made.
+  const version = String(Date.now());
+  const store = `/etc/mirror/signing-keys/${version}.asc`;
+  const generated = signingKey(
+    `signingKey: SigningKey.generated({ version: '${version}' }),\n  previousSigningKey: Secret.fromFile('${next}')`,
+  );
   await withDeployment(
     generated,
     async (deployment) => {
-      expect(deployment.plan().sentences[0]).toMatch(/^rotates the secret signing-key \(version 2 to 1, generated on the server\)/);
-      expect(deployment.deploy()).toContain('making the signing key of version 1');
+      expect(deployment.plan().sentences[0]).toMatch(/^rotates the secret signing-key \(version 2 to \d+, generated on the server\)/);
+      expect(deployment.deploy()).toContain(`making the signing key of version ${version}`);
       const published = (await fetchPath(KEY)).body;
       expect(await signers(published)).toEqual([...fingerprints(published)].reverse());
       expect(deployment.plan().sentences).toEqual([]);
@@ -191,9 +195,9 @@ test('a key that the server makes: never leaves it, is no drift, is missed when 
         `mv ${store} /root/backup.asc; for m in $(grep -l generatedKeys /etc/mirror/generations/*/manifest.json); do rm -f $(dirname $m)/secrets/signing-key; done`,
       );
       expect(deployment.plan().sentences).toEqual([
-        expect.stringMatching(/^would be REFUSED, and change nothing: .*version 1 is gone \(\S+1\.asc is missing\)/),
+        expect.stringMatching(/^would be REFUSED, and change nothing: .*version \d+ is gone \(\S+\.asc is missing\)/),
       ]);
-      expect(deployment.apply().text).toContain('Restore /etc/mirror/signing-keys/1.asc from its backup');
+      expect(deployment.apply().text).toContain(`Restore ${store} from its backup`);
       onMirror(`mv /root/backup.asc ${store}`);
       deployment.deploy();
       expect((await fetchPath(KEY)).body).toBe(published);
