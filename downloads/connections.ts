@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { buildConnector, Client } from 'undici';
+import { type buildConnector, Client } from 'undici';
 import { codeOf, isCertificateError } from './errors';
 import type { Exchange } from './exchange';
 
@@ -159,6 +159,16 @@ function isBroken(error: unknown): boolean {
 
 function cannotConnect(error: unknown): boolean {
   const code = codeOf(error);
-  const unreachable = ['UND_ERR_CONNECT_TIMEOUT', 'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT'];
+  const unreachable = [
+    'UND_ERR_CONNECT_TIMEOUT',
+    'ECONNREFUSED',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+    'ETIMEDOUT',
+    'PRIVATE_ADDRESS',
+    'PROXY_FAILED',
+  ];
   return unreachable.includes(code) || isCertificateError(code);
 }

@@ -96,6 +96,29 @@ export function connectionFailure(url: string, error: unknown, via = ''): Downlo
       cause: error,
     });
   }
+  if (code === 'PRIVATE_ADDRESS') {
+    return new DownloadError({
+      kind: 'refused',
+      code,
+      message: `${url}: ${reason}`,
+      remedy:
+        'Somebody upstream sends us there. If that place is right, put its address into fetchFrom. If it is meant, declare Waiver.privateAddresses(reason) in its waivers.',
+      exitCode: ExitCode.untrusted,
+      cause: error,
+    });
+  }
+  if (code === 'PROXY_FAILED') {
+    const { status } = error as { status?: number };
+    const refused = status !== undefined && status < 500 && status !== 429;
+    return new DownloadError({
+      kind: refused ? 'refused' : 'transient',
+      code,
+      message: `${url}: ${via}${reason}`,
+      remedy: 'Nothing was changed. Check the proxy that is declared for syncs, or name the host in its exceptions.',
+      ...(status === undefined ? {} : { status }),
+      cause: error,
+    });
+  }
   return new DownloadError({ kind: 'transient', message: `${url}: ${via}${reason}`, cause: error });
 }
 
@@ -110,5 +133,6 @@ function describe(error: unknown): { code: string; reason: string } {
   const inner: unknown = error instanceof AggregateError && error.errors.length > 0 ? error.errors[0] : error;
   const code = codeOf(error);
   const message = inner instanceof Error && inner.message !== '' ? inner.message : String(inner);
+  if (code === 'PRIVATE_ADDRESS' || code === 'PROXY_FAILED') return { code, reason: message };
   return { code, reason: code !== '' && !message.includes(code) ? `${message} (${code})` : message };
 }

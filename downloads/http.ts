@@ -1,8 +1,9 @@
-import { buildConnector } from 'undici';
-import { Connections } from './connections';
+import { Bandwidth } from './bandwidth';
 import { DownloadError, failureOfStatus, retryAfterSeconds } from './errors';
 import { Exchange, type ExchangeLimits, type Head, type Intake, type Sink, tooLong } from './exchange';
+import type { Proxy } from './proxy';
 import { redirectTarget } from './redirects';
+import { Routes } from './routes';
 
 export interface HttpOptions {
   /** Connections per origin, kept alive. @default 8 */
@@ -19,6 +20,9 @@ export interface HttpOptions {
   readonly lowSpeedBytes?: number;
   /** @default 30 */
   readonly lowSpeedSeconds?: number;
+  /** Bytes a second over all connections. @default no limit */
+  readonly bandwidth?: number;
+  readonly proxy?: Proxy;
   /** What upstreams see in their logs. @default "mirrorctl" */
   readonly userAgent?: string;
 }
@@ -67,23 +71,34 @@ const MAX_REDIRECTS = 5;
 /** GET with limits: time, size, redirects. Every failure is a `DownloadError` that names the URL. */
 export class HttpClient {
   readonly connections: number;
+  readonly bandwidth: Bandwidth;
   private readonly pipelining: number;
-  private readonly places = new Map<string, Connections>();
+  private readonly routes: Routes;
   private readonly limits: ExchangeLimits;
   private readonly userAgent: string;
-  private readonly connect: buildConnector.connector;
 
-  constructor(private readonly options: HttpOptions = {}) {
+  constructor(
+    private readonly options: HttpOptions = {},
+    private readonly reach: { readonly hosts?: ReadonlySet<string> | 'all'; readonly sharedWith?: HttpClient } = {},
+  ) {
     this.connections = options.connections ?? 8;
     this.pipelining = options.pipelining ?? 32;
     this.userAgent = options.userAgent ?? 'mirrorctl';
-    // Hosts with IPv6 addresses but no route are common; Node 18 would not try IPv4 by itself.
-    this.connect = buildConnector({ timeout: options.connectTimeout ?? 10_000, autoSelectFamily: true });
+    this.routes = reach.sharedWith?.routes ?? new Routes({ ...options, connections: this.connections, pipelining: this.pipelining });
+    this.bandwidth = reach.sharedWith?.bandwidth ?? new Bandwidth(options.bandwidth);
     this.limits = {
       lowSpeedBytes: options.lowSpeedBytes ?? 1000,
       lowSpeedSeconds: options.lowSpeedSeconds ?? 30,
-      pauseAfter: () => 0,
+      pauseAfter: (bytes) => this.bandwidth.take(bytes),
     };
+  }
+
+  /**
+   * The same client, over the same connections, for which only these hosts may have private addresses. Without this it is the host that each
+   * call names; where an answer sends us is never among them.
+   */
+  reaching(hosts: ReadonlySet<string> | 'all'): HttpClient {
+    return new HttpClient(this.options, { hosts, sharedWith: this });
   }
 
   /** So many small requests are worth having under way at a time. */
@@ -135,12 +150,12 @@ export class HttpClient {
 
   /** What came from there over a shared connection was not what was asked for: from now on one request at a time. */
   distrust(url: string): void {
-    this.places.get(new URL(url).origin)?.distrust();
+    this.routes.distrust(url);
   }
 
   /** Closes all connections; requests under way fail. */
   async close(): Promise<void> {
-    await Promise.all([...this.places.values()].map((place) => place.close()));
+    await this.routes.close();
   }
 
   /** Asks, and goes where the answer sends us, until there is a body; `onBody` says what becomes of it. */
@@ -153,7 +168,7 @@ export class HttpClient {
     let current = url;
     for (let redirects = 0; ; redirects++) {
       const asked = current;
-      const head = await this.ask(asked, options, shared, (answer) => {
+      const { head, via } = await this.ask(asked, { ...options, shared, first: url }, (answer) => {
         if (locationOf(answer) !== undefined || (answer.status === 304 && isConditional(options))) return undefined;
         const kind = failureOfStatus(answer.status);
         const partial = answer.status === 206 && options.headers?.['range'] !== undefined;
@@ -161,7 +176,7 @@ export class HttpClient {
       });
       const location = locationOf(head);
       if (location === undefined) {
-        checkStatus(asked, head, options);
+        checkStatus(asked, head, options, via);
         return { head, url: asked };
       }
       options.onRedirect?.({ url: asked, status: head.status });
@@ -172,47 +187,31 @@ export class HttpClient {
     }
   }
 
-  private async ask(url: string, options: RequestOptions, shared: boolean, onHead: (head: Head) => Intake | undefined): Promise<Head> {
-    const { origin, pathname, search } = new URL(url);
-    const exchange = new Exchange({
-      url,
-      path: pathname + search,
-      headers: { 'accept-encoding': 'identity', 'user-agent': this.userAgent, ...options.headers },
-      via: '',
-      limits: this.limits,
-      onHead,
-    });
+  private async ask(
+    url: string,
+    options: RequestOptions & { readonly first: string; readonly shared: boolean },
+    onHead: (head: Head) => Intake | undefined,
+  ): Promise<{ head: Head; via: string }> {
+    const { hosts } = this.reach;
+    const { hostname } = new URL(url);
+    const anywhere = hosts === undefined ? hostname === new URL(options.first).hostname : hosts === 'all' || hosts.has(hostname);
+    const route = this.routes.to(url, anywhere);
+    const headers = { 'accept-encoding': 'identity', 'user-agent': this.userAgent, ...options.headers, ...route.headers };
+    const exchange = new Exchange({ url, path: route.path, headers, via: route.via, limits: this.limits, onHead });
     const { signal } = options;
     if (signal === undefined) {
-      this.place(origin).send(exchange, shared);
-      return exchange.done;
+      route.connections.send(exchange, options.shared);
+      return { head: await exchange.done, via: route.via };
     }
     const stop = (): void => exchange.disconnected(signal.reason);
     if (signal.aborted) stop();
-    else this.place(origin).send(exchange, shared);
+    else route.connections.send(exchange, options.shared);
     signal.addEventListener('abort', stop);
     try {
-      return await exchange.done;
+      return { head: await exchange.done, via: route.via };
     } finally {
       signal.removeEventListener('abort', stop);
     }
-  }
-
-  private place(origin: string): Connections {
-    const known = this.places.get(origin);
-    if (known !== undefined) return known;
-    const { options } = this;
-    const place = new Connections(origin, this.connect, {
-      connections: this.connections,
-      pipelining: this.pipelining,
-      client: {
-        headersTimeout: options.headersTimeout ?? 30_000,
-        bodyTimeout: options.idleTimeout ?? 30_000,
-        keepAliveTimeout: 10_000,
-      },
-    });
-    this.places.set(origin, place);
-    return place;
   }
 }
 
@@ -228,14 +227,14 @@ function locationOf(head: Head): string | undefined {
 }
 
 /** Throws for what is neither the file nor "not modified" to somebody who asked for that. */
-function checkStatus(url: string, head: Head, options: RequestOptions): void {
+function checkStatus(url: string, head: Head, options: RequestOptions, via: string): void {
   const { status } = head;
   if (status === 206 && options.headers?.['range'] !== undefined) return;
   const kind = failureOfStatus(status);
   if (kind === undefined && (status !== 304 || isConditional(options))) return;
   throw new DownloadError({
     kind: kind ?? 'refused',
-    message: `${url} answered with status ${status}`,
+    message: `${url} answered with status ${status}${via === '' ? '' : ` (${via.slice(0, -2)})`}`,
     status,
     retryAfter: retryAfterSeconds(head.header('retry-after'), new Date()),
   });

@@ -10,18 +10,28 @@ export interface RetryOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The sources of one repository, in the declared order, those that do not answer last. Each is a URL that ends in a slash. */
+/** So many failures in a row, and a source is asked last for the rest of the run. */
+const BROKEN_AFTER = 3;
+
+/** The sources of one repository, in the order of preference. Each is a URL that ends in a slash. */
 export class Sources {
   readonly all: readonly string[];
   private readonly failures = new Map<string, number>();
+  /** In the order in which they broke. */
+  private readonly broken = new Set<string>();
 
   constructor(urls: readonly string[]) {
     this.all = urls.map((url) => (url.endsWith('/') ? url : `${url}/`));
   }
 
-  /** First choice first. A source that failed in a row moves back, so that a dead one costs its timeout once and not for each file. */
+  /**
+   * First choice first. One that just failed moves back, and one that failed several times in a row stays at the end for the rest of the
+   * run: a dead one costs its timeout once and not for each file. One that merely lacks a file keeps its place.
+   */
   ordered(): readonly string[] {
-    const penalty = (url: string): number => Math.min(this.failures.get(url) ?? 0, 3);
+    if (this.failures.size === 0 && this.broken.size === 0) return this.all;
+    const late = [...this.broken];
+    const penalty = (url: string): number => (this.broken.has(url) ? BROKEN_AFTER + late.indexOf(url) : (this.failures.get(url) ?? 0));
     return [...this.all].sort((a, b) => penalty(a) - penalty(b));
   }
 
@@ -30,7 +40,9 @@ export class Sources {
   }
 
   failed(url: string): void {
-    this.failures.set(url, (this.failures.get(url) ?? 0) + 1);
+    const count = (this.failures.get(url) ?? 0) + 1;
+    this.failures.set(url, count);
+    if (count >= BROKEN_AFTER) this.broken.add(url);
   }
 }
 
