@@ -5,14 +5,14 @@ import type { ExtraRecord } from '../rpm-metadata/accumulate/records';
 import { readTags } from '../rpm-metadata/accumulate/index-file';
 import type { Source, SourceFile } from '../rpm-metadata/accumulate/merge';
 import { writeAccumulated } from '../rpm-metadata/accumulate/write';
-import { mergeComps } from '../rpm-metadata/comps';
+import { type CompsMerge, mergeComps } from '../rpm-metadata/comps';
 import type { MetadataSource } from '../rpm-metadata/elements';
 import { selectPackages } from '../rpm-metadata/filter';
 import { mergeModules } from '../rpm-metadata/modules';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { recordsToKeep } from '../rpm-metadata/records';
 import { parseRepomd, type RepomdRecord } from '../rpm-metadata/repomd';
-import { type Merge, mergeUpdateinfo } from '../rpm-metadata/updateinfo';
+import { mergeUpdateinfo } from '../rpm-metadata/updateinfo';
 import type { Signer } from '../signatures/sign';
 import type { SnapshotIndex } from './build-snapshot';
 import { accumulatedContents, type Contents } from './contents';
@@ -115,16 +115,18 @@ export class AccumulatedView implements View {
     }));
     const kinds = [
       ['updateinfo', 'updateinfo.xml.gz', mergeUpdateinfo, ['updateinfo'], plan.updateinfo],
-      ['group', 'comps.xml.gz', mergeComps, ['group_gz', 'group'], plan.comps === undefined ? [] : [plan.comps]],
+      ['group_gz', 'comps.xml.gz', mergeComps, ['group_gz', 'group'], plan.comps === undefined ? [] : [plan.comps]],
       ['modules', 'modules.yaml.gz', mergeModules, ['modules'], plan.modules],
     ] as const;
     for (const [type, name, merge, types, upstream] of kinds) {
       const previous = types.map((wanted) => before.get(wanted)).find((source) => source !== undefined);
       if (previous === undefined && upstream.length === 0) continue;
       const output = join(work, name);
-      const task: Merge = { previous, upstream: upstream.map((record) => this.local(record)), output };
+      const plain = join(work, 'comps.xml');
+      const task: CompsMerge = { previous, upstream: upstream.map((record) => this.local(record)), output, plain };
       await merge(task);
       records.push({ type, name, from: { path: output, what: output } });
+      if (type === 'group_gz') records.push({ type: 'group', name: 'comps.xml', from: { path: plain, what: plain } });
     }
     return records;
   }

@@ -156,6 +156,7 @@ function present(packages: Iterable<PackageVersion>, wanted: ReadonlySet<string>
 async function fromChangelogs(before: Published, after: Published, { updated }: Changes<PackageVersion>): Promise<CveFix[]> {
   if (before.other === undefined || after.other === undefined) return [];
   const now = await changelogCves(after.other, new Set(updated.map((update) => update.after.checksum.hex)));
+  if ([...now.values()].every((names) => names.size === 0)) return [];
   const old = await changelogCves(before.other, new Set(updated.map((update) => update.before.checksum.hex)));
   const fixes = new Map<string, Set<string>>();
   for (const update of updated) {

@@ -1,7 +1,16 @@
+import { writeFile } from 'node:fs/promises';
 import { copyOf, mergedRoot, type MetadataSource, openingTag, scanElements, type Span } from './elements';
 import { metadataRefused, quoted } from './errors';
 import { writeGzip, type WrittenMetadata } from './gzip-file';
 import type { Merge } from './updateinfo';
+
+export interface CompsMerge extends Merge {
+  /**
+   * Where the same goes uncompressed: the record `group`. yum (CentOS 7) reads that as it is, and unpacks only `group_gz`, which is `output`;
+   * dnf takes either.
+   */
+  readonly plain: string;
+}
 
 export interface MergedComps extends WrittenMetadata {
   /** Groups, categories and environments. */
@@ -37,7 +46,7 @@ interface Match extends Span {
  * has one with the same id, upstream's is taken. Language packs are united by package. What else there is (blacklist, whiteout) is
  * upstream's. The document type is left out: it only names a file that no client reads. Throws a MirrorError for what is no comps metadata.
  */
-export async function mergeComps({ previous, upstream, output }: Merge): Promise<MergedComps> {
+export async function mergeComps({ previous, upstream, output, plain }: CompsMerge): Promise<MergedComps> {
   const roots: { what: string; attributes: Readonly<Record<string, string>> }[] = [];
   const former = previous === undefined ? [] : await readComps(previous, roots);
   const current: Element[] = [];
@@ -55,7 +64,9 @@ export async function mergeComps({ previous, upstream, output }: Merge): Promise
     ...langpacks,
     ...rest.filter(({ kind }) => !ORDER.includes(kind)).map(({ text }) => text),
   ];
-  const written = await writeGzip(output, document(openingTag('comps', mergedRoot(roots)), texts));
+  const root = openingTag('comps', mergedRoot(roots));
+  await writeFile(plain, document(root, texts));
+  const written = await writeGzip(output, document(root, texts));
   return { ...written, definitions: survivors.length + known.size, survived: survivors.length };
 }
 

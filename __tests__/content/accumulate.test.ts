@@ -155,6 +155,10 @@ test('advisories, groups and modules survive; upstream’s unknown records are k
   const repomd = readFileSync(mirror.published(ID, 'repodata/repomd.xml'), 'utf8');
   expect(repomd).toContain('type="unheard"');
   expect(repomd).not.toMatch(/type="(primary_db|prestodelta)"/);
+  // yum reads `group` as it is, and unpacks only `group_gz`.
+  const group = /<data type="group">[^]*?<location href="([^"]*)"/.exec(repomd)?.[1] as string;
+  expect(readFileSync(mirror.published(ID, group), 'utf8')).toContain('<id>two</id>');
+  expect(repomd).toContain('type="group_gz"');
 });
 
 test('a bad package holds up nothing: the rest is published, degraded, and the next run repairs it', async () => {

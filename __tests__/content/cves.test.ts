@@ -138,7 +138,7 @@ test.each<[string, Published | undefined, Published, CveFix[]]>([
 });
 
 /** Builds packages with changelogs, and a repository of them by createrepo_c. */
-function repository(...packages: { name: string; version: string; changelog: string[] }[]): Promise<Published> {
+async function repository(...packages: { name: string; version: string; changelog: string[] }[]): Promise<Published> {
   const tree = mkdtempSync(join(work, 'tree-'));
   for (const { name, version, changelog } of packages) {
     const spec = join(tree, `${name}.spec`);
@@ -155,10 +155,7 @@ function repository(...packages: { name: string; version: string; changelog: str
   }
   mkdirSync(join(tree, 'rpms'), { recursive: true });
   createrepo(join(tree, 'rpms'));
-  return read(join(tree, 'rpms/repodata'));
-}
-
-async function read(repodata: string): Promise<Published> {
+  const repodata = join(tree, 'rpms/repodata');
   const find = (type: string): string => join(repodata, readdirSync(repodata).find((name) => name.includes(type)) as string);
   return {
     packages: await readPrimary(decompressed(find('primary'), 'primary', undefined), 'primary', { weakChecksums: false }),

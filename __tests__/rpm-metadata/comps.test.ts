@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { type MergedComps, mergeComps } from '../../rpm-metadata/comps';
@@ -23,11 +24,14 @@ const comps = (...parts: string[]): string =>
 
 async function merged(previous: string | undefined, ...upstream: readonly string[]): Promise<{ text: string; result: MergedComps }> {
   const output = files.output();
+  const plain = files.output();
   const result = await mergeComps({
     previous: previous === undefined ? undefined : files.write(previous, 'the previous one'),
     upstream: upstream.map((text) => files.write(gzipSync(text), 'http://u/comps.xml')),
     output,
+    plain,
   });
+  expect(readFileSync(plain, 'utf8')).toBe(files.text(output));
   return { text: files.text(output), result };
 }
 const inside = (text: string): string => text.replace(/^<\?xml[^>]*>\n<comps[^>]*>\n/, '').replace(/<\/comps>\n$/, '');

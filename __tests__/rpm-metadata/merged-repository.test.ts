@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { mergeComps } from '../../rpm-metadata/comps';
 import { mergeModules } from '../../rpm-metadata/modules';
-import { mergeUpdateinfo } from '../../rpm-metadata/updateinfo';
+import { type Merge, mergeUpdateinfo } from '../../rpm-metadata/updateinfo';
 import { buildPackage } from '../content/support/keys';
 import { createrepo } from '../content/support/upstream';
 
@@ -66,7 +66,11 @@ test('after three upstreams dnf lists the advisories, groups and modules of all 
   for (const version of ['1.0', '2.0', '3.0']) {
     const now = upstream(version);
     copyFileSync(now.package, join(repository, basename(now.package)));
-    for (const [type, merge] of Object.entries({ updateinfo: mergeUpdateinfo, group: mergeComps, modules: mergeModules })) {
+    for (const [type, merge] of Object.entries({
+      updateinfo: mergeUpdateinfo,
+      group: (merge: Merge) => mergeComps({ ...merge, plain: `${merge.output}.xml` }),
+      modules: mergeModules,
+    })) {
       const output = join(work, `${type}-${version}.gz`);
       const previous = merged[type] === undefined ? undefined : { path: merged[type], what: type };
       await merge({ previous, upstream: [{ path: now.files[type] as string, what: type }], output });
