@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RepositoryDefinition } from '../desired-state/definitions';
 import type { ExtraRecord } from '../rpm-metadata/accumulate/records';
@@ -11,7 +11,7 @@ import { selectPackages } from '../rpm-metadata/filter';
 import { mergeModules } from '../rpm-metadata/modules';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { recordsToKeep } from '../rpm-metadata/records';
-import { parseRepomd, type RepomdRecord } from '../rpm-metadata/repomd';
+import type { RepomdRecord } from '../rpm-metadata/repomd';
 import { mergeUpdateinfo } from '../rpm-metadata/updateinfo';
 import type { Signer } from '../signatures/sign';
 import type { SnapshotIndex } from './build-snapshot';
@@ -107,7 +107,7 @@ export class AccumulatedView implements View {
   /** Advisories, groups and modules of upstream and of what is published; the others as upstream has them. */
   private async merged(work: string): Promise<readonly ExtraRecord[]> {
     const { plan } = this;
-    const before = await this.publishedRecords();
+    const before = (await this.options.published?.metadata()) ?? new Map<string, MetadataSource>();
     const records: ExtraRecord[] = plan.kept.map((record) => ({
       type: record.type,
       name: record.path.slice('repodata/'.length),
@@ -129,16 +129,6 @@ export class AccumulatedView implements View {
       if (type === 'group_gz') records.push({ type: 'group', name: 'comps.xml', from: { path: plain, what: plain } });
     }
     return records;
-  }
-
-  private async publishedRecords(): Promise<ReadonlyMap<string, MetadataSource>> {
-    const { published } = this.options;
-    if (published === undefined) return new Map();
-    const what = join(published.tree, 'repodata/repomd.xml');
-    const { records } = parseRepomd(await readFile(what), what, { weakChecksums: true });
-    return new Map(
-      records.map(({ type, path, openSize }) => [type, { path: join(published.tree, path), what: join(published.tree, path), openSize }]),
-    );
   }
 
   private local(record: RepomdRecord): MetadataSource {

@@ -24,6 +24,8 @@ export interface SnapshotPlan {
   readonly files: readonly TreeFile[];
   /** Makes the index, with whatever else it writes below `tree`; a path that it returns as catalogue is kept beside the snapshot. */
   readonly write: (tree: string) => Promise<SnapshotIndex>;
+  /** Called before the snapshot is published, with its name and where it lies by then. */
+  readonly announce: (snapshot: string, tree: string) => Promise<void>;
   readonly record: Omit<SnapshotRecord, 'version' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy'>;
 }
 
@@ -80,6 +82,7 @@ export async function buildSnapshot(
   if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
   if (index.work !== undefined) await removeTree(index.work);
 
+  await plan.announce(snapshot, builder.directory);
   await incoming.around(() => flushFileSystem(layout.root));
   await rename(builder.directory, join(layout.snapshots(id), snapshot));
   await publish(layout, id, snapshot);

@@ -1,4 +1,4 @@
-import { readdir, readFile, realpath } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import {
@@ -51,6 +51,18 @@ export async function readDefinitions(configuration: string): Promise<Definition
     }
   }
   return { directory, server, repositories, codenames };
+}
+
+/** Reads the definitions, and again only when another generation is the current one, or a repository came or went. */
+export function definitionsReader(configuration: string): () => Promise<Definitions> {
+  let known: { readonly mark: string; readonly definitions: Definitions } | undefined;
+  return async () => {
+    const directory = await realpath(configuration).catch(() => configuration);
+    const changed = (await stat(join(directory, 'definitions/repositories')).catch(() => undefined))?.mtimeMs;
+    const mark = `${directory} ${changed}`;
+    if (known?.mark !== mark) known = { mark, definitions: await readDefinitions(configuration) };
+    return known.definitions;
+  };
 }
 
 /** Ids of all hosted components, `<owner>/<codename>/<component>`. */

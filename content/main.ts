@@ -1,5 +1,5 @@
 /** `mirrorctl`: content of the mirror. Runs on the server as the user `mirror`. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import type { KeySource } from '../signatures/sign';
@@ -73,19 +73,20 @@ export function program(): Command {
     .argument('[ids...]', 'repositories')
     .option('--all', 'every declared repository', false)
     .option('--new', 'those that were never published, and such as are declared meanwhile', false)
+    .addOption(new Option('--wait <seconds>', 'wait so long for another run of the same repository').default(0).argParser(wholeSeconds))
     .option('--json', 'print one JSON document on standard output', false)
     .addHelpText('after', SYNC_EXAMPLES)
-    .action(async (ids: string[], options: { all: boolean; new: boolean; json: boolean }) => {
+    .action(async (ids: string[], options: { all: boolean; new: boolean; wait: number; json: boolean }) => {
       if ([ids.length > 0, options.all, options.new].filter(Boolean).length !== 1) {
         throw usage('mirrorctl sync wants ids, or --all, or --new', 'mirrorctl sync --help has examples.');
       }
-      const { readDefinitions } = await import('./definitions');
+      const { definitionsReader } = await import('./definitions');
       const { exitCodeOf, outcomeText, syncSelected } = await import('./sync-command');
       const { configuration, state } = root.opts<GlobalOptions>();
       const outcomes = await syncSelected(
-        { ids, all: options.all, fresh: options.new },
+        { ids, all: options.all, fresh: options.new, waitSeconds: options.wait },
         state,
-        () => readDefinitions(configuration),
+        definitionsReader(configuration),
         warn,
         (outcome) => {
           if (outcome.error !== undefined || options.json) warn(outcomeText(outcome));
@@ -166,6 +167,11 @@ export function program(): Command {
       }
     });
   return root;
+}
+
+function wholeSeconds(text: string): number {
+  if (/^\d{1,7}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It is a whole number of seconds, at most 9999999.');
 }
 
 function usage(message: string, remedy: string): MirrorError {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { decompressed } from '../rpm-metadata/decompress';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
+import type { MetadataSource } from '../rpm-metadata/elements';
 import { parseRepomd } from '../rpm-metadata/repomd';
 import type { Layout } from './layout';
 import { readPackageList } from './package-list';
@@ -38,6 +39,11 @@ export class Published {
     return readPackageList(this.layout.record(this.id, this.snapshot, 'packages')) ?? (await this.fromMetadata());
   }
 
+  /** Its metadata files, by type. */
+  async metadata(): Promise<ReadonlyMap<string, MetadataSource>> {
+    return metadataOf(this.tree);
+  }
+
   private async fromMetadata(): Promise<readonly ListedPackage[]> {
     const index = join(this.tree, 'repodata/repomd.xml');
     try {
@@ -54,4 +60,11 @@ export class Published {
       });
     }
   }
+}
+
+/** The metadata files of a complete tree, by type; of several of one type the last. */
+export async function metadataOf(tree: string): Promise<ReadonlyMap<string, MetadataSource>> {
+  const index = join(tree, 'repodata/repomd.xml');
+  const { records } = parseRepomd(await readFile(index), index, { weakChecksums: true });
+  return new Map(records.map(({ type, path, openSize }) => [type, { path: join(tree, path), what: join(tree, path), openSize }]));
 }

@@ -11,13 +11,15 @@ import { currentSnapshot } from './snapshot';
 import { notDeclared } from './status';
 import { GRACE_SECONDS, type SyncContext, type SyncOutcome, syncRepository } from './sync';
 
-/** At most so many repositories at a time: each has its own connections, and disks and upstreams are shared. */
-const REPOSITORIES_AT_A_TIME = 2;
+/** At most so many repositories are looked at at a time; what they may fetch at a time is said by the slots. */
+const REPOSITORIES_AT_A_TIME = 8;
 
 export interface SyncSelection {
   readonly ids: readonly string[];
   readonly all: boolean;
   readonly fresh: boolean;
+  /** How long to wait for another run of the same repository. */
+  readonly waitSeconds: number;
 }
 
 /** Syncs what is selected. `read` reads the definitions, again at the end with `fresh`, since a deploy may have added some meanwhile. */
@@ -47,6 +49,7 @@ export async function syncSelected(
         now: () => new Date(),
         say,
         graceSeconds: GRACE_SECONDS,
+        waitSeconds: selection.waitSeconds,
         signer: () => (signer ??= openSigner(keys, layout.signingIdentities)),
       };
       await forEachParallel(chosen, REPOSITORIES_AT_A_TIME, async ({ id }) => {

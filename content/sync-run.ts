@@ -5,17 +5,21 @@ import { baseUrls, isWaived, type RepositoryDefinition } from '../desired-state/
 import { ExitCode } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import { Sources } from '../downloads/sources';
+import type { MetadataSource } from '../rpm-metadata/elements';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
 import { buildSnapshot, removeOrphanedRecords } from './build-snapshot';
 import { AccumulatedView } from './accumulated-view';
+import { describeChanges, recordChanges } from './change-records';
 import type { Contents } from './contents';
+import type { Published as PublishedMetadata } from './cves';
 import { removeTree } from './files';
 import { frozen } from './judge-index';
 import { inOneSentence } from './problems';
-import { Published } from './published';
+import { metadataOf, Published } from './published';
 import type { Problem } from './record';
 import { removeUnfinished } from './snapshot';
+import { takeSlots } from './slots';
 import { Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
 import { fetchIndex, type UpstreamIndex } from './upstream-index';
@@ -62,6 +66,17 @@ export class SyncRun {
     if (this.definition.view === 'accumulate') this.signedBy = (await this.context.signer()).identity.digest;
     const index = await this.index(ring, published, true);
     if (index === 'unchanged' || this.isUnchanged(index, published)) return this.unchanged(published as Published);
+    // Only now, since most runs end by then.
+    const { layout, server, say } = this.context;
+    const slots = await takeSlots(layout, server.sync, new URL(index.url).host, this.definition.id, say);
+    try {
+      return await this.takeOrAgain(index, published, ring);
+    } finally {
+      await slots.release();
+    }
+  }
+
+  private async takeOrAgain(index: UpstreamIndex, published: Published | undefined, ring: KeyRing | undefined): Promise<Done> {
     const moved = async (): Promise<UpstreamIndex | undefined> => {
       const again = (await this.index(ring, published, false)) as UpstreamIndex;
       return again.digest === index.digest ? undefined : again;
@@ -184,6 +199,7 @@ export class SyncRun {
       withheld: [...missing.keys()].map(({ path }) => path),
       files: view.files(),
       write: (tree) => view.write(tree, contents),
+      announce: (snapshot, tree) => this.noteChanges({ at, snapshot, tree, contents }, published, before),
       record: {
         definition: this.definitionDigest,
         repomd: index.digest,
@@ -201,6 +217,24 @@ export class SyncRun {
       },
     });
     return this.done({ snapshot: built.snapshot, ...built.record }, counts, problems, upstream, 'published');
+  }
+
+  private async noteChanges(
+    next: { readonly at: Date; readonly snapshot: string; readonly tree: string; readonly contents: Contents },
+    published: Published | undefined,
+    before: readonly ListedPackage[],
+  ): Promise<void> {
+    const { id } = this.definition;
+    const of = (packages: readonly ListedPackage[], metadata: ReadonlyMap<string, MetadataSource>): PublishedMetadata => {
+      const updateinfo = metadata.get('updateinfo');
+      return { packages, updateinfo: updateinfo === undefined ? [] : [updateinfo], other: metadata.get('other') };
+    };
+    const change = await describeChanges(
+      { id, at: next.at, from: published?.snapshot, to: next.snapshot },
+      published === undefined ? undefined : of(before, await published.metadata()),
+      of(next.contents.packages, await metadataOf(next.tree)),
+    );
+    await recordChanges(this.context.layout, id, change);
   }
 
   private done(

@@ -23,6 +23,8 @@ export interface SyncContext {
   readonly signer: () => Promise<Signer>;
   /** How long superseded metadata, and the packages it lists, stay served. */
   readonly graceSeconds: number;
+  /** How long to wait for another run of the same repository. */
+  readonly waitSeconds: number;
 }
 
 /** 72 hours: a day longer than clients keep metadata (yum 6 hours, dnf 48). */
@@ -75,7 +77,10 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   let lock: Lock | undefined;
   try {
     await requireStorage(layout, context.server);
-    lock = await Lock.take(layout.lockFile(id), id);
+    lock = await Lock.take(layout.lockFile(id), id, {
+      waitSeconds: context.waitSeconds,
+      onWait: (why) => context.say(`${why}; waiting for it to end`),
+    });
     const done = await new SyncRun(context, definition).run().catch(failed);
     await note(context, id, started, done);
     return outcome(done);

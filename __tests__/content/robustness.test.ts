@@ -1,5 +1,16 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -136,6 +147,38 @@ describe('lock', () => {
   });
 });
 
+test('one that waits goes on when the first has ended', async () => {
+  publishUpstream('a');
+  let end: () => void = () => undefined;
+  upstream.handlers.set('Packages/a-1-1.noarch.rpm', (_request, response) => {
+    end = () => createReadStream(join(tree, 'Packages/a-1-1.noarch.rpm')).pipe(response);
+    return true;
+  });
+  const first = mirror.start('sync', 'epel-7');
+  await until(() => upstream.requests.includes('Packages/a-1-1.noarch.rpm'));
+  const second = mirror.start('sync', 'epel-7', '--wait', '60');
+  await until(() => second.said().includes('waiting for it to end'));
+  end();
+  expect(await first.done).toMatchObject({ code: 0 });
+  expect(await second.done).toMatchObject({ code: 0, stdout: expect.stringContaining('unchanged') });
+  expect(await mirror.run('sync', 'epel-7', '--wait', 'soon')).toMatchObject({ code: 2, stderr: expect.stringContaining('whole number') });
+});
+
+test('at most so many syncs of one upstream at a time, whatever starts them', async () => {
+  publishUpstream('a');
+  mirror.write('definitions/server.yaml', { kind: 'server', storageRoot: mirror.root, ownMount: false, sync: { slotsPerUpstream: 1 } });
+  mirror.repository('second', [upstream.url]);
+  upstream.handlers.set('Packages/a-1-1.noarch.rpm', () => true);
+  const first = mirror.start('sync', 'epel-7');
+  await until(() => upstream.requests.includes('Packages/a-1-1.noarch.rpm'));
+  const second = mirror.start('sync', 'second');
+  await until(() => /second waits for a slot of 127\.0\.0\.1:\d+ \(1 sync is running: epel-7\)/.test(second.said()));
+  upstream.handlers.clear();
+  first.kill();
+  await first.done;
+  expect(await second.done).toMatchObject({ code: 0 });
+});
+
 describe('kill -9', () => {
   test('in the middle of a download: the next run uses what was fetched', async () => {
     publishUpstream(...names);
@@ -209,6 +252,7 @@ describe('superseded content', () => {
           now: () => now,
           say: () => undefined,
           graceSeconds: 48 * 3600,
+          waitSeconds: 0,
           signer: () => Promise.reject(new Error('a verbatim copy signs nothing')),
         },
         definitions.repositories[0] as RepositoryDefinition,
