@@ -48,11 +48,11 @@ export function requireChecksum(
   said: { readonly type: string | undefined; readonly text: string },
   options: ChecksumOptions,
   what: string,
-  name: string,
+  name: () => string,
 ): Checksum {
   const checksum = parseChecksum(said.type, said.text, options);
   if (!('problem' in checksum)) return checksum;
-  const why = `${name}: ${checksum.problem}`;
+  const why = `${name()}: ${checksum.problem}`;
   throw checksum.waivable ? waivable('CHECKSUM_UNUSABLE', what, why, 'weakChecksums') : metadataRefused('CHECKSUM_UNUSABLE', what, why);
 }
 

@@ -61,7 +61,7 @@ function listed(draft: Draft, what: string, options: ChecksumOptions): ListedDel
   if (draft.href === undefined) throw metadataRefused('METADATA_MALFORMED', what, 'has a delta without a file name');
   const location = deltaLocation(draft.href);
   if ('problem' in location) throw metadataRefused('LOCATION_UNSAFE', what, `the location ${quoted(draft.href)} ${location.problem}`);
-  const checksum = requireChecksum({ type: draft.type, text: draft.checksum ?? '' }, options, what, quoted(location.path));
+  const checksum = requireChecksum({ type: draft.type, text: draft.checksum ?? '' }, options, what, () => quoted(location.path));
   const size = parseSize(draft.size ?? '');
   if (size === undefined)
     throw metadataRefused('METADATA_MALFORMED', what, `${quoted(location.path)} has the size ${quoted(draft.size ?? '')}`);

@@ -14,6 +14,8 @@ const PLAIN = new Set(Object.values(NAMESPACES));
 /** No real package comes near this: the longest have a hundred thousand files. */
 export const MAX_PACKAGE_BYTES = 32 * 1024 * 1024;
 
+const PIECE = 64 * 1024;
+
 type Draft = { -readonly [K in keyof PackageDraft]: PackageDraft[K] };
 const EMPTY: PackageDraft = {
   name: undefined,
@@ -53,6 +55,9 @@ export class PackageXml {
   private readonly namespace: string;
   private before: number;
   private draft: Draft | undefined;
+  /** The package as it is written anew: what is complete, its length, and the rest. */
+  private done: Buffer[] = [];
+  private doneBytes = 0;
   private written = '';
 
   /** `resumed` says how many packages of this list were handed over already; the head was then, too. */
@@ -74,7 +79,7 @@ export class PackageXml {
         wantsText: () =>
           this.kind === 'primary' && this.levels.length === 3 && ['name', 'arch', 'checksum'].includes(this.levels.at(-1)?.name as string),
       },
-      () => (this.before === 0 ? 'at or before its first package' : `after package number ${this.before}`),
+      () => this.where(),
     );
   }
 
@@ -84,6 +89,10 @@ export class PackageXml {
 
   end(): void {
     this.xml.end();
+  }
+
+  private where(): string {
+    return this.before === 0 ? 'at or before its first package' : `after package number ${this.before}`;
   }
 
   private open(literal: string, attributes: Readonly<Record<string, string>>): void {
@@ -100,10 +109,7 @@ export class PackageXml {
     const written = own ? (name.includes(':') ? outer : this.namespace) : uri;
     const all = this.attributes(attributes, declares, isPackage);
     if (parent?.pending === true) this.finishTag(parent, '>');
-    if (isPackage) {
-      this.draft = { ...EMPTY };
-      this.written = '';
-    }
+    if (isPackage) this.draft = { ...EMPTY };
     this.levels.push({ name, declares, written, pending: true });
     this.emit(`<${name}${written === outer ? '' : ` xmlns="${attribute(written)}"`}${all}`);
     if (depth === 0) this.head(all);
@@ -133,8 +139,10 @@ export class PackageXml {
     } else if (depth === 1) {
       const { draft } = this;
       this.draft = undefined;
-      this.handlers.package(flat(draft), Buffer.from(this.written));
-      this.written = '';
+      this.flush();
+      this.handlers.package(flat(draft), Buffer.concat(this.done));
+      this.done = [];
+      this.doneBytes = 0;
       this.before++;
     }
   }
@@ -178,12 +186,21 @@ export class PackageXml {
   private emit(text: string): void {
     if (this.draft === undefined) return;
     this.written += text;
-    if (this.written.length > MAX_PACKAGE_BYTES)
+    if (this.written.length < PIECE) return;
+    this.flush();
+    if (this.doneBytes > MAX_PACKAGE_BYTES)
       throw metadataRefused(
         'METADATA_TOKEN_TOO_LONG',
         this.what,
-        `has a package of more than ${MAX_PACKAGE_BYTES / 1024 / 1024} MiB after package number ${this.before}`,
+        `has a package of more than ${MAX_PACKAGE_BYTES / 1024 / 1024} MiB ${this.where()}`,
       );
+  }
+
+  private flush(): void {
+    const bytes = Buffer.from(this.written);
+    this.written = '';
+    this.done.push(bytes);
+    this.doneBytes += bytes.length;
   }
 
   /** The name with the usual prefixes, and its namespace. */
@@ -237,13 +254,17 @@ function flat(draft: PackageDraft): PackageDraft {
   return copied as unknown as PackageDraft;
 }
 
+const NONE: ReadonlyMap<string, string> = new Map();
+
 function declarations(attributes: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === 'xmlns') found.set('', value);
-    else if (name.startsWith('xmlns:')) found.set(name.slice(6), value);
+  let found: Map<string, string> | undefined;
+  for (const name in attributes) {
+    if (!name.startsWith('xmlns')) continue;
+    found ??= new Map<string, string>();
+    if (name === 'xmlns') found.set('', attributes[name] as string);
+    else if (name.startsWith('xmlns:')) found.set(name.slice(6), attributes[name] as string);
   }
-  return found;
+  return found ?? NONE;
 }
 
 function split(name: string): readonly [prefix: string, local: string] {

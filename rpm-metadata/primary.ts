@@ -54,7 +54,7 @@ export function judgePackage(
   const location = packageLocation(base.folder + draft.href);
   if ('problem' in location) throw refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} ${location.problem}`);
   const { path, href } = location;
-  const checksum = requireChecksum({ type: draft.checksumType, text: draft.checksum ?? '' }, options, what, quoted(path));
+  const checksum = requireChecksum({ type: draft.checksumType, text: draft.checksum ?? '' }, options, what, () => quoted(path));
   const size = draft.size === undefined ? undefined : parseSize(draft.size);
   if (size === undefined) throw refuse('METADATA_MALFORMED', `${quoted(path)} has the size ${quoted(draft.size ?? '')}`);
   const word = (name: 'name' | 'version' | 'release' | 'arch'): string => {

@@ -120,7 +120,7 @@ function recordOf(draft: RecordDraft, what: string, options: ChecksumOptions): R
   const location = metadataLocation(base.folder + draft.href);
   if ('problem' in location) throw refuse('LOCATION_UNSAFE', `the location ${quoted(draft.href)} of ${type} ${location.problem}`);
   if (draft.checksum === undefined) throw refuse('CHECKSUM_MISSING', `has no checksum for ${type}`);
-  const checksum = requireChecksum(draft.checksum, options, what, type);
+  const checksum = requireChecksum(draft.checksum, options, what, () => type);
   const size = sizeOf(draft.size, type, what);
   if (size !== undefined && size > MAX_METADATA_BYTES)
     throw refuse('METADATA_TOO_LARGE', `${type} has ${size} bytes; at most ${MAX_METADATA_BYTES} are taken`);

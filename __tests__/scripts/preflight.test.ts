@@ -4,8 +4,8 @@ import {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -280,6 +280,16 @@ describe('forms of metadata', () => {
     for (const { remedy } of only.problems) expect(remedy).toContain('Waiver.weakChecksums(reason)');
     expect(report.needs.packages.bytes).toBeGreaterThan(2 * 4096);
     expect(exitCode).toBe(6);
+  });
+
+  test('packages below another base are looked at there', async () => {
+    mkdirSync(join(web.root, 'pool'), { recursive: true });
+    const directory = repository('based', ['a'], `--baseurl=${web.url}pool`);
+    renameSync(join(directory, 'Packages'), join(web.root, 'pool', 'Packages'));
+    const { only, exitCode } = await look({ based: { trust: 'packages' } });
+    expect(only.problems).toEqual([]);
+    expect(exitCode).toBe(0);
+    expect(web.requests.map((r) => r.path)).toContain(`pool/Packages/${basename(packages.a)}`);
   });
 
   test('sha1 by waiver; a waiver that is not needed is told', async () => {

@@ -18,6 +18,8 @@ import { type PackagesReport, type Problem, problemOf } from './types';
 
 export interface ListedFile extends SizedFile, Nevra {
   readonly href: string;
+  /** The URL that `href` is below, where it is not the repository's. */
+  readonly base?: string;
   /** Seconds since 1970, 0 where it is not said. */
   readonly built: number;
 }

@@ -32,12 +32,14 @@ export interface SampleContext {
 
 type Outcome = Pick<SampleReport, 'verdict' | 'checked' | 'by'> & { readonly reason?: string; readonly problem?: Problem };
 
+/** `repository` is its URL, with a slash at its end. */
 export async function lookAtPackage(
-  base: string,
+  repository: string,
   item: ListedFile,
   chosenAs: SampleReport['chosenAs'],
   context: SampleContext,
 ): Promise<SampleReport> {
+  const base = item.base ?? repository;
   const facts = { path: item.path, chosenAs, declaredBytes: item.size };
   const nothing = { by: [], verdict: 'unchecked', checked: 'nothing' } as const;
   let bytes: number | undefined;
