@@ -52,6 +52,9 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps, Signi
   readonly sync?: SyncLimits;
 }
 
+/** Kinds of elements whose ids are names of directories below `repositories/`. */
+const SHARE_DIRECTORY = ['repository', 'tree', 'customer'] as const;
+
 /** What the vhost tells the server about itself. */
 interface Site {
   readonly serverName: string;
@@ -240,27 +243,27 @@ export class MirrorServer extends Construct {
     (this.activation.dependsOn ??= []).push(`${resource.terraformResourceType}.${resource.friendlyUniqueId}`);
   }
 
-  /** A repository's content is in `repositories/<id>`, an owner's codenames in `repositories/<owner>/`: one name, one of both. */
+  /** Content is in `repositories/<id>` of a repository or a tree, an owner's codenames in `repositories/<owner>/`: one name, one of them. */
   private refuseSharedDirectory(scope: IConstruct, elementId: string): void {
     const [kind, name] = elementId.split('/') as [string, string];
-    if (kind !== 'repository' && kind !== 'customer') return;
-    const other = this.elements.get(`${kind === 'repository' ? 'customer' : 'repository'}/${name}`)?.declaredAt;
-    const productsOwn = kind === 'repository' && name === 'mos';
+    if (!(SHARE_DIRECTORY as readonly string[]).includes(kind)) return;
+    const other = SHARE_DIRECTORY.filter((one) => one !== kind).flatMap((one) => this.elements.get(`${one}/${name}`)?.declaredAt ?? [])[0];
+    const productsOwn = kind !== 'customer' && name === 'mos';
     if (other === undefined && !productsOwn) return;
     throw invalid(scope, 'id', JSON.stringify(name), {
       allowed: productsOwn
         ? '"mos" is the product itself, whose codenames have this directory on the server'
-        : `${other} has this id, and repositories and customers share one directory on the server`,
+        : `${other} has this id, and repositories, file trees and customers share one directory on the server`,
       fix: 'Use another id.',
     });
   }
 
   /**
-   * Validates the id that a repository or customer had before: no other one has it, now or before.
+   * Validates the id that a repository, file tree or customer had before: no other one has it, now or before.
    *
    * @internal
    */
-  checkFormerId(scope: IConstruct, kind: 'repository' | 'customer', id: string, formerId: string): void {
+  checkFormerId(scope: IConstruct, kind: 'repository' | 'tree' | 'customer', id: string, formerId: string): void {
     check(scope, 'formerId', formerId, validId);
     const taken = this.formerIds.get(`${kind}/${formerId}`) ?? (formerId === id ? scope.node.path : undefined);
     if (taken !== undefined) {

@@ -4,10 +4,9 @@ import { copiedRepoFile } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { distribution, id as validId, upstreamUrl } from '../desired-state/validate';
 import { maxAgeDays } from '../desired-state/validate-sync';
-import { MirrorError } from '../desired-state/errors';
-import { mirrorPath } from '../starlingx/url-mapping';
 import { check, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
+import { publicPath } from './private/public-path';
 import { TRUST_SOURCE, type TrustSource } from './private/source';
 import { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
@@ -99,7 +98,7 @@ export class RpmRepository extends Construct {
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
 
-    const path = this.publicPath(props.publishedAs, props.distribution ?? Distribution.CENTOS);
+    const path = publicPath(this, props.publishedAs, props.distribution ?? Distribution.CENTOS);
     server.claimPath(this, path.decoded);
     const trust = props.trust.definition();
     const position = props.trust.declaredAt;
@@ -161,14 +160,5 @@ export class RpmRepository extends Construct {
       ...(props.maxAgeDays === undefined ? {} : { maxAgeDays: props.maxAgeDays }),
       ...(waivers.length === 0 ? {} : { waivers }),
     };
-  }
-
-  private publicPath(url: string, distro: string): { decoded: string; encoded: string } {
-    try {
-      return mirrorPath(url, distro);
-    } catch (error) {
-      if (!(error instanceof MirrorError)) throw error;
-      throw invalid(this, 'publishedAs', JSON.stringify(url), { allowed: error.message, fix: error.remedy });
-    }
   }
 }

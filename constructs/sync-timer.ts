@@ -8,22 +8,23 @@ import { declare } from './private/declare';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
 
 export interface SyncTimerProps {
-  /** Id of an RpmRepository that is declared before. */
+  /** Id of an RpmRepository or a FileTree that is declared before. */
   readonly repositoryId: string;
   /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the repository's id */
   readonly schedule?: SyncSchedule;
 }
 
-/** The systemd timer of one repository. A resource of its own: a new schedule changes nothing else in a plan. */
+/** The systemd timer of one repository or file tree. A resource of its own: a new schedule changes nothing else in a plan. */
 export class SyncTimer extends Construct {
   constructor(scope: Construct, id: string, props: SyncTimerProps) {
     super(scope, id);
     checkProps(this, props, { repositoryId: true, schedule: true });
     check(this, 'repositoryId', props.repositoryId, validId);
-    if (!MirrorServer.of(this).declares(`repository/${props.repositoryId}`)) {
+    const server = MirrorServer.of(this);
+    if (!server.declares(`repository/${props.repositoryId}`) && !server.declares(`tree/${props.repositoryId}`)) {
       throw invalid(this, 'repositoryId', JSON.stringify(props.repositoryId), {
-        allowed: 'the id of a repository that is declared before',
-        fix: 'Declare the RpmRepository first; it brings its timer by itself.',
+        allowed: 'the id of a repository or a file tree that is declared before',
+        fix: 'Declare the RpmRepository or the FileTree first; it brings its timer by itself.',
       });
     }
     checkSchedule(this, props.schedule);

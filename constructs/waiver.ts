@@ -1,5 +1,5 @@
 import type { IConstruct } from 'constructs';
-import { REPOSITORY_WAIVERS, type RepositoryWaiver } from '../desired-state/definitions';
+import { REPOSITORY_WAIVERS, TREE_WAIVERS, type RepositoryWaiver, type TreeWaiver } from '../desired-state/definitions';
 import { reason, type Problem } from '../desired-state/validate';
 import { check, checkList, checkMade, checkProps, invalid } from './private/check';
 
@@ -118,6 +118,18 @@ export function repositoryWaivers(
   );
 }
 
+/** Validates the waivers of a file tree: those of a repository that mean something for one. */
+export function treeWaivers(where: IConstruct, waivers: readonly Waiver[]): { readonly allow: TreeWaiver; readonly reason: string }[] {
+  return repositoryWaivers(where, waivers).map(({ allow, reason }) => {
+    const known = TREE_WAIVERS.find((name) => name === allow);
+    if (known !== undefined) return { allow: known, reason };
+    throw invalid(where, 'waivers', `Waiver.${allow}`, {
+      allowed: `it is for an RpmRepository; of a file tree there are ${TREE_WAIVERS.join(', ')}`,
+      fix: 'Remove it.',
+    });
+  });
+}
+
 function checkMadeFor(where: IConstruct, on: Bearer, waivers: readonly Waiver[]): void {
   const fix = HOW[on];
   checkMade(where, 'waivers', waivers, Array.isArray(waivers), { allowed: 'a list of waivers', fix: `Write [${fix.replace(/\.$/, '')}].` });
@@ -138,9 +150,9 @@ function owner(value: unknown): Problem | undefined {
 }
 
 function element(value: unknown): Problem | undefined {
-  if (typeof value === 'string' && /^(repository|codename)\/[A-Za-z0-9._/-]{1,200}$/.test(value)) return undefined;
+  if (typeof value === 'string' && /^(repository|tree|codename)\/[A-Za-z0-9._/-]{1,200}$/.test(value)) return undefined;
   return {
-    allowed: 'an element is "repository/<id>" or "codename/<owner>/<codename>"',
+    allowed: 'an element is "repository/<id>", "tree/<id>" or "codename/<owner>/<codename>"',
     fix: 'Copy the list from the refusal, which names each.',
   };
 }

@@ -1,7 +1,7 @@
 import { existsSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { lstat, mkdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Definitions } from './definitions';
+import { copied, type Definitions } from './definitions';
 import { flushDirectory, flushFileSystem, removeTree } from './files';
 import type { Layout } from './layout';
 import { readRecord } from './record';
@@ -14,13 +14,13 @@ export interface Adoption {
   readonly formerId: string;
 }
 
-/** Every id that is declared with a former one: repositories, and the components of codenames. Pure. */
+/** Every id that is declared with a former one: what is copied, and the components of codenames. Pure. */
 export function declaredAdoptions(definitions: Definitions): readonly Adoption[] {
-  const repositories = definitions.repositories.flatMap(({ id, formerId }) => (formerId === undefined ? [] : [{ id, formerId }]));
+  const upstreams = copied(definitions).flatMap(({ id, formerId }) => (formerId === undefined ? [] : [{ id, formerId }]));
   const components = definitions.codenames.flatMap(({ id, formerId, components: names }) =>
     formerId === undefined ? [] : names.map((name) => ({ id: `${id}/${name}`, formerId: `${formerId}/${name}` })),
   );
-  return [...repositories, ...components];
+  return [...upstreams, ...components];
 }
 
 /**

@@ -8,6 +8,8 @@ import {
   RepositoryDefinitionSchema,
   type ServerDefinition,
   ServerDefinitionSchema,
+  type TreeDefinition,
+  TreeDefinitionSchema,
 } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 
@@ -18,6 +20,8 @@ export interface Definitions {
   readonly server: ServerDefinition;
   /** Sorted by id. */
   readonly repositories: readonly RepositoryDefinition[];
+  /** Sorted by id. */
+  readonly trees: readonly TreeDefinition[];
   /** Sorted by id. */
   readonly codenames: readonly CodenameDefinition[];
 }
@@ -42,6 +46,10 @@ export async function readDefinitions(configuration: string): Promise<Definition
   for (const name of await yamlFiles(join(base, 'repositories'))) {
     repositories.push(withId(await readOne(join(base, 'repositories', `${name}.yaml`), RepositoryDefinitionSchema), name, base));
   }
+  const trees: TreeDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'trees'))) {
+    trees.push(withId(await readOne(join(base, 'trees', `${name}.yaml`), TreeDefinitionSchema), name, base));
+  }
   const codenames: CodenameDefinition[] = [];
   for (const owner of await entries(join(base, 'codenames'))) {
     for (const name of await yamlFiles(join(base, 'codenames', owner))) {
@@ -50,7 +58,12 @@ export async function readDefinitions(configuration: string): Promise<Definition
       );
     }
   }
-  return { directory, server, repositories, codenames };
+  return { directory, server, repositories, trees, codenames };
+}
+
+/** Everything that is copied from an upstream: one name space of ids. Sorted by id. */
+export function copied(definitions: Pick<Definitions, 'repositories' | 'trees'>): readonly (RepositoryDefinition | TreeDefinition)[] {
+  return [...definitions.repositories, ...definitions.trees].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 /** Reads the definitions, and again only when another generation is the current one, or a repository came or went. */

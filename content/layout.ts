@@ -44,11 +44,16 @@ export class Layout {
   }
 
   /**
-   * What is known of a snapshot and is not served: `.json` (its record), `.packages` (its list), `.catalogue` (of an accumulated one). On the
-   * file system of the content, so that one flush covers both.
+   * What is known of a snapshot and is not served: `.json` (its record), `.packages` (its list), `.catalogue` (of an accumulated one), `.tree`
+   * (the manifest of a file tree). On the file system of the content, so that one flush covers both.
    */
-  record(id: string, snapshot: string, kind: 'json' | 'packages' | 'catalogue'): string {
+  record(id: string, snapshot: string, kind: 'json' | 'packages' | 'catalogue' | 'tree'): string {
     return join(this.repository(id), 'records', `${snapshot}.${kind}`);
+  }
+
+  /** Where what rsync brings is looked at; only the holder of the repository's lock uses it. */
+  quarantine(id: string): string {
+    return join(this.store, '.incoming', `${flat(id)}+rsync`);
   }
 
   stateFile(id: string): string {

@@ -9,11 +9,12 @@ import { size } from './progress';
 import { type Problem, readRecord } from './record';
 import { currentSnapshot } from './snapshot';
 import { type Failure, readState, type RunRecord } from './state';
+import { readManifest } from './tree-manifest';
 
 /** One line of the status. */
 export interface StatusRow {
   readonly id: string;
-  readonly kind: 'repository' | 'hosted';
+  readonly kind: 'repository' | 'tree' | 'hosted';
   readonly publicPath: string;
   readonly snapshot: string | undefined;
   /** ISO; of a hosted component the time of its snapshot. */
@@ -24,6 +25,8 @@ export interface StatusRow {
   /** What the last run could not have or did not take, the first of them. */
   readonly problems: readonly Problem[];
   readonly packages: number | undefined;
+  /** Of a file tree, instead of packages. */
+  readonly files?: number;
   readonly bytes: number | undefined;
 }
 
@@ -31,6 +34,7 @@ export interface StatusRow {
 export async function statusOf(layout: Layout, definitions: Definitions, ids: readonly string[]): Promise<readonly StatusRow[]> {
   const rows = new Map<string, () => Promise<StatusRow>>();
   for (const { id, publicPath } of definitions.repositories) rows.set(id, () => repositoryRow(layout, id, publicPath));
+  for (const { id, publicPath } of definitions.trees) rows.set(id, () => treeRow(layout, id, publicPath));
   for (const { id, codename, component } of hostedComponents(definitions))
     rows.set(id, () => hostedRow(layout, id, `${codename.publicPath}/${component}`));
   const unknown = ids.find((id) => !rows.has(id));
@@ -68,6 +72,12 @@ async function repositoryRow(layout: Layout, id: string, publicPath: string): Pr
   };
 }
 
+async function treeRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
+  const row = await repositoryRow(layout, id, publicPath);
+  const manifest = row.snapshot === undefined ? undefined : await readManifest(layout.record(id, row.snapshot, 'tree'));
+  return { ...row, kind: 'tree', ...(manifest === undefined ? {} : { files: manifest.files }), bytes: manifest?.bytes };
+}
+
 async function hostedRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
   const base = { id, kind: 'hosted' as const, publicPath, error: undefined, problems: [] };
   const snapshot = await currentSnapshot(layout, id);
@@ -95,7 +105,7 @@ export function statusTable(rows: readonly StatusRow[]): string {
       row.id,
       row.result,
       row.lastSuccess === undefined ? '-' : `${row.lastSuccess.slice(0, 16).replace('T', ' ')}`,
-      row.packages === undefined ? '-' : String(row.packages),
+      row.packages === undefined ? (row.files === undefined ? '-' : `${row.files} files`) : String(row.packages),
       row.bytes === undefined ? '-' : size(row.bytes),
       row.snapshot ?? '-',
       `/${row.publicPath}/`,

@@ -1,9 +1,9 @@
-import type { RepositoryDefinition } from '../desired-state/definitions';
+import type { RepositoryDefinition, TreeDefinition } from '../desired-state/definitions';
 import { ExitCode } from '../desired-state/errors';
 import { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
 import { type KeySource, openSigner, type Signer } from '../signatures/sign';
-import type { Definitions } from './definitions';
+import { copied, type Definitions } from './definitions';
 import { Layout } from './layout';
 import { type Say, size } from './progress';
 import type { Problem } from './record';
@@ -56,7 +56,7 @@ export async function syncSelected(
         seen.add(id);
         // Hours may have passed since the list was made: what is no longer declared is left out, and trust is that of now.
         const latest = await read();
-        const definition = latest.repositories.find((repository) => repository.id === id);
+        const definition = copied(latest).find((one) => one.id === id);
         if (definition === undefined) return;
         const current = { ...context, server: latest.server, layout: new Layout(latest.server.storageRoot, state, latest.directory) };
         const outcome = await syncRepository(current, definition);
@@ -77,17 +77,17 @@ async function choose(
   definitions: Definitions,
   layout: Layout,
   seen: ReadonlySet<string>,
-): Promise<readonly RepositoryDefinition[]> {
-  if (selection.all) return definitions.repositories;
+): Promise<readonly (RepositoryDefinition | TreeDefinition)[]> {
+  if (selection.all) return copied(definitions);
   if (selection.fresh) {
-    const fresh: RepositoryDefinition[] = [];
-    for (const definition of definitions.repositories) {
+    const fresh: (RepositoryDefinition | TreeDefinition)[] = [];
+    for (const definition of copied(definitions)) {
       if (!seen.has(definition.id) && (await currentSnapshot(layout, definition.id)) === undefined) fresh.push(definition);
     }
     return fresh;
   }
   return [...new Set(selection.ids)].map((id) => {
-    const found = definitions.repositories.find((definition) => definition.id === id);
+    const found = copied(definitions).find((definition) => definition.id === id);
     if (found === undefined) throw notDeclared(id);
     return found;
   });
@@ -98,7 +98,7 @@ export function outcomeText(outcome: SyncOutcome): string {
   const { id, error, problems } = outcome;
   const told = [...(error === undefined ? [] : [`  ${error.remedy}`]), ...problemLines(problems, error !== undefined)];
   if (outcome.result === 'failed') return [`${id}: failed: ${error?.message ?? ''}`, ...told].join('\n');
-  const content = `${outcome.packages ?? 0} packages, ${size(outcome.bytes ?? 0)}`;
+  const content = `${outcome.files === undefined ? `${outcome.packages ?? 0} packages` : `${outcome.files} files`}, ${size(outcome.bytes ?? 0)}`;
   const fetched = `${outcome.downloadedFiles} files, ${size(outcome.downloadedBytes)} fetched`;
   const published = `published ${outcome.snapshot} (${content}; ${fetched}) in ${outcome.seconds} s`;
   if (outcome.result === 'degraded') return [`${id}: degraded: ${error?.message ?? ''}`, ...told].join('\n');

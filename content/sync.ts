@@ -1,4 +1,4 @@
-import type { RepositoryDefinition, ServerDefinition } from '../desired-state/definitions';
+import type { RepositoryDefinition, ServerDefinition, TreeDefinition } from '../desired-state/definitions';
 import type { HttpClient } from '../downloads/http';
 import type { RetryOptions } from '../downloads/sources';
 import type { Signer } from '../signatures/sign';
@@ -10,6 +10,7 @@ import type { Problem } from './record';
 import { type Failure, failureOf, readState, type RunRecord, writeState } from './state';
 import { requireStorage } from './storage';
 import { SyncRun } from './sync-run';
+import { TreeRun } from './tree-run';
 
 /** What every sync of one process shares. */
 export interface SyncContext {
@@ -39,6 +40,8 @@ export interface SyncOutcome {
   readonly result: RunRecord['result'];
   readonly snapshot?: string;
   readonly packages?: number;
+  /** Of a file tree, instead of packages. */
+  readonly files?: number;
   readonly bytes?: number;
   readonly downloadedFiles: number;
   readonly downloadedBytes: number;
@@ -62,10 +65,10 @@ export class SyncFailed extends Error {
 }
 
 /**
- * Makes the published tree of one repository what its upstream has now, completely verified, or leaves it as it is. Never throws for what
- * can go wrong with one repository: the outcome and the state file say it.
+ * Makes the published copy of one repository or file tree what its upstream has now, completely verified, or leaves it as it is. Never
+ * throws for what can go wrong with one of them: the outcome and the state file say it.
  */
-export async function syncRepository(context: SyncContext, definition: RepositoryDefinition): Promise<SyncOutcome> {
+export async function syncRepository(context: SyncContext, definition: RepositoryDefinition | TreeDefinition): Promise<SyncOutcome> {
   const { layout } = context;
   const { id } = definition;
   const started = context.now();
@@ -81,7 +84,8 @@ export async function syncRepository(context: SyncContext, definition: Repositor
       waitSeconds: context.waitSeconds,
       onWait: (why) => context.say(`${why}; waiting for it to end`),
     });
-    const done = await new SyncRun(context, definition).run().catch(failed);
+    const run = definition.kind === 'tree' ? new TreeRun(context, definition) : new SyncRun(context, definition);
+    const done = await run.run().catch(failed);
     await note(context, id, started, done);
     return outcome(done);
   } catch (error) {

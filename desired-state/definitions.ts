@@ -89,6 +89,50 @@ export const RepositoryDefinitionSchema = z.strictObject({
 });
 export type RepositoryDefinition = z.infer<typeof RepositoryDefinitionSchema>;
 
+/** A path below a tree's base: decoded, relative, without `.`, `..` or empty segments. `folders` may name the base itself: `.` */
+const treePath = z.string().min(1).max(1024);
+
+export const TreeTrustSchema = z.discriminatedUnion('mode', [
+  /** Every file must be listed in one of these checksum files, each with a good signature by one of the keys. */
+  z.strictObject({ mode: z.literal('signedChecksums'), files: z.array(treePath).min(1), keys: z.array(key).min(1) }),
+  /** Every file must be listed in one of these (`.treeinfo`, `sha256sum.txt`), which nobody signed: they protect against damage only. */
+  z.strictObject({ mode: z.literal('checksums'), files: z.array(treePath).min(1), reason: z.string().min(1) }),
+  /** Upstream has no checksums at all: what TLS and the announced size protect is all there is. */
+  z.strictObject({ mode: z.literal('none'), reason: z.string().min(1) }),
+]);
+export type TreeTrustDefinition = z.infer<typeof TreeTrustSchema>;
+
+/**
+ * What a sync of a tree refuses and a declaration may allow: as for repositories.
+ *
+ * - `olderRevision`: checksums that were signed, or a `.treeinfo` that was made, before what is published (a replay)
+ * - `shrunk`: upstream has far fewer files than before
+ */
+export const TREE_WAIVERS = ['olderRevision', 'shrunk'] as const satisfies readonly RepositoryWaiver[];
+export type TreeWaiver = (typeof TREE_WAIVERS)[number];
+
+/** A tree of files that is copied from an upstream: an installer, tarballs, images. File `definitions/trees/<id>.yaml`. */
+export const TreeDefinitionSchema = z.strictObject({
+  kind: z.literal('tree'),
+  /** Trees and repositories share one name space. */
+  id: z.string(),
+  formerId: z.string().optional(),
+  /** The original URL of the tree's base. */
+  publishedAs: z.string().url(),
+  publicPath: z.string(),
+  /** Base URLs (http, https, rsync), first choice first. */
+  fetchFrom: z.array(z.string().url()).min(1),
+  trust: TreeTrustSchema,
+  /** Files to copy; `.treeinfo` stands for all that it names. With neither files nor folders: everything that the checksum files list. */
+  files: z.array(treePath).min(1).optional(),
+  /** Folders to copy with everything below: by the upstream's listings. */
+  folders: z.array(treePath).min(1).optional(),
+  /** Globs (`*`, `?`) of paths, or of names at any depth where there is no slash in it: not copied. */
+  exclude: z.array(z.string().min(1)).min(1).optional(),
+  waivers: z.array(z.strictObject({ allow: z.enum(TREE_WAIVERS), reason: z.string().min(1) })).optional(),
+});
+export type TreeDefinition = z.infer<typeof TreeDefinitionSchema>;
+
 /** The base URLs among the sources. */
 export function baseUrls({ fetchFrom }: Pick<RepositoryDefinition, 'fetchFrom'>): readonly string[] {
   return fetchFrom.filter((source): source is string => typeof source === 'string');

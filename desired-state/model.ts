@@ -36,7 +36,8 @@ export const MIRROR_KEY = { publicPath: 'RPM-GPG-KEY-mirror', file: 'keys/RPM-GP
 export const CONTENT_USER = 'mirror';
 
 /**
- * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; the rest unpacks what upstreams compress.
+ * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; rsync fetches from rsync modules; the rest unpacks what
+ * upstreams compress.
  */
 export const MIRROR_PACKAGES = [
   'bzip2',
@@ -46,6 +47,7 @@ export const MIRROR_PACKAGES = [
   'nginx-light',
   'nodejs',
   'rpm',
+  'rsync',
   'util-linux',
   'xz-utils',
   'zstd',

@@ -150,14 +150,30 @@ export function storageRoot(value: unknown): Problem | undefined {
   return undefined;
 }
 
-/** A URL that a repository is fetched from or known by: http or https, no user, no query, no way out of its own path. */
+/** A URL that a repository is known by: http or https, no user, no query, no way out of its own path. */
 export function upstreamUrl(value: unknown): Problem | undefined {
-  const allowed =
-    'an upstream URL is http:// or https://, with a host and a path, without user, query, fragment, ".." or an unexpanded variable';
+  return urlOf(value, 'http', 'an upstream URL is http:// or https://');
+}
+
+/** A URL that content is fetched from: as one that it is known by, or an rsync module with a path. */
+export function sourceUrl(value: unknown): Problem | undefined {
+  if (typeof value !== 'string' || !value.startsWith('rsync:')) return urlOf(value, 'http', 'a source is http://, https:// or rsync://');
+  const bad = urlOf(value, 'rsync', 'a source is http://, https:// or rsync://');
+  if (bad !== undefined) return bad;
+  const fix = 'For instance "rsync://rsync.example.org/centos-vault/7.9.2009/os/x86_64/".';
+  const path = decodeURIComponent(value.replace(/^rsync:\/\/[^/]+/, ''));
+  // An rsync server expands what it takes for a pattern, in any path.
+  if (/[*[\]]/.test(path)) return problem('the path of an rsync source has none of * [ ]', fix);
+  if (/^\/[^/]+/.test(path) && !path.includes('//')) return undefined;
+  return problem('an rsync source names a host and a module: rsync://host/module/path/', fix);
+}
+
+function urlOf(value: unknown, protocol: 'http' | 'rsync', what: string): Problem | undefined {
+  const allowed = `${what}, with a host and a path, without user, query, fragment, ".." or an unexpanded variable`;
   const fix = 'For instance "https://vault.centos.org/7.9.2009/os/x86_64/".';
   if (typeof value !== 'string' || value.length > 2000 || !/^[\x21-\x7e]+$/.test(value)) return problem(allowed, fix);
   if (/[\\"'<>^`{|}$#?]/.test(value)) return problem(allowed, fix);
-  const match = /^https?:\/\/([^/]+)(\/.*)$/.exec(value);
+  const match = (protocol === 'rsync' ? /^rsync:\/\/([^/]+)(\/.*)$/ : /^https?:\/\/([^/]+)(\/.*)$/).exec(value);
   if (!match) return problem(allowed, fix);
   const [, authority, path] = match as unknown as [string, string, string];
   const hostPort = /^(\[[0-9a-fA-F:.]+\]|[^:[\]@%]+)(?::(\d{1,5}))?$/.exec(authority);
@@ -173,6 +189,33 @@ export function upstreamUrl(value: unknown): Problem | undefined {
   if (/%2f|%5c/i.test(path) || decoded.split('/').some((s) => s === '.' || s === '..') || /[\u0000-\u001f\u007f]/.test(decoded))
     return problem(allowed, fix);
   return undefined;
+}
+
+/** A file or folder below a tree's base. */
+export function treePath(value: unknown): Problem | undefined {
+  if (
+    typeof value === 'string' &&
+    value.length <= 1024 &&
+    !/[\u0000-\u001f\u007f-\u009f\ufffd\\]/.test(value) &&
+    value.split('/').every((s) => s !== '' && s !== '.' && s !== '..' && Buffer.byteLength(s) <= 255)
+  )
+    return undefined;
+  return problem(
+    'a path below the base, as it is called there (not percent-encoded), without a "/" at its ends, empty segments, "." or ".."',
+    'For instance "images/pxeboot/vmlinuz".',
+  );
+}
+
+/** A folder below a tree's base, or the base itself. */
+export function treeFolder(value: unknown): Problem | undefined {
+  return value === '.' ? undefined : treePath(value);
+}
+
+/** A glob of paths in a tree. */
+export function treeGlob(value: unknown): Problem | undefined {
+  const bad = treePath(value);
+  if (bad === undefined && !/[{}[\]!]/.test(value as string)) return undefined;
+  return problem('a glob is a path, or a name at any depth, with * and ? as wildcards', 'For instance "*.torrent" or "isos/*/README".');
 }
 
 /** A network in CIDR notation, or one address. */

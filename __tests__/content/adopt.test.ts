@@ -104,6 +104,7 @@ test('what an interrupted adoption left is in the way of nothing', async () => {
 test('repositories, and each component of a codename', () => {
   const definitions = {
     repositories: [{ id: 'a' }, { id: 'b', formerId: 'z' }],
+    trees: [{ id: 'c', formerId: 'y' }],
     codenames: [
       { id: 'acme/c', formerId: 'old/c', components: ['os', 'cr'] },
       { id: 'mos/c', components: ['os'] },
@@ -111,6 +112,7 @@ test('repositories, and each component of a codename', () => {
   } as unknown as Definitions;
   expect(declaredAdoptions(definitions)).toEqual([
     { id: 'b', formerId: 'z' },
+    { id: 'c', formerId: 'y' },
     { id: 'acme/c/os', formerId: 'old/c/os' },
     { id: 'acme/c/cr', formerId: 'old/c/cr' },
   ]);

@@ -113,6 +113,7 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
   const hosted = of('codename').reduce((sum, one) => sum + componentCount(one), 0);
   const parts = [
     `${plural(of('repository').length, 'copied repository')}, whose first sync starts in the background`,
+    `${plural(of('tree').length, 'file tree')}, likewise`,
     `${plural(of('codename').length, 'codename')} (${plural(hosted, 'repository')})`,
     plural(of('customer').length, 'customer'),
   ].filter((part) => !part.startsWith('0 '));

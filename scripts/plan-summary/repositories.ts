@@ -1,10 +1,11 @@
-/** Sentences about copied repositories and their schedules: what changes, and what that means for clients. Pure. */
+/** Sentences about copied repositories and file trees, and their schedules: what changes, and what that means for clients. Pure. */
 import { besides, differing, fieldsOf, plural, textField, UNKNOWN_BEFORE, UNPUBLISHED, type Change } from './changes';
 import { newSelectionSentences, selectionSentences, waiverSentences } from './selection';
 import type { Triggers } from './terraform-plan';
+import { treeSentences, treeTrustSentences } from './trees';
 
 export function repositorySentences(changes: readonly Change[]): string[] {
-  const repositories = changes.filter((one) => one.kind === 'repository');
+  const repositories = changes.filter((one) => one.kind === 'repository' || one.kind === 'tree');
   const timers = changes.filter((one) => one.kind === 'timer');
   const told = new Set<Change>();
   const take = (one: Change | undefined): Change | undefined => {
@@ -16,7 +17,7 @@ export function repositorySentences(changes: readonly Change[]): string[] {
     const timer = timers.find((t) => t.id === one.id && t.action === one.action);
     if (one.action === 'add') {
       const formerId = textField(one.after, 'formerId');
-      const former = take(repositories.find((r) => formerId !== '' && r.id === formerId && r.action === 'remove'));
+      const former = take(repositories.find((r) => formerId !== '' && r.kind === one.kind && r.id === formerId && r.action === 'remove'));
       const formerTimer = former && take(timers.find((t) => t.id === former.id && t.action === 'remove'));
       take(timer);
       return former === undefined
@@ -25,19 +26,23 @@ export function repositorySentences(changes: readonly Change[]): string[] {
     }
     if (one.action === 'remove') {
       // The one that is renamed to says so.
-      if (repositories.some((r) => r.action === 'add' && textField(r.after, 'formerId') === one.id)) return [];
+      if (repositories.some((r) => r.kind === one.kind && r.action === 'add' && textField(r.after, 'formerId') === one.id)) return [];
       take(timer);
-      return [`removes repository ${one.id}: ${UNPUBLISHED}`];
+      return [`removes ${nounOf(one)} ${one.id}: ${UNPUBLISHED}`];
     }
     return changed(one);
   });
   return [...sentences, ...scheduleSentences(timers.filter((one) => !told.has(one))), ...otherRepoFiles(changes)];
 }
 
+function nounOf(one: Change): string {
+  return one.kind === 'tree' ? 'file tree' : 'repository';
+}
+
 function added(one: Change, timer: Change | undefined, formerId: string): string {
   const synced = timer === undefined ? '' : `, synced ${calendar(timer.after)}`;
-  if (formerId !== '') return `adds repository ${one.id}${synced}; it goes on with the content of ${formerId}`;
-  return `adds repository ${one.id}${synced}; its first sync starts in the background`;
+  if (formerId !== '') return `adds ${nounOf(one)} ${one.id}${synced}; it goes on with the content of ${formerId}`;
+  return `adds ${nounOf(one)} ${one.id}${synced}; its first sync starts in the background`;
 }
 
 function renamed(one: Change, former: Change, timer: Change | undefined, formerTimer: Change | undefined): string {
@@ -45,27 +50,29 @@ function renamed(one: Change, former: Change, timer: Change | undefined, formerT
   const schedule = formerTimer?.before === undefined || before === after ? '' : `; it is synced ${after} (was ${before})`;
   const [from, to] = [textField(former.before, 'publicPath'), textField(one.after, 'publicPath')];
   const path = from === '' || from === to ? 'stays public' : `is public at /${to}/; /${from}/ stops answering`;
-  return `renames repository ${former.id} to ${one.id}: its content stays, and ${path}${schedule}`;
+  return `renames ${nounOf(one)} ${former.id} to ${one.id}: its content stays, and ${path}${schedule}`;
 }
 
 function changed(one: Change): string[] {
-  if (one.before === undefined) return [`changes repository ${one.id} ${UNKNOWN_BEFORE}`, ...waiverSentences(one.id, undefined, one.after)];
+  if (one.before === undefined)
+    return [`changes ${nounOf(one)} ${one.id} ${UNKNOWN_BEFORE}`, ...waiverSentences(one.id, undefined, one.after)];
   const { id, before, after } = one;
+  const noun = nounOf(one);
   const names = differing(one).filter((name) => name !== 'repo_file');
   const sentences = names.flatMap((name): string[] => {
     switch (name) {
       case 'publicPath':
-        return [`moves repository ${id} from /${textField(before, name)}/ to /${textField(after, name)}/: the old path stops answering`];
+        return [`moves ${noun} ${id} from /${textField(before, name)}/ to /${textField(after, name)}/: the old path stops answering`];
       case 'publishedAs':
-        return names.includes('publicPath') ? [] : [`calls repository ${id} ${textField(after, name)}: its public path stays`];
+        return names.includes('publicPath') ? [] : [`calls ${noun} ${id} ${textField(after, name)}: its public path stays`];
       case 'trust':
-        return trustSentences(id, before, after);
+        return one.kind === 'tree' ? treeTrustSentences(id, before, after) : trustSentences(id, before, after);
       case 'formerId':
         return textField(after, name) === ''
-          ? [`forgets that repository ${id} was called ${textField(before, name)}: nothing changes for clients`]
-          : [`says that repository ${id} was called ${textField(after, name)}`];
+          ? [`forgets that ${noun} ${id} was called ${textField(before, name)}: nothing changes for clients`]
+          : [`says that ${noun} ${id} was called ${textField(after, name)}`];
       default:
-        return selectionSentences(name, id, before, after) ?? [`changes repository ${id} (${name})`];
+        return treeSentences(name, id, before, after) ?? selectionSentences(name, id, before, after) ?? [`changes ${noun} ${id} (${name})`];
     }
   });
   return sentences;

@@ -84,7 +84,7 @@ function ageSentences(id: string, before: Side, after: Side): string[] {
 const LETS_PASS: Readonly<Record<RepositoryWaiver, string>> = {
   weakChecksums: 'sha1 in its metadata is accepted',
   olderRevision: 'metadata older than what is published is accepted',
-  shrunk: 'far fewer packages than before are accepted',
+  shrunk: 'far fewer packages or files than before are accepted',
   staleMetadata: 'metadata past its maximum age is accepted',
   changedPackages: 'other content under the name and version of a package is accepted',
   privateAddresses: 'redirects and mirror lists may lead to private addresses',

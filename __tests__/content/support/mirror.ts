@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { stringify } from 'yaml';
-import type { RepositoryDefinition, TrustDefinition } from '../../../desired-state/definitions';
+import type { RepositoryDefinition, TreeDefinition, TrustDefinition } from '../../../desired-state/definitions';
 import type { TestKey } from './keys';
 
 export interface Ran {
@@ -57,6 +57,19 @@ export class TestMirror {
     this.write('secrets/signing-key', key.secretKey);
     rmSync(join(this.configuration, 'secrets/previous-signing-key'), { force: true });
     if (former !== undefined) this.write('secrets/previous-signing-key', former.secretKey);
+  }
+
+  /** Declares a file tree. */
+  tree(id: string, fetchFrom: readonly string[], rest: Partial<TreeDefinition> = {}): void {
+    this.write(`definitions/trees/${id}.yaml`, {
+      kind: 'tree',
+      id,
+      publishedAs: 'https://example.org/tree/',
+      publicPath: `mirror/centos/example.org/${id}`,
+      fetchFrom,
+      trust: { mode: 'none', reason: 'a test upstream has no checksums' },
+      ...rest,
+    });
   }
 
   /** Puts the public key among the pinned ones and returns the trust that pins it. */

@@ -1,0 +1,138 @@
+import { Construct } from 'constructs';
+import type { TreeDefinition } from '../desired-state/definitions';
+import { definitionYaml } from '../desired-state/render/yaml';
+import { distribution, id as validId, sourceUrl, treeFolder, treeGlob, treePath, upstreamUrl } from '../desired-state/validate';
+import { check, checkList, checkProps, invalid, show } from './private/check';
+import { declare } from './private/declare';
+import { publicPath } from './private/public-path';
+import { Distribution } from './distribution';
+import { MirrorServer } from './mirror-server';
+import { checkSchedule, type SyncSchedule } from './sync-schedule';
+import { SyncTimer } from './sync-timer';
+import { TreeTrust } from './tree-trust';
+import { treeWaivers, type Waiver } from './waiver';
+
+export interface FileTreeProps {
+  /** Name on the server, in units and commands; no repository has the same. @default the construct's id */
+  readonly id?: string;
+  /** The id that it had before: what was mirrored under it stays, and stays public. Remove this after the deploy. @default none */
+  readonly formerId?: string;
+  /** The original URL of the tree's base, the one that lists and clients know. The public path follows from it, as for a repository. */
+  readonly publishedAs: string;
+  /** Where the bytes come from today, first choice first: base URLs (http, https, or a module and path of an rsync server). @default [publishedAs] */
+  readonly fetchFrom?: readonly string[];
+  /** What a file must be covered by, or it is refused. */
+  readonly trust: TreeTrust;
+  /**
+   * Files to copy, relative to the base. `.treeinfo` stands for everything that it names: an install tree is copied whole wherever
+   * `.treeinfo` is named here or in the trust. @default without `folders`: everything that the trust's checksum files list
+   */
+  readonly files?: readonly string[];
+  /**
+   * Folders to copy with everything below, relative to the base; `.` is the base itself. What is in them is read from the listings of the
+   * web server (Apache, nginx), or of rsync. @default none
+   */
+  readonly folders?: readonly string[];
+  /** Globs of what is not copied from folders and lists: a path, or without a slash a name at any depth (`*.torrent`). @default nothing */
+  readonly exclude?: readonly string[];
+  /** What a sync refuses of this upstream, and is meant here: `Waiver.shrunk`, `Waiver.olderRevision`. @default none */
+  readonly waivers?: readonly Waiver<'repository'>[];
+  /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id */
+  readonly schedule?: SyncSchedule;
+  /** First segment of the public path below `/mirror`. @default Distribution.CENTOS */
+  readonly distribution?: Distribution;
+}
+
+/** A tree of files that is copied from an upstream: an installer, tarballs, images. Verified, and published by one rename. */
+export class FileTree extends Construct {
+  constructor(server: MirrorServer, id: string, props: FileTreeProps) {
+    super(server, id);
+    checkProps(this, props, {
+      id: true,
+      formerId: true,
+      publishedAs: true,
+      fetchFrom: true,
+      trust: true,
+      files: true,
+      folders: true,
+      exclude: true,
+      waivers: true,
+      schedule: true,
+      distribution: true,
+    });
+    const treeId = props.id ?? id;
+    check(this, 'id', treeId, validId);
+    if (props.formerId !== undefined) server.checkFormerId(this, 'tree', treeId, props.formerId);
+    check(this, 'publishedAs', props.publishedAs, upstreamUrl);
+    const fetchFrom = props.fetchFrom ?? [props.publishedAs];
+    checkList(this, 'fetchFrom', fetchFrom, 'URL', sourceUrl, 'Leave fetchFrom out to fetch from publishedAs.');
+    check(this, 'distribution', props.distribution ?? Distribution.CENTOS, distribution);
+    if (!((props.trust as unknown) instanceof TreeTrust)) {
+      throw invalid(this, 'trust', show(props.trust), {
+        allowed: 'every tree declares its trust',
+        fix: 'TreeTrust.signedChecksums({ files, keys }), TreeTrust.checksums({ files, reason }), TreeTrust.treeinfo(reason) or TreeTrust.none(reason).',
+      });
+    }
+    const selection = this.selection(props);
+    checkSchedule(this, props.schedule);
+
+    const path = publicPath(this, props.publishedAs, props.distribution ?? Distribution.CENTOS);
+    server.claimPath(this, path.decoded);
+    const definition: TreeDefinition = {
+      kind: 'tree',
+      id: treeId,
+      ...(props.formerId === undefined ? {} : { formerId: props.formerId }),
+      publishedAs: props.publishedAs,
+      publicPath: path.decoded,
+      fetchFrom: [...fetchFrom],
+      trust: props.trust.definition,
+      ...selection,
+    };
+    const yaml = definitionYaml(definition);
+    declare(
+      this,
+      {
+        id: `tree/${treeId}`,
+        files: {
+          [`definitions/trees/${treeId}.yaml`]: yaml,
+          ...Object.fromEntries(props.trust.keys.map((key) => [`keys/${key.name}`, key.armoured])),
+        },
+        links: { [path.decoded]: `repositories/${treeId}/current` },
+        ...(props.formerId === undefined ? {} : { adopts: props.formerId }),
+      },
+      { definition: yaml },
+    );
+    new SyncTimer(this, 'Timer', { repositoryId: treeId, ...(props.schedule ? { schedule: props.schedule } : {}) });
+  }
+
+  /** Which files are copied. */
+  private selection({
+    files,
+    folders,
+    exclude,
+    trust,
+    waivers,
+  }: FileTreeProps): Pick<TreeDefinition, 'files' | 'folders' | 'exclude' | 'waivers'> {
+    if (files !== undefined) checkList(this, 'files', files, 'file', treePath, 'Leave files out to copy what the checksum files list.');
+    if (folders !== undefined) checkList(this, 'folders', folders, 'folder', treeFolder, 'Leave folders out to copy files only.');
+    if (exclude !== undefined) checkList(this, 'exclude', exclude, 'glob', treeGlob, 'Leave exclude out to copy everything.');
+    if (files === undefined && folders === undefined && trust.definition.mode === 'none')
+      throw invalid(this, 'files', 'undefined', {
+        allowed: 'without checksum files nothing says which files there are',
+        fix: 'Name files or folders; folders: ["."] is everything.',
+      });
+    const under = folders?.find((folder) => folders.some((other) => other !== folder && (other === '.' || folder.startsWith(`${other}/`))));
+    if (under !== undefined)
+      throw invalid(this, 'folders', show(under), {
+        allowed: 'it lies below another folder of the list',
+        fix: 'Remove it: folders come whole.',
+      });
+    const allowed = treeWaivers(this, waivers ?? []);
+    return {
+      ...(files === undefined ? {} : { files: [...files] }),
+      ...(folders === undefined ? {} : { folders: [...folders] }),
+      ...(exclude === undefined ? {} : { exclude: [...exclude] }),
+      ...(allowed.length === 0 ? {} : { waivers: allowed }),
+    };
+  }
+}

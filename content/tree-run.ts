@@ -1,0 +1,255 @@
+import { statSync } from 'node:fs';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { digestOf, sha256 } from '../desired-state/canonical';
+import type { TreeDefinition } from '../desired-state/definitions';
+import { DownloadError } from '../downloads/errors';
+import { Sources, withFailover } from '../downloads/sources';
+import type { Checksum } from '../rpm-metadata/checksum';
+import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
+import { removeOrphanedRecords } from './build-snapshot';
+import { flushFileSystem, removeTree } from './files';
+import { Progress } from './progress';
+import { RSYNC, RsyncSource, RsyncTree } from './rsync-source';
+import { currentSnapshot, filesOf, filesToCarry, freeName, publish, removeUnfinished, TreeBuilder } from './snapshot';
+import { requireSpace } from './storage';
+import { Store } from './store';
+import type { Done, SyncContext } from './sync';
+import { fetchListed, fetchUnlisted, type TreeFetchContext, type TreeFound } from './tree-fetch';
+import { readTreeIndex, type TreeIndex } from './tree-index';
+import { manifestText, readManifest, type TreeManifest, unlistedOf } from './tree-manifest';
+import { type TreeSource, WebTree } from './tree-source';
+
+/** What is published of a tree. */
+interface Published {
+  readonly snapshot: string;
+  /** Undefined where it cannot be read: then nothing is taken as unchanged. */
+  readonly manifest: TreeManifest | undefined;
+}
+
+/** One sync of a file tree, under its lock. */
+export class TreeRun {
+  private readonly store: Store;
+  private readonly sources: Sources;
+  private readonly definitionDigest: string;
+  private readonly temporary: string;
+
+  constructor(
+    private readonly context: SyncContext,
+    private readonly definition: TreeDefinition,
+  ) {
+    this.store = new Store(context.layout.store);
+    this.sources = new Sources(definition.fetchFrom);
+    this.definitionDigest = digestOf(definition);
+    this.temporary = context.layout.temporary(definition.id);
+  }
+
+  async run(): Promise<Done> {
+    const { layout } = this.context;
+    const { id } = this.definition;
+    try {
+      await removeUnfinished(layout, id);
+      await removeOrphanedRecords(layout, id);
+      await removeTree(this.temporary);
+      await mkdir(this.temporary, { recursive: true, mode: 0o700 });
+      return await this.attempts();
+    } finally {
+      await removeTree(this.temporary);
+    }
+  }
+
+  /** Upstream may change while it is read: then one new attempt starts from its index. */
+  private async attempts(): Promise<Done> {
+    const { layout } = this.context;
+    const { id } = this.definition;
+    const snapshot = await currentSnapshot(layout, id);
+    const published = snapshot === undefined ? undefined : { snapshot, manifest: await readManifest(layout.record(id, snapshot, 'tree')) };
+    const ring = await this.keyRing();
+    const index = await this.index(ring, published);
+    if (index === 'unchanged') return unchanged(published as Published);
+    try {
+      return await this.publishIndex(index, published);
+    } catch (error) {
+      if (!(error instanceof DownloadError) || error.kind === 'transient') throw error;
+      const again = (await this.index(ring, published, false)) as TreeIndex;
+      if (digestOf(again.targets) === digestOf(index.targets)) throw error;
+      this.context.say(`${id}: upstream changed during the sync; starting again`);
+      return this.publishIndex(again, published);
+    }
+  }
+
+  private async keyRing(): Promise<KeyRing | undefined> {
+    const { trust } = this.definition;
+    if (trust.mode !== 'signedChecksums') return undefined;
+    const keys = trust.keys.map((key) => ({ path: join(this.context.layout.configuration, key.file), fingerprint: key.fingerprint }));
+    return buildKeyRing(keys, join(this.temporary, 'keys'));
+  }
+
+  private async index(
+    ring: KeyRing | undefined,
+    published: Published | undefined,
+    mayBeUnchanged = true,
+  ): Promise<TreeIndex | 'unchanged'> {
+    const { definition, temporary } = this;
+    const complete = mayBeUnchanged && this.isComplete(published?.manifest);
+    return withFailover(this.sources, this.context.retry, (url) =>
+      readTreeIndex(this.treeSource(url), { definition, ring, published: published?.manifest, complete, temporary }),
+    );
+  }
+
+  private treeSource(url: string): TreeSource {
+    return url.startsWith(RSYNC) ? new RsyncTree(this.rsync(url)) : new WebTree(this.context.client, url);
+  }
+
+  private rsync(url: string): RsyncSource {
+    const { layout, server } = this.context;
+    return new RsyncSource(url, layout.quarantine(this.definition.id), { bandwidth: server.sync?.bandwidth });
+  }
+
+  /** Whether the same files, under today's definition, would be published anew for nothing. */
+  private isComplete(manifest: TreeManifest | undefined): boolean {
+    const now = this.context.now().getTime();
+    return (
+      manifest !== undefined &&
+      manifest.definition === this.definitionDigest &&
+      Object.values(manifest.carried).every((until) => Date.parse(until) > now)
+    );
+  }
+
+  private async publishIndex(index: TreeIndex, published: Published | undefined): Promise<Done> {
+    const { layout, say } = this.context;
+    const { id } = this.definition;
+    if (index.leftOut.length > 0) {
+      const more = index.leftOut.length > 5 ? ` and ${index.leftOut.length - 5} more` : '';
+      say(`${id}: left out, since only regular files are copied: ${index.leftOut.slice(0, 5).join(', ')}${more}`);
+    }
+    const incoming = await this.store.incoming(id);
+    const { found, fetched } = await this.fetch(index, published?.manifest, incoming);
+    const digest = sha256(
+      [
+        ...found.map(({ path, checksum }) => `${path}\0${checksum.algorithm}:${checksum.hex}`),
+        ...index.own.map(({ path, bytes }) => `${path}\0sha256:${sha256(bytes)}`),
+      ]
+        .sort()
+        .join('\n'),
+    );
+    if (published !== undefined && this.isComplete(published.manifest) && published.manifest?.digest === digest) {
+      await incoming.close();
+      return unchanged(published);
+    }
+    const at = this.context.now();
+    const builder = await TreeBuilder.start(this.store, layout, id, at);
+    for (const { path, checksum } of found) builder.add({ path, checksum }, incoming.locate(checksum));
+    for (const { path, bytes } of index.own) builder.add({ path, bytes });
+    const paths = new Set([...found, ...index.own].map(({ path }) => path));
+    const carried = await this.carry(builder, paths, published, at);
+    const manifest: TreeManifest = {
+      version: 1,
+      definition: this.definitionDigest,
+      digest,
+      url: index.url,
+      publishedAt: at.toISOString(),
+      files: paths.size,
+      bytes: found.reduce((sum, { size }) => sum + size, 0) + index.own.reduce((sum, { bytes }) => sum + bytes.length, 0),
+      carried,
+      own: Object.fromEntries(index.own.map(({ path, bytes, validators }) => [path, { sha256: sha256(bytes), validators }])),
+      made: index.made,
+      unlisted: unlistedOf(found.filter(({ validators }) => validators !== undefined)),
+    };
+    const snapshot = await freeName(layout, id, digest, at);
+    const record = layout.record(id, snapshot, 'tree');
+    await mkdir(dirname(record), { recursive: true });
+    await writeFile(record, manifestText(manifest));
+    // One flush brings the files, the tree and its manifest to disk; then one rename publishes.
+    await incoming.around(() => flushFileSystem(layout.root));
+    await rename(builder.directory, join(layout.snapshots(id), snapshot));
+    await publish(layout, id, snapshot);
+    await incoming.close();
+    await removeTree(layout.quarantine(id));
+    return {
+      result: 'published',
+      snapshot,
+      files: manifest.files,
+      bytes: manifest.bytes,
+      downloadedFiles: fetched.files,
+      downloadedBytes: fetched.bytes,
+      problems: [],
+    };
+  }
+
+  private async fetch(
+    index: TreeIndex,
+    published: TreeManifest | undefined,
+    incoming: TreeFetchContext['incoming'],
+  ): Promise<{ readonly found: readonly TreeFound[]; readonly fetched: { readonly files: number; readonly bytes: number } }> {
+    const { client, retry, layout, say } = this.context;
+    const { id } = this.definition;
+    const fetched = { files: 0, bytes: 0 };
+    let progress: Progress | undefined;
+    const context: TreeFetchContext = {
+      client,
+      retry,
+      sources: this.sources.all,
+      rsync: (url) => this.rsync(url),
+      store: this.store,
+      incoming,
+      announce: async (files, bytes) => {
+        await requireSpace(layout, id, bytes);
+        if (files > 0) say(`${id}: ${index.targets.length} files, of which ${files} are to be fetched`);
+        progress = new Progress(id, files, bytes, say);
+      },
+      onBytes: (count) => {
+        fetched.bytes += count;
+        progress?.addBytes(count);
+      },
+      onFile: () => {
+        fetched.files++;
+        progress?.fileDone();
+      },
+    };
+    try {
+      const listed = index.targets.filter((target): target is typeof target & { checksum: Checksum } => target.checksum !== undefined);
+      const unlisted = index.targets.filter(({ checksum }) => checksum === undefined);
+      await fetchListed(context, listed);
+      const known = new Map(published?.unlisted.map((file): [string, TreeFound] => [file.path, file as TreeFound]));
+      const taken = unlisted.length === 0 ? [] : await fetchUnlisted(context, index.url, unlisted, known);
+      return { found: [...listed.map((target) => this.located(target, incoming)), ...taken], fetched };
+    } finally {
+      progress?.stop();
+    }
+  }
+
+  private located({ path, checksum }: { path: string; checksum: Checksum }, incoming: TreeFetchContext['incoming']): TreeFound {
+    return { path, checksum, size: statSync(incoming.locate(checksum)).size };
+  }
+
+  private async carry(
+    builder: TreeBuilder,
+    own: ReadonlySet<string>,
+    published: Published | undefined,
+    now: Date,
+  ): Promise<Readonly<Record<string, string>>> {
+    if (published === undefined) return {};
+    const tree = join(this.context.layout.snapshots(this.definition.id), published.snapshot);
+    const carried = filesToCarry({
+      superseded: await filesOf(tree),
+      carriedBefore: published.manifest?.carried ?? {},
+      own,
+      now,
+      graceSeconds: this.context.graceSeconds,
+    });
+    return Object.fromEntries(Object.entries(carried).filter(([path]) => builder.carry(tree, path)));
+  }
+}
+
+function unchanged({ snapshot, manifest }: Published): Done {
+  return {
+    result: 'unchanged',
+    snapshot,
+    files: manifest?.files ?? 0,
+    bytes: manifest?.bytes ?? 0,
+    downloadedFiles: 0,
+    downloadedBytes: 0,
+    problems: [],
+  };
+}
