@@ -64,7 +64,7 @@ export async function assemble(work: Assembly): Promise<CataloguedFile> {
   if (same !== undefined) return { ...same, ...columns };
 
   const temporary = join(work.directory, `.new-${work.kind}.xml.gz`);
-  const file = await open(temporary, 'wx', 0o644);
+  const file = await open(temporary, 'wx', 0o444);
   try {
     const written = await writeMembers(work, groups, file);
     const name = `${written.checksum}-${work.kind}.xml.gz`;

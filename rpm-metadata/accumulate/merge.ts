@@ -135,22 +135,26 @@ export class Merge {
     this.fresh.primary.add(newRow, fragment, fingerprint(fragment, 0, fragment.length));
   }
 
-  /** The same from the published file itself. */
+  /** The same from the published file itself, which may be a verbatim copy of an upstream's. */
   async addPublished(published: SourceFile, keep: Decide | undefined): Promise<void> {
+    const staying = new Set<number>();
     await this.scan('primary', published, (draft, raw) => {
       const entry = judgePackage(draft, published.what, ANY_CHECKSUM);
-      if (this.byId.find(idKey(entry.checksum.hex)) !== undefined) {
-        this.counts.stayed++;
-        this.counts.added--;
+      const twin = this.byId.find(idKey(entry.checksum.hex));
+      if (twin !== undefined) {
+        // Of a source, or listed twice.
+        if (twin < this.accepted) staying.add(twin);
       } else if (this.byNevra.find(keyOf(nevraKey(entry))) !== undefined) this.counts.replaced++;
       else if (keep !== undefined && !keep(entry)) this.counts.dropped++;
       else {
         this.counts.kept++;
-        const moved = this.taken(keyOf(Buffer.from(entry.path))) ? this.elsewhere(entry) : undefined;
-        const row = this.append({ ...entry, ...moved });
-        this.fresh.primary.add(row, moved === undefined ? raw : relocated(raw, moved.href), fingerprint(raw, 0, raw.length));
+        const place = this.taken(keyOf(Buffer.from(entry.path))) ? this.elsewhere(entry) : entry;
+        const row = this.append({ ...entry, path: place.path, href: place.href });
+        this.fresh.primary.add(row, isAt(draft, place.path) ? raw : relocated(raw, place.href), fingerprint(raw, 0, raw.length));
       }
     });
+    this.counts.stayed += staying.size;
+    this.counts.added -= staying.size;
   }
 
   /** Takes what a source says of accepted packages (`own`), or the published file of kept ones, in filelists or other. */

@@ -14,14 +14,6 @@ export interface ExtraRecord {
   readonly from: { readonly path: string; readonly what: string } | { readonly bytes: Uint8Array };
 }
 
-/**
- * Whether upstream's file of this type may be published beside a merged list. Other forms of the lists (SQLite, zchunk, `filelists-ext`) would
- * say something else than ours, and so would zchunk forms of what was merged; clients do without.
- */
-export function isCarried(type: string): boolean {
-  return !/^(primary|filelists|other)([_-].*)?$/.test(type) && !type.endsWith('_zck');
-}
-
 /** Puts a record into the directory, named by its checksum: a local file is linked, or copied where that cannot be. */
 export async function addRecord(directory: string, { type, name, from }: ExtraRecord, timestamp: number): Promise<PublishedRecord> {
   const plain = name.replace(/^[0-9a-f]{32,128}-/, '');
@@ -31,7 +23,7 @@ export async function addRecord(directory: string, { type, name, from }: ExtraRe
     const checksum = await digest([bytes]);
     const open = compressed ? { checksum: (await digest([from.bytes])).hex, size: from.bytes.length } : undefined;
     const record = { type, name: `${checksum.hex}-${plain}`, checksum: checksum.hex, size: bytes.length, open, timestamp };
-    await writeFile(join(directory, record.name), bytes, { flag: 'wx', mode: 0o644 });
+    await writeFile(join(directory, record.name), bytes, { flag: 'wx', mode: 0o444 });
     return record;
   }
   const { hex, size } = await digest(createReadStream(from.path) as AsyncIterable<Uint8Array>);

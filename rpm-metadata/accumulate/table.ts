@@ -22,7 +22,7 @@ export interface PackageEntry {
 }
 
 /** By their number in tables and catalogues: append only. */
-export const ALGORITHMS: readonly ChecksumAlgorithm[] = ['sha224', 'sha256', 'sha384', 'sha512', 'sha1'] as readonly ChecksumAlgorithm[];
+export const ALGORITHMS: readonly ChecksumAlgorithm[] = ['sha224', 'sha256', 'sha384', 'sha512', 'sha1'];
 
 /** The columns of a table as they lie in a catalogue. */
 export interface TableColumns {
@@ -45,7 +45,7 @@ export class PackageTable implements Iterable<PackageEntry> {
     const { algorithms, sizes, ends, heap } = this.columns;
     const start = row === 0 ? 0 : (ends[row - 1] as number);
     const algorithm = ALGORITHMS[algorithms[row] as number] as ChecksumAlgorithm;
-    const middle = start + digestBytes(algorithm);
+    const middle = start + (DIGEST_BYTES[algorithms[row] as number] as number);
     const [name, epoch, version, release, arch, path] = heap.toString('utf8', middle, ends[row]).split('\0') as Six;
     const location = packageLocation(path.split('/').map(encodeURIComponent).join('/'));
     const href = 'problem' in location ? path : location.href;
@@ -122,9 +122,8 @@ export class TableBuilder {
   }
 }
 
-function digestBytes(algorithm: ChecksumAlgorithm): number {
-  return algorithm === ('sha1' as string) ? 20 : Number(algorithm.slice(3)) / 8;
-}
+/** Bytes of a digest, by the algorithm's number. */
+const DIGEST_BYTES = ALGORITHMS.map((algorithm) => (algorithm === 'sha1' ? 20 : Number(algorithm.slice(3)) / 8));
 
 function wholeOf({ ends, heap }: TableColumns, row: number): Span {
   return { bytes: heap, start: row === 0 ? 0 : (ends[row - 1] as number), end: ends[row] as number };
@@ -133,7 +132,7 @@ function wholeOf({ ends, heap }: TableColumns, row: number): Span {
 /** The digest's bytes of a row. */
 export function idOf(columns: TableColumns, row: number): Span {
   const whole = wholeOf(columns, row);
-  return { ...whole, end: whole.start + digestBytes(ALGORITHMS[columns.algorithms[row] as number] as ChecksumAlgorithm) };
+  return { ...whole, end: whole.start + (DIGEST_BYTES[columns.algorithms[row] as number] as number) };
 }
 
 /** The path's bytes of a row. */
@@ -149,14 +148,17 @@ export function nevraOf(columns: TableColumns, row: number): Span {
 
 /** Finds rows by a part of their bytes. The keys stay in the table; the first row of a key is the one that is found. */
 export class RowIndex {
-  private slots = new Int32Array(1024).fill(-1);
+  private slots: Int32Array;
   private count = 0;
   private readonly seed = randomBytes(4).readInt32LE();
 
   constructor(
     private readonly columns: () => TableColumns,
     private readonly part: (columns: TableColumns, row: number) => Span,
-  ) {}
+    expected = 500,
+  ) {
+    this.slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * expected + 2))).fill(-1);
+  }
 
   /** The row that has this key; undefined if none. */
   find({ bytes, start, end }: Span): number | undefined {
@@ -199,7 +201,7 @@ export class RowIndex {
 
 /** An index over all rows of a table that does not grow. */
 export function indexOf(table: PackageTable, part: (columns: TableColumns, row: number) => Span): RowIndex {
-  const index = new RowIndex(() => table.columns, part);
+  const index = new RowIndex(() => table.columns, part, table.length);
   for (let row = 0; row < table.length; row++) index.add(row);
   return index;
 }

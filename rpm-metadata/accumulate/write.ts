@@ -134,8 +134,8 @@ async function gather(
     (['filelists', 'other'] as const).map((kind) => async () => {
       for (const source of sources) if (source[kind] !== undefined) await merge.addList(kind, source[kind], 'accepted');
       sources.forEach((source, i) => merge.complete(kind, ranges[i] as readonly [number, number], source[kind]));
-      if (own?.[kind] === undefined) return;
-      await merge.addList(kind, own[kind], 'kept');
+      if (own === undefined) return;
+      if (own[kind] !== undefined) await merge.addList(kind, own[kind], 'kept');
       merge.complete(kind, [ranges.at(-1)?.[1] ?? 0, merge.table.length], own[kind]);
     }),
   );

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { copyFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -5,7 +7,6 @@ import { relocated } from '../../../rpm-metadata/accumulate/fragments';
 import { readTags } from '../../../rpm-metadata/accumulate/index-file';
 import type { Source } from '../../../rpm-metadata/accumulate/merge';
 import { readCatalogue } from '../../../rpm-metadata/accumulate/catalogue';
-import { isCarried } from '../../../rpm-metadata/accumulate/records';
 import { type Item, pkgid, previousOf, Publisher, type Read, readRepositories } from './support/repository';
 
 let publisher: Publisher;
@@ -130,6 +131,7 @@ test('published files that are damaged are not copied', async () => {
   const bytes = readFileSync(path);
   const last = (await readCatalogue(previousOf(first.path).catalogue))?.files.filelists;
   bytes[(last?.headSize ?? 0) + 40] = (bytes[(last?.headSize ?? 0) + 40] as number) ^ 1;
+  rmSync(path);
   writeFileSync(path, bytes);
   await expect(publisher.publish(first.path, [publisher.upstream([item('c')])])).rejects.toMatchObject({
     code: 'PUBLISHED_DAMAGED',
@@ -144,6 +146,26 @@ test('a catalogue of other files than the published ones is not used', async () 
   const next = await publisher.publish(first.path, [publisher.upstream([item('c')])]);
   expect(next.rebuilt).toBe(true);
   expect(Object.keys(read(next.path).primary).sort()).toEqual([pkgid(item('a')), pkgid(item('c'))].sort());
+});
+
+test('what was published may be a copy of an upstream, with all its habits', async () => {
+  const before = publisher.fresh();
+  const twice = item('twice', '1', { href: 'a/t.rpm' });
+  const list = [item('far', '1', { base: 'http://elsewhere/', href: 'f/far+1.rpm' }), twice, { ...twice, href: 'b/t.rpm' }, item('same')];
+  const { primary } = publisher.upstream(list) as { primary: { path: string } };
+  const bytes = execFileSync('xz', ['-c'], { input: gunzipSync(readFileSync(primary.path)) });
+  writeFileSync(join(before, 'repodata', 'p.xml.xz'), bytes);
+  const checksum = createHash('sha1').update(bytes).digest('hex');
+  const record = `<data type="primary"><checksum type="sha">${checksum}</checksum><location href="repodata/p.xml.xz"/></data>`;
+  writeFileSync(join(before, 'repodata', 'repomd.xml'), `<repomd><revision>1800000000</revision>${record}</repomd>`);
+  const next = await publisher.publish(before, [publisher.upstream([item('same'), item('new')])]);
+  expect(next).toMatchObject({ rebuilt: true, revision: 1_800_000_001, counts: { added: 1, stayed: 1, kept: 2 } });
+  const result = read(next.path);
+  expect(result).toMatchObject({ wrong: [], filelists: { [pkgid(twice)]: ['twice', '0', '1', '1', 'noarch', []] } });
+  expect(locations(result)).toEqual(
+    expect.arrayContaining(['a/t.rpm', 'f/far%2B1.rpm', 'same-1.rpm', 'new-1.rpm'].map((href) => ({ href }))),
+  );
+  expect(Object.keys(result.primary)).toHaveLength(4);
 });
 
 test('it stops when told to', async () => {
@@ -182,23 +204,7 @@ test('other records and tags go along', async () => {
     { kind: 'distro', text: 'CentOS 7 & more', cpeid: 'cpe:/o:centos:centos:7' },
   ]);
   expect(readdirSync(join(result.path, 'repodata'))).toHaveLength(8);
-});
-
-test.each([
-  ['primary', false],
-  ['primary_db', false],
-  ['filelists_zck', false],
-  ['filelists-ext', false],
-  ['other_db', false],
-  ['updateinfo_zck', false],
-  ['updateinfo', true],
-  ['group', true],
-  ['group_gz', true],
-  ['modules', true],
-  ['productid', true],
-  ['primaries', true],
-])('%s is carried: %s', (type, expected) => {
-  expect(isCarried(type)).toBe(expected);
+  expect(statSync(join(result.path, 'repodata', published(result.path, 'primary'))).mode & 0o777).toBe(0o444);
 });
 
 test('after 150 publishes there are few members, and each package is where it belongs', async () => {
