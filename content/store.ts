@@ -38,6 +38,8 @@ export class Store {
     await mkdir(directory, { recursive: true });
     const leftovers = new Set<string>();
     for (const name of await readdir(directory)) {
+      // The beginning of a large file, and what is known of it: its download goes on (downloads/large-file.ts).
+      if (/^sha\d{1,3}-[0-9a-f]+\.part(\.json)?$/.test(name)) continue;
       if (/^sha\d{1,3}-[0-9a-f]+$/.test(name)) leftovers.add(name);
       else await rm(join(directory, name), { force: true });
     }

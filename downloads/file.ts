@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
 import { DownloadError } from './errors';
 import type { HttpClient } from './http';
+import { downloadLarge } from './large-file';
 
 /** What a file must be. */
 export interface Expectation {
@@ -27,7 +27,7 @@ const SHARED = 64 * 1024;
 
 /**
  * Brings `url` to `path` and verifies it: nothing is at `path` before size and checksum are right. The file is read-only. What is larger
- * than a megabyte passes through `path.part`. Whoever finds a file at `path` after a crash has to look at it again, since nothing is flushed
+ * than a megabyte passes through `path.part`, which is kept for the next attempt where it is large. Whoever finds a file at `path` after a crash has to look at it again, since nothing is flushed
  * here: the caller does so for many files at once.
  */
 export async function downloadVerified(
@@ -39,7 +39,7 @@ export async function downloadVerified(
   signal?: AbortSignal,
 ): Promise<Downloaded> {
   const { size } = expected;
-  if (size === undefined || size > IN_MEMORY) return stream(client, url, path, expected, onBytes, signal);
+  if (size === undefined || size > IN_MEMORY) return downloadLarge(client, url, path, expected, onBytes, signal);
   const done = await inMemory(client, url, path, { ...expected, size }, size <= SHARED, signal);
   onBytes(size);
   return done;
@@ -74,39 +74,8 @@ async function inMemory(
   return done;
 }
 
-async function stream(
-  client: HttpClient,
-  url: string,
-  path: string,
-  expected: Expectation,
-  onBytes: (count: number) => void,
-  signal: AbortSignal | undefined,
-): Promise<Downloaded> {
-  const part = `${path}.part`;
-  const file = await open(part, 'w', 0o444);
-  let received = 0;
-  try {
-    const hashes = new Hashes(expected.algorithm);
-    const options = { maxBytes: expected.size ?? expected.maxBytes, ...(signal === undefined ? {} : { signal }) };
-    await client.get(url, options, (chunk) => {
-      hashes.update(chunk);
-      received += chunk.length;
-      onBytes(chunk.length);
-      return writeAll(file, chunk);
-    });
-    const done = verified(url, hashes, received, expected);
-    await file.close();
-    await rename(part, path);
-    return done;
-  } catch (error) {
-    onBytes(-received);
-    await file.close().catch(() => undefined);
-    await rm(part, { force: true });
-    throw error;
-  }
-}
-
-function verified(url: string, hashes: Hashes, size: number, expected: Expectation): Downloaded {
+/** Throws when size or checksum are not as expected. */
+export function verified(url: string, hashes: Hashes, size: number, expected: Expectation): Downloaded {
   if (expected.size !== undefined && size !== expected.size) throw wrongSize(url, size, expected.size);
   const { sha256, declared } = hashes.digests();
   if (declared !== expected.hex) throw wrongDigest(url, declared, expected);
@@ -163,12 +132,5 @@ export class Hashes {
   digests(): { sha256: string; declared: string } {
     const sha256 = this.sha256.digest('hex');
     return { sha256, declared: this.other?.digest('hex') ?? sha256 };
-  }
-}
-
-async function writeAll(file: Awaited<ReturnType<typeof open>>, chunk: Buffer): Promise<void> {
-  for (let offset = 0; offset < chunk.length;) {
-    const { bytesWritten } = await file.write(chunk, offset);
-    offset += bytesWritten;
   }
 }

@@ -2,6 +2,7 @@ import { Bandwidth } from './bandwidth';
 import { DownloadError, failureOfStatus, retryAfterSeconds } from './errors';
 import { Exchange, type ExchangeLimits, type Head, type Intake, type Sink, tooLong } from './exchange';
 import type { Proxy } from './proxy';
+import { checkRest, rangeHeaders, type Rest } from './ranges';
 import { redirectTarget } from './redirects';
 import { Routes } from './routes';
 
@@ -38,6 +39,10 @@ interface RequestOptions {
 export interface GetOptions extends RequestOptions {
   /** A longer body is cut off at once. */
   readonly maxBytes: number;
+  /** Asks for the rest of a file. The answer is that (206), or the whole file (200). */
+  readonly from?: Rest;
+  /** Called before the first chunk. A promise makes the sender wait. */
+  readonly onStart?: (answer: Answer) => Promise<void> | undefined;
   /** It is small: others may share its connection and wait for it. */
   readonly shared?: boolean;
 }
@@ -57,9 +62,9 @@ export interface Beginning {
   readonly total: number | undefined;
 }
 
-/** The head of an answer: `status` is 200, or 304 to a conditional request. */
+/** The head of an answer: `status` is 200, 206 to a request for the rest of a file, or 304 to a conditional request. */
 export interface Answer {
-  readonly status: 200 | 304;
+  readonly status: 200 | 206 | 304;
   /** Where the bytes came from, after redirects. */
   readonly url: string;
   readonly etag: string | undefined;
@@ -108,17 +113,20 @@ export class HttpClient {
 
   /** Brings the body of `url` to `sink`, chunk by chunk; a sink that returns a promise slows the sender down. */
   async get(url: string, options: GetOptions, sink: Sink): Promise<Answer> {
-    const { head, url: last } = await this.follow(url, options, options.shared ?? false, (answer) => {
-      const declared = Number(answer.header('content-length') ?? NaN);
-      if (declared > options.maxBytes) throw tooLong(url, options.maxBytes, `announces ${declared} bytes`);
-      return { maxBytes: options.maxBytes, sink };
+    const { from, maxBytes } = options;
+    const headers = { ...options.headers, ...(from === undefined ? {} : rangeHeaders(from)) };
+    const { head, url: last } = await this.follow(url, { ...options, headers }, options.shared ?? false, (head, at) => {
+      const partial = head.status === 206 && from !== undefined;
+      if (partial) checkRest(at, head, from);
+      const rest = partial ? maxBytes - from.offset : maxBytes;
+      const declared = Number(head.header('content-length') ?? NaN);
+      if (declared > rest) throw tooLong(url, rest, `announces ${declared} bytes`);
+      const start = options.onStart?.(answerOf(head, at));
+      if (start === undefined) return { maxBytes: rest, sink };
+      let started = false;
+      return { maxBytes: rest, sink: (chunk) => (started ? sink(chunk) : ((started = true), start.then(() => sink(chunk)))) };
     });
-    return {
-      status: head.status === 304 ? 304 : 200,
-      url: last,
-      etag: head.header('etag'),
-      lastModified: head.header('last-modified'),
-    };
+    return answerOf(head, last);
   }
 
   /** The first `count` bytes of a file, or all of it. A server that knows no ranges is cut off there. */
@@ -163,7 +171,7 @@ export class HttpClient {
     url: string,
     options: RequestOptions,
     shared: boolean,
-    onBody: (head: Head) => Intake,
+    onBody: (head: Head, url: string) => Intake,
   ): Promise<{ head: Head; url: string }> {
     let current = url;
     for (let redirects = 0; ; redirects++) {
@@ -172,7 +180,7 @@ export class HttpClient {
         if (locationOf(answer) !== undefined || (answer.status === 304 && isConditional(options))) return undefined;
         const kind = failureOfStatus(answer.status);
         const partial = answer.status === 206 && options.headers?.['range'] !== undefined;
-        return partial || (kind === undefined && answer.status !== 304) ? onBody(answer) : undefined;
+        return partial || (kind === undefined && answer.status !== 304) ? onBody(answer, asked) : undefined;
       });
       const location = locationOf(head);
       if (location === undefined) {
@@ -220,6 +228,11 @@ export async function getSmall(client: HttpClient, url: string, options: GetOpti
   const chunks: Buffer[] = [];
   const answer = await client.get(url, options, (chunk) => void chunks.push(chunk));
   return { answer, bytes: Buffer.concat(chunks) };
+}
+
+function answerOf(head: Head, url: string): Answer {
+  const status = head.status === 304 || head.status === 206 ? head.status : 200;
+  return { status, url, etag: head.header('etag'), lastModified: head.header('last-modified') };
 }
 
 function locationOf(head: Head): string | undefined {
