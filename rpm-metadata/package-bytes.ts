@@ -1,4 +1,22 @@
 import type { PackageDraft, PackageListKind } from './package-lists';
+import {
+  AMP,
+  APOSTROPHE,
+  BLANK,
+  BRACKET,
+  COLON,
+  GT,
+  LT,
+  NAME,
+  NAME_START,
+  QUOTE,
+  REFERENCE,
+  SEMICOLON,
+  SLASH,
+  TEXT,
+  VALUE,
+  resolved,
+} from './xml-bytes';
 
 /** Where the value of each field is in the bytes. */
 const FIELDS = [
@@ -36,28 +54,6 @@ const OF_PACKAGE = pairs({ pkgid: 'pkgid', name: 'name', arch: 'arch' });
 function pairs(of: Readonly<Record<string, Field>>): readonly (readonly [Buffer, number])[] {
   return Object.entries(of).map(([attribute, field]) => [Buffer.from(attribute), F[field]]);
 }
-
-const LT = 0x3c;
-const GT = 0x3e;
-const SLASH = 0x2f;
-const COLON = 0x3a;
-const AMP = 0x26;
-const SEMICOLON = 0x3b;
-const BRACKET = 0x5d;
-const QUOTE = 0x22;
-const APOSTROPHE = 0x27;
-
-const table = (accepts: (code: number) => boolean): Uint8Array => Uint8Array.from({ length: 256 }, (_, code) => (accepts(code) ? 1 : 0));
-const isBlank = (code: number): boolean => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
-/** 0xEF may begin U+FFFE or U+FFFF, which XML forbids. */
-const isPlain = (code: number): boolean => isBlank(code) || (code > 0x20 && code !== LT && code !== AMP && code !== 0xef);
-export const BLANK = table(isBlank);
-const TEXT = table((code) => isPlain(code) && code !== BRACKET);
-const VALUE = table((code) => isPlain(code) && code !== QUOTE && code !== APOSTROPHE);
-const NAME_START = table((code) => /[A-Za-z_]/.test(String.fromCharCode(code)));
-const NAME = table((code) => /[A-Za-z0-9_.-]/.test(String.fromCharCode(code)));
-const REFERENCE = /^&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});/;
-const NAMED: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
 const MAX_DEPTH = 24;
 const MAX_ATTRIBUTES = 16;
@@ -358,17 +354,3 @@ const CHILDREN = ((): readonly (readonly { readonly name: ChildName; readonly by
   );
 })();
 type ChildName = 'name' | 'arch' | 'version' | 'checksum' | 'size' | 'time' | 'location';
-
-/** What a reference between `&` and `;` stands for; undefined for what XML does not allow. */
-function resolved(reference: string): string | undefined {
-  if (!reference.startsWith('#')) return NAMED[reference];
-  const code = reference.startsWith('#x') ? parseInt(reference.slice(2), 16) : parseInt(reference.slice(1), 10);
-  const isCharacter =
-    code === 0x09 ||
-    code === 0x0a ||
-    code === 0x0d ||
-    (code >= 0x20 && code <= 0xd7ff) ||
-    (code >= 0xe000 && code <= 0xfffd) ||
-    (code >= 0x10000 && code <= 0x10ffff);
-  return isCharacter ? String.fromCodePoint(code) : undefined;
-}

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import { BLANK, LONG, PackageBytes } from './package-bytes';
+import { LONG, PackageBytes } from './package-bytes';
 import { NAMESPACES, PACKAGE_LISTS, type PackageHandlers, type PackageListKind, RPM_NAMESPACE } from './package-lists';
 import { MAX_PACKAGE_BYTES, PackageXml } from './packages-xml';
+import { BLANK, GT } from './xml-bytes';
 
 export { isSource, type PackageDraft, type PackageHandlers, type PackageListKind } from './package-lists';
 
@@ -27,7 +28,6 @@ export async function scanPackages(
 const PACKAGE = Buffer.from('<package');
 const PACKAGE_END = Buffer.from('</package>');
 const MAX_HEAD = 4096;
-const GT = 0x3e;
 
 /**
  * Splits a list into its packages by their bytes. At the first unusual thing the careful reader takes over, from the last place where both
@@ -43,6 +43,8 @@ class PackageScanner {
   /** What is not used up: from the end of the last package to the end of the input. */
   private start = 0;
   private stop = 0;
+  /** The window up to there: behind it are leftovers. */
+  private filled = this.window.subarray(0, 0);
   /** Up to here there is no end of a package. */
   private searched = 0;
   private packages = 0;
@@ -88,6 +90,7 @@ class PackageScanner {
     }
     this.window.set(chunk, this.stop);
     this.stop += chunk.length;
+    this.filled = this.window.subarray(0, this.stop);
   }
 
   private takeOver(): void {
@@ -96,6 +99,7 @@ class PackageScanner {
     this.careful.write(this.head);
     this.careful.write(this.window.subarray(this.start, this.stop));
     this.window = Buffer.alloc(0);
+    this.filled = this.window;
   }
 
   /** Returns false when the head is unusual. */
@@ -116,7 +120,7 @@ class PackageScanner {
     for (;;) {
       const { window, stop: end } = this;
       let from = this.start;
-      if (this.state === 'tail') from = window.indexOf(GT, from) + 1;
+      if (this.state === 'tail') from = this.filled.indexOf(GT, from) + 1;
       while (from < end && BLANK[window[from] as number] === 1) from++;
       if (from - this.start > LONG) return false;
       if (from === end) return true;
@@ -143,14 +147,12 @@ class PackageScanner {
   }
 
   private endOfPackage(from: number): number | undefined {
-    const { window, stop: end } = this;
-    const found = window.indexOf(PACKAGE_END, Math.max(from, this.searched));
-    // Behind the end are leftovers.
-    if (found >= 0 && found + PACKAGE_END.length <= end) {
+    const found = this.filled.indexOf(PACKAGE_END, Math.max(from, this.searched));
+    if (found >= 0) {
       this.searched = found + PACKAGE_END.length;
       return this.searched;
     }
-    this.searched = Math.max(from, end - PACKAGE_END.length + 1);
+    this.searched = Math.max(from, this.stop - PACKAGE_END.length + 1);
     return undefined;
   }
 }
