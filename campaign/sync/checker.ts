@@ -7,8 +7,8 @@ import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { must, start } from '../host';
-import { sha256, type Key, type Package } from './packages';
-import type { UpstreamState } from './upstream';
+import { sha256, type Key } from './packages';
+import { advisoryId, type UpstreamState } from './upstream';
 
 /** A file that metadata names. */
 export interface Listed {
@@ -60,6 +60,8 @@ export interface Tree {
   /** SHA-256 of repomd.xml. */
   readonly repomd: string;
   readonly packages: readonly Listed[];
+  /** Ids of its advisories, sorted. */
+  readonly advisories: readonly string[];
   /** Everything that a client of this index may ask for: path → SHA-256. */
   readonly files: ReadonlyMap<string, string>;
   readonly problems: readonly string[];
@@ -69,7 +71,13 @@ export interface Tree {
 export async function readTree(directory: string, signer: Key): Promise<Tree | undefined> {
   if (!existsSync(join(directory, 'repodata/repomd.xml'))) {
     if (!existsSync(directory)) return undefined;
-    return { repomd: '', packages: [], files: new Map(), problems: [`${realpathSync(directory)} has no repodata/repomd.xml`] };
+    return {
+      repomd: '',
+      packages: [],
+      advisories: [],
+      files: new Map(),
+      problems: [`${realpathSync(directory)} has no repodata/repomd.xml`],
+    };
   }
   const problems: string[] = [];
   const files = new Map<string, string>();
@@ -83,11 +91,13 @@ export async function readTree(directory: string, signer: Key): Promise<Tree | u
   };
   const repomd = readFileSync(join(directory, 'repodata/repomd.xml'));
   let packages: Listed[] = [];
+  let advisories: string[] = [];
   try {
     const { metadata } = readIndex(repomd);
     const texts = new Map(metadata.map((one) => [one.type, opened(readListed(one) ?? Buffer.alloc(0))]));
     packages = readPackages(texts.get('primary') ?? '');
     for (const one of packages) readListed(one);
+    advisories = [...(texts.get('updateinfo') ?? '').matchAll(/<id>([^<]*)<\/id>/g)].map((match) => match[1] ?? '').sort();
     const ids = packages
       .map((one) => one.sha256)
       .sort()
@@ -100,7 +110,7 @@ export async function readTree(directory: string, signer: Key): Promise<Tree | u
     problems.push(String(error));
   }
   problems.push(...(await signatureProblems(directory, signer)));
-  return { repomd: sha256(repomd), packages, files, problems };
+  return { repomd: sha256(repomd), packages, advisories, files, problems };
 }
 
 async function signatureProblems(directory: string, signer: Key): Promise<string[]> {
@@ -143,26 +153,34 @@ export interface Expected {
   readonly label: string;
   /** SHA-256 of the packages, sorted. */
   readonly packages: readonly string[];
+  /** Ids of the advisories, sorted. */
+  readonly advisories: readonly string[];
   /** Of repomd.xml, where upstream's own is published. */
   readonly repomd?: string;
 }
 
 /** What the mirror publishes of these states: upstream's last as it is, or the union. Pure. */
 export function expectedOf(label: string, view: 'verbatim' | 'accumulate', states: readonly UpstreamState[]): Expected {
-  const last = states.at(-1);
-  const digests = (packages: readonly Package[]): string[] => [...new Set(packages.map((one) => one.sha256))].sort();
-  if (view === 'verbatim')
-    return { label, packages: digests(last?.packages ?? []), ...(last === undefined ? {} : { repomd: last.repomd }) };
-  return { label, packages: digests(states.flatMap((state) => state.packages)) };
+  const counted = view === 'verbatim' ? states.slice(-1) : states;
+  const packages = counted.flatMap((state) => state.packages);
+  const sorted = (texts: readonly string[]): string[] => [...new Set(texts)].sort();
+  return {
+    label,
+    packages: sorted(packages.map((one) => one.sha256)),
+    advisories: sorted(packages.map(advisoryId)),
+    ...(view === 'verbatim' && counted[0] !== undefined ? { repomd: counted[0].repomd } : {}),
+  };
 }
 
 /** Which of the contents a tree has; undefined: a mix, or something else. Pure. */
-export function contentOf(tree: Pick<Tree, 'packages' | 'repomd'>, expected: readonly Expected[]): string | undefined {
+export function contentOf(tree: Pick<Tree, 'packages' | 'advisories' | 'repomd'>, expected: readonly Expected[]): string | undefined {
   const packages = tree.packages
     .map((one) => one.sha256)
     .sort()
     .join();
-  return expected.find((one) => one.packages.join() === packages && (one.repomd === undefined || one.repomd === tree.repomd))?.label;
+  const isOne = (one: Expected): boolean =>
+    one.packages.join() === packages && one.advisories.join() === tree.advisories.join() && (one.repomd ?? tree.repomd) === tree.repomd;
+  return expected.find(isOne)?.label;
 }
 
 /** Every regular file below a directory, relative to it. */

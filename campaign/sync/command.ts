@@ -54,6 +54,11 @@ interface Found {
   readonly seen?: Row['seen'];
 }
 
+/** So many states of upstream one part needs at most. */
+function statesOf({ publishes, randomKills: rounds, powerLosses: losses }: Amounts, only: readonly Part[] | undefined): number {
+  return Math.max(only === undefined || only.includes('polling') ? publishes : 0, rounds + 4, losses + 4);
+}
+
 type Print = (text: string) => void;
 
 async function runPart(
@@ -93,7 +98,7 @@ export function sync(options: SyncOptions): Promise<number> {
     const document = (value: unknown): void => void (options.json === true && process.stdout.write(`${JSON.stringify(value)}\n`));
     await requirePrograms();
     const amounts = options.short === true ? SHORT : WHOLE;
-    const ground = await makeGround(new Workshop(directory), generator(options.seed));
+    const ground = await makeGround(new Workshop(directory), generator(options.seed), statesOf(amounts, options.only));
     const result = { seed: options.seed, rows: [] as Row[], coverage: [] as Coverage[], polled: [] as Polled[], failures: [] as Outcome[] };
     let number = 0;
     for (const view of VIEWS) {

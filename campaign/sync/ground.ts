@@ -7,8 +7,6 @@ import { Upstream, type UpstreamState } from './upstream';
 import type { Workshop } from './workshop';
 
 const NAMES = ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta'] as const;
-/** So many that a thousand publishes have each their own choice. */
-const VERSIONS = 6;
 
 export interface Ground {
   readonly workshop: Workshop;
@@ -22,10 +20,11 @@ export interface Ground {
   readonly random: () => number;
 }
 
-export async function makeGround(workshop: Workshop, random: () => number): Promise<Ground> {
+/** `states`: so many states of upstream have each a package that no other had before. */
+export async function makeGround(workshop: Workshop, random: () => number, states: number): Promise<Ground> {
   const keys = { upstream: makeKey(workshop.path('keys/upstream'), 'upstream'), mirror: makeKey(workshop.path('keys/mirror'), 'mirror') };
   mkdirSync(workshop.path('pool'));
-  const pool = await buildPackages(workshop.path('pool'), NAMES, VERSIONS, keys.upstream);
+  const pool = await buildPackages(workshop.path('pool'), NAMES, Math.ceil(states / NAMES.length) + 1, keys.upstream);
   const upstream = new Upstream(workshop.path('upstream'), keys.upstream);
   const disk = workshop.path('disk');
   const plain = workshop.path('reposync');
@@ -46,13 +45,13 @@ export function mirrorOf(ground: Ground, view: View): Mirror {
   });
 }
 
-/** The packages of the n-th state: of each name one version; which, differs from state to state by little. Pure. */
+/** The packages of the n-th state: of each name one version. From state to state one of them gets its next version. Pure. */
 export function choice(pool: readonly Package[], number: number): Package[] {
+  const versions = pool.length / NAMES.length;
   return NAMES.map((name, index) => {
-    // An odometer: the first wheel turns with each state, the others more seldom, and every wheel within the first states once.
-    const version = (Math.floor(number / VERSIONS ** index) + (number > index ? 1 : 0)) % VERSIONS;
-    const found = pool.find((one) => one.name === name && one.version === version + 1);
-    if (found === undefined) throw new Error(`no ${name} of version ${version + 1}`);
+    const version = (Math.floor((number + NAMES.length - 1 - index) / NAMES.length) % versions) + 1;
+    const found = pool.find((one) => one.name === name && one.version === version);
+    if (found === undefined) throw new Error(`no ${name} of version ${version}`);
     return found;
   });
 }

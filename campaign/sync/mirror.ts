@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { dirname, join, relative } from 'node:path';
 import { stringify } from 'yaml';
 import type { RepositoryDefinition } from '../../desired-state/definitions';
+import { SIGNING_KEYS } from '../../desired-state/model';
 import { must, ROOT } from '../host';
 import type { Key } from './packages';
 import type { Ended, Running, Workshop } from './workshop';
@@ -49,6 +50,8 @@ export class Mirror {
     mkdirSync(join(this.configuration, 'definitions/repositories'), { recursive: true });
     mkdirSync(join(this.configuration, 'keys'), { recursive: true });
     writeFileSync(join(this.configuration, 'keys/upstream'), options.upstreamKey.publicKey);
+    mkdirSync(join(this.configuration, 'secrets'), { mode: 0o700 });
+    writeFileSync(join(this.configuration, 'secrets', SIGNING_KEYS[0]), options.mirrorKey.secretKey, { mode: 0o600 });
     const write = (path: string, content: unknown): void =>
       writeFileSync(join(this.configuration, 'definitions', path), stringify(content));
     write('server.yaml', { kind: 'server', storageRoot: this.root, ownMount: false });

@@ -13,8 +13,11 @@ export interface UpstreamState {
   readonly packages: readonly Package[];
 }
 
+/** The advisory of a package, which every state has that has the package. */
+export const advisoryId = ({ name, version }: Package): string => `POOL-${version}-${name}`;
+
 const advisory = (at: Package): string => `  <update from="security@example.org" status="final" type="security" version="1">
-    <id>POOL-${at.version}-${at.name}</id>
+    <id>${advisoryId(at)}</id>
     <title>${at.name} ${at.version}</title>
     <issued date="2026-01-05 00:00:00"/>
     <references><reference href="https://example.org/" id="CVE-2026-${1000 + at.version}" type="cve" title="CVE"/></references>
