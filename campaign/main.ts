@@ -17,6 +17,7 @@ import { writePage, writeResult } from './page';
 import { sync, type SyncOptions } from './sync/command';
 import { PARTS } from './sync/judge';
 import { writeSyncPage } from './sync/page';
+import { isSandboxed } from './sync/sandbox';
 
 interface Options {
   readonly short?: true;
@@ -172,5 +173,7 @@ else {
         `campaign: ${known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
       );
       process.exitCode = known ? ExitCode.environment : ExitCode.internal;
+      // Its nginx would keep it alive.
+      if (isSandboxed()) process.exit();
     });
 }

@@ -14,7 +14,7 @@ export const ID = 'pool';
 const PUBLIC = `mirror/centos/example.org/${ID}`;
 
 export type View = RepositoryDefinition['view'];
-export const VIEWS: readonly View[] = ['verbatim'];
+export const VIEWS: readonly View[] = ['verbatim', 'accumulate'];
 
 export interface MirrorOptions {
   readonly view: View;
@@ -50,7 +50,7 @@ export class Mirror {
     mkdirSync(join(this.configuration, 'definitions/repositories'), { recursive: true });
     mkdirSync(join(this.configuration, 'keys'), { recursive: true });
     writeFileSync(join(this.configuration, 'keys/upstream'), options.upstreamKey.publicKey);
-    mkdirSync(join(this.configuration, 'secrets'), { mode: 0o700 });
+    mkdirSync(join(this.configuration, 'secrets'), { recursive: true, mode: 0o700 });
     writeFileSync(join(this.configuration, 'secrets', SIGNING_KEYS[0]), options.mirrorKey.secretKey, { mode: 0o600 });
     const write = (path: string, content: unknown): void =>
       writeFileSync(join(this.configuration, 'definitions', path), stringify(content));

@@ -21,6 +21,8 @@ export function staleDirectories(names: readonly string[], runs: (pid: string) =
   });
 }
 
+export const isSandboxed = (): boolean => process.env[DIRECTORY] !== undefined;
+
 /** Within the sandbox: calls `inside` with the directory. Outside: starts this very command again inside, and returns its exit code. */
 export async function sandboxed(inside: (directory: string) => Promise<number>): Promise<number> {
   const directory = process.env[DIRECTORY];
