@@ -35,6 +35,7 @@ export async function describeChanges(
  */
 export async function recordChanges(layout: Layout, id: string, record: ChangeRecord): Promise<void> {
   const directory = layout.changes(id);
+  await removeUnfinished(directory);
   const names = await namesOf(directory);
   const last = names.filter((name) => name !== record.to).pop();
   // The last run was interrupted between this record and its publish: this one starts from the same snapshot.
@@ -58,19 +59,26 @@ export async function readChanges(layout: Layout, id: string, since: Date = new 
   return records;
 }
 
+/** Removes what runs left that died while they wrote a record. */
+async function removeUnfinished(directory: string): Promise<void> {
+  for (const name of await entriesOf(directory)) if (name.endsWith('.new')) await rm(join(directory, name), { force: true });
+}
+
 /** Names of snapshots, oldest first. */
 async function namesOf(directory: string): Promise<string[]> {
-  let entries: string[];
+  return (await entriesOf(directory))
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => name.slice(0, -'.json'.length))
+    .sort();
+}
+
+async function entriesOf(directory: string): Promise<string[]> {
   try {
-    entries = await readdir(directory);
+    return await readdir(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  return entries
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => name.slice(0, -'.json'.length))
-    .sort();
 }
 
 async function read(directory: string, name: string): Promise<ChangeRecord> {

@@ -251,6 +251,13 @@ describe('records on disk', () => {
     expect(await days()).toEqual([name(1), name(3)]);
   });
 
+  test('half a record of a run that died goes with the next one', async () => {
+    mkdirSync(layout.changes('a'), { recursive: true });
+    writeFileSync(join(layout.changes('a'), `${name(1)}.json.new`), '{"ver');
+    await recordChanges(layout, 'a', record(2, undefined));
+    expect(readdirSync(layout.changes('a'))).toEqual([`${name(2)}.json`]);
+  });
+
   test(`only the newest ${MAX_RECORDS} are kept`, async () => {
     mkdirSync(layout.changes('a'), { recursive: true });
     for (let day = 1; day <= MAX_RECORDS + 3; day++)
