@@ -38,6 +38,8 @@ const server = new MirrorServer(stack, 'server', {
 });
 new NginxVhost(server, 'vhost', { serverName: 'mirror.example.org' });
 
+// Copies accumulate: builds go on finding the versions that they name, whatever upstream drops.
+
 // ---- CentOS 7, from the vault: upstream moved there, the public paths did not -----------------------------------------------------------
 const vault = 'https://vault.centos.org/7.9.2009';
 const mirrorCentos = 'http://mirror.centos.org/centos/7';
@@ -49,13 +51,13 @@ for (const section of ['os', 'updates', 'extras']) {
     publishedAs: `${mirrorCentos}/${section}/x86_64/`,
     fetchFrom: [`${vault}/${section}/x86_64/`],
     trust: Trust.signedMetadata(centos),
-    view: View.VERBATIM,
+    view: View.ACCUMULATE,
   });
   new RpmRepository(server, `centos-7-${section}-source`, {
     publishedAs: `${vaultCentos}/${section}/Source/`,
     fetchFrom: [`${vault}/${section}/Source/`],
     trust: Trust.signedPackages(centos),
-    view: View.VERBATIM,
+    view: View.ACCUMULATE,
   });
 }
 
@@ -72,13 +74,13 @@ for (const { id, group, path, key: name } of interestGroups) {
     publishedAs: `${mirrorCentos}/${group}/x86_64/${path}/`,
     fetchFrom: [`${vault}/${group}/x86_64/${path}/`],
     trust,
-    view: View.VERBATIM,
+    view: View.ACCUMULATE,
   });
   new RpmRepository(server, `${id}-source`, {
     publishedAs: `${vaultCentos}/${group}/Source/${path}/`,
     fetchFrom: [`${vault}/${group}/Source/${path}/`],
     trust,
-    view: View.VERBATIM,
+    view: View.ACCUMULATE,
   });
 }
 
@@ -88,14 +90,14 @@ new RpmRepository(server, 'epel-7', {
   publishedAs: 'https://dl.fedoraproject.org/pub/epel/7/x86_64/',
   fetchFrom: ['https://archives.fedoraproject.org/pub/archive/epel/7/x86_64/'],
   trust: epel,
-  view: View.VERBATIM,
+  view: View.ACCUMULATE,
   schedule: SyncSchedule.daily({ hour: 3 }),
 });
 new RpmRepository(server, 'epel-7-source', {
   publishedAs: 'https://dl.fedoraproject.org/pub/epel/7/SRPMS/',
   fetchFrom: ['https://archives.fedoraproject.org/pub/archive/epel/7/SRPMS/'],
   trust: epel,
-  view: View.VERBATIM,
+  view: View.ACCUMULATE,
 });
 
 // ---- Others -----------------------------------------------------------------------------------------------------------------------------
@@ -108,13 +110,13 @@ for (const [id, directory] of [
   new RpmRepository(server, id, {
     publishedAs: `https://download.ceph.com/rpm-nautilus/el7/${directory}/`,
     trust: ceph,
-    view: View.VERBATIM,
+    view: View.ACCUMULATE,
   });
 }
 new RpmRepository(server, 'docker-ce-7', {
   publishedAs: 'https://download.docker.com/linux/centos/7/x86_64/stable/',
   trust: Trust.signedPackages([key('RPM-GPG-KEY-Docker')]),
-  view: View.VERBATIM,
+  view: View.ACCUMULATE,
 });
 
 // ---- MOS: /mos-repos/centos/<codename>/{os,updates,security,holdback,cr}/x86_64/ ---------------------------------------------------------
