@@ -173,7 +173,7 @@ upstream
   .action((host: string) => changed((lab) => setHosts(lab, requireUp(lab), host, true)));
 upstream
   .command('restore')
-  .description('everything as it was at first')
+  .description('every package as it was at first; what was changed gets a new revision')
   .action(() =>
     changed(async (lab) => {
       await contentRestore(lab);

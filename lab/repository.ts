@@ -22,10 +22,19 @@ export function addPackages(row: UpstreamRepository, directory: string, packages
   }
 }
 
-/** Makes `repodata/` for the packages that are there. The revision grows with each change, within a second too. */
-export function makeMetadata(row: UpstreamRepository, directory: string, key: SigningKey): void {
+/** Of the metadata in a repository; 0 where there is none. */
+export function revisionOf(directory: string): number {
   const repomd = join(directory, 'repodata/repomd.xml');
-  const last = existsSync(repomd) ? Number(/<revision>(\d+)</.exec(readFileSync(repomd, 'utf8'))?.[1] ?? 0) : 0;
+  return existsSync(repomd) ? Number(/<revision>(\d+)</.exec(readFileSync(repomd, 'utf8'))?.[1] ?? 0) : 0;
+}
+
+/**
+ * Makes `repodata/` for the packages that are there. The revision grows with each change, within a second too.
+ *
+ * @param last the revision that was served last
+ */
+export function makeMetadata(row: UpstreamRepository, directory: string, key: SigningKey, last = revisionOf(directory)): void {
+  const repomd = join(directory, 'repodata/repomd.xml');
   const revision = Math.max(Math.floor(Date.now() / 1000), last + 1);
   const work = mkdtempSync(join(tmpdir(), 'lab-metadata-'));
   try {

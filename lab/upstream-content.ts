@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSy
 import { basename, dirname, join } from 'node:path';
 import type { Instance } from './instance';
 import { withLock } from './lock';
-import { addPackages, makeMetadata, packagesIn } from './repository';
+import { addPackages, makeMetadata, packagesIn, revisionOf } from './repository';
 import { type BuiltPackage, builtPackages } from './rpm-build';
 import { eachOf, run, step, succeeds, usageError } from './shell';
 import { type SigningKey, signingKeys } from './signing-keys';
@@ -44,10 +44,19 @@ export async function contentUp(instance: Instance): Promise<void> {
   renameSync(work, root);
 }
 
-/** Everything as it was at first. */
+/** Every package as it was at first. What was changed has a new revision: an upstream that takes a change back makes its metadata anew. */
 export async function contentRestore(instance: Instance): Promise<void> {
-  for (const root of [contentRoot(instance), historyRoot(instance)]) rmSync(root, { recursive: true, force: true });
+  const root = contentRoot(instance);
+  const changed = UPSTREAMS.filter((row) => existsSync(join(historyRoot(instance), row.name)));
+  const revisions = new Map(changed.map((row) => [row, revisionOf(placeOf(row, root))]));
+  for (const directory of [root, historyRoot(instance)]) rmSync(directory, { recursive: true, force: true });
   await contentUp(instance);
+  const keys = await signingKeys(instance.cache, UPSTREAM_KEYS);
+  for (const [row, revision] of revisions) {
+    makeMetadata(row, placeOf(row, root), keys.get(row.key) as SigningKey, revision);
+    // It was changed, once and for all.
+    mkdirSync(join(historyRoot(instance), row.name), { recursive: true });
+  }
 }
 
 /** Hard links where both are on one file system: nothing here is changed in place. */
