@@ -45,3 +45,7 @@ test('missed runs are made up for, apart from each other, and always by the same
   const timer = syncTimer('epel-7', dailyCalendar(3, 0));
   for (const line of ['Persistent=true', 'RandomizedDelaySec=5min', 'FixedRandomDelay=true']) expect(timer.split('\n')).toContain(line);
 });
+
+test('a sync by the timer waits for one by hand', () => {
+  expect(syncService({ root })).toContain('\nExecStart=/usr/local/bin/mirrorctl sync --wait 3600 %i\n');
+});

@@ -4,9 +4,12 @@ interface Storage {
   readonly root: string;
 }
 
-/** `mirror-sync@.service`: one run of one repository. The instance is the repository's id. */
+/**
+ * `mirror-sync@.service`: one run of one repository. The instance is the repository's id. It waits for a run by hand, which would make it
+ * fail otherwise.
+ */
 export function syncService(storage: Storage): string {
-  return service(storage, 'Sync of %i', '/usr/local/bin/mirrorctl sync %i', '12h');
+  return service(storage, 'Sync of %i', '/usr/local/bin/mirrorctl sync --wait 3600 %i', '12h');
 }
 
 /**
