@@ -30,12 +30,17 @@ const SPECIAL: readonly (readonly [network: string, prefix: number])[] = [
   ['3fff::', 20],
 ];
 
-const special = new BlockList();
-for (const [network, prefix] of SPECIAL) special.addSubnet(network, prefix, isIP(network) === 6 ? 'ipv6' : 'ipv4');
+// One for each family: a network of IPv6 that holds the mapped addresses would match all of IPv4.
+const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
+for (const [network, prefix] of SPECIAL) {
+  const family = isIP(network) === 6 ? 'ipv6' : 'ipv4';
+  lists[family].addSubnet(network, prefix, family);
+}
 
 /** True for an address that a place on the Internet does not have, and for what is no address. A zone (`%eth0`) makes it one of this host. */
 export function isPrivate(address: string): boolean {
-  const family = isIP(address);
-  if (family === 0 || address.includes('%')) return true;
-  return special.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  const version = isIP(address);
+  if (version === 0 || address.includes('%')) return true;
+  const family = version === 6 ? 'ipv6' : 'ipv4';
+  return lists[family].check(address, family);
 }
