@@ -17,7 +17,7 @@ import type { Signer } from '../signatures/sign';
 import type { SnapshotIndex } from './build-snapshot';
 import { accumulatedContents, type Contents } from './contents';
 import type { Layout } from './layout';
-import type { Published } from './published';
+import { metadataOf, type Published } from './published';
 import { NEW, type TreeFile } from './snapshot';
 import type { Incoming } from './store';
 import type { UpstreamIndex } from './upstream-index';
@@ -46,7 +46,7 @@ export class AccumulatedView implements View {
     return [...rewritten, ...updateinfo, ...(comps === undefined ? [] : [comps]), ...modules, ...kept];
   }
 
-  contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<ListedPackage>): Contents {
+  contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<object>): Contents {
     const { definition } = this.options;
     const there = without.size === 0 ? upstream : upstream.filter((item) => !without.has(item));
     return accumulatedContents(selectPackages(there, definition.filter), before, definition);
@@ -107,7 +107,8 @@ export class AccumulatedView implements View {
   /** Advisories, groups and modules of upstream and of what is published; the others as upstream has them. */
   private async merged(work: string): Promise<readonly ExtraRecord[]> {
     const { plan } = this;
-    const before = (await this.options.published?.metadata()) ?? new Map<string, MetadataSource>();
+    const { published } = this.options;
+    const before = published === undefined ? new Map<string, MetadataSource>() : await metadataOf(published.tree);
     const records: ExtraRecord[] = plan.kept.map((record) => ({
       type: record.type,
       name: record.path.slice('repodata/'.length),
@@ -133,8 +134,7 @@ export class AccumulatedView implements View {
 
   private local(record: RepomdRecord): MetadataSource {
     const { incoming, index } = this.options;
-    const base = record.base ?? index.url.slice(0, -'repodata/repomd.xml'.length);
-    return { path: incoming.locate(record.checksum), what: base + record.href, openSize: record.openSize };
+    return { path: incoming.locate(record.checksum), what: (record.base ?? index.base) + record.href, openSize: record.openSize };
   }
 }
 

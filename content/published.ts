@@ -39,11 +39,6 @@ export class Published {
     return readPackageList(this.layout.record(this.id, this.snapshot, 'packages')) ?? (await this.fromMetadata());
   }
 
-  /** Its metadata files, by type. */
-  async metadata(): Promise<ReadonlyMap<string, MetadataSource>> {
-    return metadataOf(this.tree);
-  }
-
   private async fromMetadata(): Promise<readonly ListedPackage[]> {
     const index = join(this.tree, 'repodata/repomd.xml');
     try {

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
 import { DownloadError } from '../downloads/errors';
+import type { HttpClient } from '../downloads/http';
 import type { Sources } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
+import { DELTA_RECORDS, type ListedDelta, readDeltas } from '../rpm-metadata/deltas';
 import { decompressed } from '../rpm-metadata/decompress';
 import { nevra } from '../rpm-metadata/nevra';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
@@ -26,6 +28,7 @@ export interface RetrievalOptions {
   readonly definition: RepositoryDefinition;
   readonly store: Store;
   readonly incoming: Incoming;
+  readonly client: HttpClient;
   readonly sources: Sources;
   readonly index: UpstreamIndex;
   /** The pinned keys; undefined when nothing is signed. */
@@ -40,7 +43,7 @@ export interface Missing {
 }
 
 export interface Retrieved {
-  readonly missing: ReadonlyMap<ListedPackage, Missing>;
+  readonly missing: ReadonlyMap<ListedPackage | ListedDelta, Missing>;
   readonly fetched: { readonly files: number; readonly bytes: number };
 }
 
@@ -61,9 +64,9 @@ export class Retrieval {
 
   /** Reads the list of packages. Throws where it must not be used; `before` is how many upstream listed the last time. */
   async list(before: number | undefined): Promise<readonly ListedPackage[]> {
-    const { index, incoming, definition, sources } = this.options;
+    const { index, incoming, definition } = this.options;
     const { primary } = index.repomd;
-    const what = sources.all[0] + primary.href;
+    const what = this.urlOf(primary);
     const stream = decompressed(incoming.locate(primary.checksum), what, primary.openSize);
     const packages = await readPrimary(stream, what, { weakChecksums: isWaived(definition, 'weakChecksums') });
     const refusal = isWaived(definition, 'shrunk') ? undefined : shrunk(packages.length, before);
@@ -71,12 +74,26 @@ export class Retrieval {
     return packages;
   }
 
-  /** Fetches and judges the packages that are taken from upstream. */
-  async packages(contents: Contents): Promise<Retrieved> {
+  /** Reads which delta rpms the index offers. */
+  async deltas(): Promise<readonly ListedDelta[]> {
+    const { index, incoming, definition } = this.options;
+    const found = new Map<string, ListedDelta>();
+    for (const record of index.repomd.records.filter(({ type }) => DELTA_RECORDS.includes(type))) {
+      const what = this.urlOf(record);
+      const stream = decompressed(incoming.locate(record.checksum), what, record.openSize);
+      for (const delta of await readDeltas(stream, what, { weakChecksums: isWaived(definition, 'weakChecksums') }))
+        found.set(delta.path, delta);
+    }
+    return [...found.values()];
+  }
+
+  /** Fetches and judges the packages that are taken from upstream, and delta rpms. */
+  async packages(contents: Contents, deltas: readonly ListedDelta[]): Promise<Retrieved> {
     const { context, definition, store, incoming, ring } = this.options;
     const { id, trust } = definition;
-    const missing = new Map<ListedPackage, Missing>();
-    const wanted = await missingFiles(store, incoming, contents.taken);
+    const missing = new Map<ListedPackage | ListedDelta, Missing>();
+    const files = [...contents.taken, ...deltas];
+    const wanted = await missingFiles(store, incoming, files);
     const bytes = wanted.reduce((sum, item) => sum + item.size, 0);
     await requireSpace(context.layout, id, bytes);
     if (wanted.length > 0) context.say(`${id}: ${contents.packages.length} packages, of which ${wanted.length} are to be fetched`);
@@ -89,7 +106,7 @@ export class Retrieval {
     }
     if (fetched.failures.size > 0) {
       const failed = new Map([...fetched.failures].map(([{ checksum }, error]) => [keyOf(checksum), error]));
-      for (const item of contents.taken) {
+      for (const item of files) {
         const error = failed.get(keyOf(item.checksum));
         if (error === undefined) continue;
         missing.set(item, { problem: problemOf(item.path, this.urlOf(item), error), fromUpstream: error.kind !== 'transient' });
@@ -109,8 +126,8 @@ export class Retrieval {
   }
 
   private async fetch(wanted: Parameters<typeof fetchFiles>[1], progress: Progress | undefined): Promise<Fetched> {
-    const { context, store, incoming, sources } = this.options;
-    const { client, retry } = context;
+    const { context, store, incoming, client, sources } = this.options;
+    const { retry } = context;
     const fetched = await fetchFiles(
       {
         client,
@@ -130,8 +147,8 @@ export class Retrieval {
     return fetched;
   }
 
-  private urlOf({ base, href }: ListedPackage): string {
-    return (base ?? this.options.sources.all[0]) + href;
+  private urlOf({ base, href }: { readonly base?: string; readonly href: string }): string {
+    return (base ?? this.options.index.base) + href;
   }
 
   /** SHA-256 of a file that is here. */

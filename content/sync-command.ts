@@ -1,8 +1,9 @@
-import type { RepositoryDefinition, TreeDefinition } from '../desired-state/definitions';
+import type { RepositoryDefinition, ServerDefinition, TreeDefinition } from '../desired-state/definitions';
 import { ExitCode } from '../desired-state/errors';
-import { HttpClient } from '../downloads/http';
+import { HttpClient, type HttpOptions } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
 import { type KeySource, openSigner, type Signer } from '../signatures/sign';
+import { BandwidthShare } from './bandwidth-share';
 import { copied, type Definitions } from './definitions';
 import { Layout } from './layout';
 import { type Say, size } from './progress';
@@ -31,7 +32,7 @@ export async function syncSelected(
   report: (outcome: SyncOutcome) => void,
   keys: KeySource,
 ): Promise<readonly SyncOutcome[]> {
-  const client = new HttpClient();
+  let client: HttpClient | undefined;
   const outcomes: SyncOutcome[] = [];
   const seen = new Set<string>();
   let signer: Promise<Signer> | undefined;
@@ -41,10 +42,12 @@ export async function syncSelected(
       const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
       const chosen = await choose(selection, definitions, layout, seen);
       if (chosen.length === 0) return outcomes;
+      client ??= new HttpClient(httpOptions(definitions.server));
       const context: SyncContext = {
         layout,
         server: definitions.server,
         client,
+        share: new BandwidthShare(client.bandwidth),
         retry: {},
         now: () => new Date(),
         say,
@@ -68,8 +71,18 @@ export async function syncSelected(
   } finally {
     // One that could not be opened has failed what asked for it.
     await (await signer?.catch(() => undefined))?.close();
-    await client.close();
+    await client?.close();
   }
+}
+
+/** The declared limits as the client takes them. */
+function httpOptions({ sync = {} }: ServerDefinition): HttpOptions {
+  const { connections, bandwidth, proxy } = sync;
+  return {
+    ...(connections === undefined ? {} : { connections }),
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+    ...(proxy === undefined ? {} : { proxy }),
+  };
 }
 
 async function choose(

@@ -1,35 +1,38 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
-import { baseUrls, isWaived, type RepositoryDefinition } from '../desired-state/definitions';
+import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
 import { ExitCode } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
-import { Sources } from '../downloads/sources';
-import type { MetadataSource } from '../rpm-metadata/elements';
+import type { HttpClient } from '../downloads/http';
+import { declaredHosts, type ResolvedSources } from '../downloads/mirror-lists';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
 import { buildSnapshot, removeOrphanedRecords } from './build-snapshot';
 import { AccumulatedView } from './accumulated-view';
-import { describeChanges, recordChanges } from './change-records';
 import type { Contents } from './contents';
-import type { Published as PublishedMetadata } from './cves';
+import { noteChanges } from './note-changes';
 import { removeTree } from './files';
 import { frozen } from './judge-index';
 import { inOneSentence } from './problems';
-import { metadataOf, Published } from './published';
+import { Published } from './published';
 import type { Problem } from './record';
 import { removeUnfinished } from './snapshot';
 import { takeSlots } from './slots';
+import { sourcesOf } from './source-lists';
 import { Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
 import { fetchIndex, type UpstreamIndex } from './upstream-index';
 import { Retrieval } from './retrieval';
 import { VerbatimView, type View } from './views';
 
+interface Upstream extends ResolvedSources {
+  readonly client: HttpClient;
+}
+
 /** One sync of one repository, under its lock. */
 export class SyncRun {
   private readonly store: Store;
-  private readonly sources: Sources;
   private readonly definitionDigest: string;
   private readonly temporary: string;
   /** Digest of the mirror's keys, where it signs. */
@@ -40,7 +43,6 @@ export class SyncRun {
     private readonly definition: RepositoryDefinition,
   ) {
     this.store = new Store(context.layout.store);
-    this.sources = new Sources(baseUrls(definition));
     this.definitionDigest = digestOf(definition);
     this.temporary = context.layout.temporary(definition.id);
   }
@@ -63,30 +65,38 @@ export class SyncRun {
   /** Upstream may change while it is read: then one new attempt starts from its index. */
   private async attempts(published: Published | undefined): Promise<Done> {
     const ring = await this.keyRing();
+    const upstream = await this.upstream();
     if (this.definition.view === 'accumulate') this.signedBy = (await this.context.signer()).identity.digest;
-    const index = await this.index(ring, published, true);
+    const index = await this.index(upstream, ring, published, true);
     if (index === 'unchanged' || this.isUnchanged(index, published)) return this.unchanged(published as Published);
     // Only now, since most runs end by then.
-    const { layout, server, say } = this.context;
+    const { layout, server, share, say } = this.context;
     const slots = await takeSlots(layout, server.sync, new URL(index.url).host, this.definition.id, say);
+    await share.join(slots);
     try {
-      return await this.takeOrAgain(index, published, ring);
+      return await this.takeOrAgain(index, upstream, published, ring);
     } finally {
+      share.leave(slots);
       await slots.release();
     }
   }
 
-  private async takeOrAgain(index: UpstreamIndex, published: Published | undefined, ring: KeyRing | undefined): Promise<Done> {
+  private async takeOrAgain(
+    index: UpstreamIndex,
+    upstream: Upstream,
+    published: Published | undefined,
+    ring: KeyRing | undefined,
+  ): Promise<Done> {
     const moved = async (): Promise<UpstreamIndex | undefined> => {
-      const again = (await this.index(ring, published, false)) as UpstreamIndex;
+      const again = (await this.index(upstream, ring, published, false)) as UpstreamIndex;
       return again.digest === index.digest ? undefined : again;
     };
     try {
-      return await this.take(index, published, ring, moved);
+      return await this.take(index, upstream, published, ring, moved);
     } catch (error) {
       if (!(error instanceof UpstreamMoved)) throw error;
       this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
-      return this.take(error.index, published, ring, undefined);
+      return this.take(error.index, upstream, published, ring, undefined);
     }
   }
 
@@ -97,19 +107,29 @@ export class SyncRun {
     return buildKeyRing(keys, join(this.temporary, 'keys'));
   }
 
+  /** Where the bytes come from, and a client that goes nowhere else within private networks than the definition says. */
+  private async upstream(): Promise<Upstream> {
+    const { context, definition } = this;
+    const everywhere = isWaived(definition, 'privateAddresses');
+    const client = context.client.reaching(everywhere ? 'all' : declaredHosts(definition.fetchFrom));
+    return { client, ...(await sourcesOf({ ...context, client }, definition)) };
+  }
+
   private async index(
+    { client, sources, digests }: Upstream,
     ring: KeyRing | undefined,
     published: Published | undefined,
     conditionally: boolean,
   ): Promise<UpstreamIndex | 'unchanged'> {
-    const { client, retry } = this.context;
+    const { retry } = this.context;
     const record = published?.record;
     // A conditional request only where "not modified" would end the run: another definition, or a grace that has passed, needs the bytes.
     const known = conditionally && record !== undefined && this.isComplete(published) ? record : undefined;
     return fetchIndex({
       client,
       retry,
-      sources: this.sources,
+      sources,
+      digests,
       definition: this.definition,
       ring,
       known: known === undefined ? undefined : { url: known.url, etag: known.etag, lastModified: known.lastModified },
@@ -150,6 +170,7 @@ export class SyncRun {
 
   private async take(
     index: UpstreamIndex,
+    from: Upstream,
     published: Published | undefined,
     ring: KeyRing | undefined,
     moved: (() => Promise<UpstreamIndex | undefined>) | undefined,
@@ -158,7 +179,7 @@ export class SyncRun {
     const { layout } = context;
     const at = context.now();
     const incoming = await store.incoming(definition.id);
-    const retrieval = new Retrieval({ context, definition, store, incoming, sources: this.sources, index, ring });
+    const retrieval = new Retrieval({ context, definition, store, incoming, client: from.client, sources: from.sources, index, ring });
     const view: View =
       definition.view === 'verbatim'
         ? new VerbatimView(definition, index)
@@ -172,12 +193,13 @@ export class SyncRun {
       throw error;
     });
     const upstream = await retrieval.list(published?.record?.upstreamPackages);
+    const deltas = definition.view === 'verbatim' ? await retrieval.deltas() : [];
     const before = (await published?.packages()) ?? [];
     const wanted = view.contents(upstream, before, new Set());
-    const { missing, fetched } = await retrieval.packages(wanted);
+    const { missing, fetched } = await retrieval.packages(wanted, deltas);
     if ([...missing.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();
 
-    const contents = missing.size === 0 ? wanted : view.contents(upstream, before, new Set(missing.keys()));
+    const contents = missing.size === 0 ? wanted : view.contents(upstream, before, new Set<object>(missing.keys()));
     const problems = [...contents.problems, ...[...missing.values()].map(({ problem }) => problem)];
     const held = view.holds(problems, upstream.length);
     if (held !== undefined || (problems.length > 0 && contents.packages.length === 0)) {
@@ -197,9 +219,15 @@ export class SyncRun {
       published,
       packages: contents.packages,
       withheld: [...missing.keys()].map(({ path }) => path),
-      files: view.files(),
+      files: [...view.files(), ...deltas.filter((delta) => !missing.has(delta))],
       write: (tree) => view.write(tree, contents),
-      announce: (snapshot, tree) => this.noteChanges({ at, snapshot, tree, contents }, published, before),
+      announce: (snapshot, tree) =>
+        noteChanges(
+          layout,
+          definition.id,
+          { at, snapshot, tree, packages: contents.packages },
+          published && { published, packages: before },
+        ),
       record: {
         definition: this.definitionDigest,
         repomd: index.digest,
@@ -217,24 +245,6 @@ export class SyncRun {
       },
     });
     return this.done({ snapshot: built.snapshot, ...built.record }, counts, problems, upstream, 'published');
-  }
-
-  private async noteChanges(
-    next: { readonly at: Date; readonly snapshot: string; readonly tree: string; readonly contents: Contents },
-    published: Published | undefined,
-    before: readonly ListedPackage[],
-  ): Promise<void> {
-    const { id } = this.definition;
-    const of = (packages: readonly ListedPackage[], metadata: ReadonlyMap<string, MetadataSource>): PublishedMetadata => {
-      const updateinfo = metadata.get('updateinfo');
-      return { packages, updateinfo: updateinfo === undefined ? [] : [updateinfo], other: metadata.get('other') };
-    };
-    const change = await describeChanges(
-      { id, at: next.at, from: published?.snapshot, to: next.snapshot },
-      published === undefined ? undefined : of(before, await published.metadata()),
-      of(next.contents.packages, await metadataOf(next.tree)),
-    );
-    await recordChanges(this.context.layout, id, change);
   }
 
   private done(

@@ -2,6 +2,7 @@ import type { RepositoryDefinition, ServerDefinition, TreeDefinition } from '../
 import type { HttpClient } from '../downloads/http';
 import type { RetryOptions } from '../downloads/sources';
 import type { Signer } from '../signatures/sign';
+import type { BandwidthShare } from './bandwidth-share';
 import { machineFault } from './files';
 import type { Layout } from './layout';
 import { Lock } from './lock';
@@ -22,6 +23,7 @@ export interface SyncContext {
   readonly say: Say;
   /** Of the mirror's own signatures. Its keys are read when it is asked for, gpg starts when something is signed. */
   readonly signer: () => Promise<Signer>;
+  readonly share: BandwidthShare;
   /** How long superseded metadata, and the packages it lists, stay served. */
   readonly graceSeconds: number;
   /** How long to wait for another run of the same repository. */

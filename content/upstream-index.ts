@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
@@ -5,6 +6,8 @@ import { isWaived, type RepositoryDefinition } from '../desired-state/definition
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError, isAbsent } from '../downloads/errors';
 import { type Answer, getSmall, type HttpClient } from '../downloads/http';
+import type { IndexDigest } from '../downloads/metalink';
+import type { ResolvedSources } from '../downloads/mirror-lists';
 import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
 import { MAX_REPOMD_BYTES, parseRepomd, type Repomd } from '../rpm-metadata/repomd';
 import { verifyDetached } from '../signatures/detached';
@@ -18,6 +21,8 @@ const MAX_SIGNATURE_BYTES = 256 * 1024;
 export interface UpstreamIndex {
   /** Where `repomd.xml` was asked for. */
   readonly url: string;
+  /** What it is below. */
+  readonly base: string;
   readonly answer: Answer;
   readonly bytes: Buffer;
   readonly digest: string;
@@ -37,6 +42,8 @@ export interface KnownIndex {
 export interface IndexRequest {
   readonly client: HttpClient;
   readonly sources: Sources;
+  /** Of a source that a metalink names: the digests of which its index must have one. */
+  readonly digests: ResolvedSources['digests'];
   readonly retry: RetryOptions;
   readonly definition: RepositoryDefinition;
   /** The pinned keys; undefined when metadata is not signed. */
@@ -58,11 +65,24 @@ export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex |
     const url = `${source}repodata/repomd.xml`;
     const { answer, bytes } = await getSmall(request.client, url, { maxBytes: MAX_REPOMD_BYTES, headers: conditions(request.known, url) });
     if (answer.status === 304) return 'unchanged';
+    requireListed(url, bytes, request.digests.get(source));
     const [signature, key] = await Promise.all([optional(request.client, `${url}.asc`), optional(request.client, `${url}.key`)]);
     await verify(request, url, bytes, signature);
     const repomd = parsed(bytes, url, isWaived(request.definition, 'weakChecksums'));
     judge(request, url, repomd);
-    return { url, answer, bytes, digest: sha256(bytes), signature, key, repomd };
+    return { url, base: source, answer, bytes, digest: sha256(bytes), signature, key, repomd };
+  });
+}
+
+/** A mirror that a metalink names must have one of the versions that it lists: another one is behind, damaged or not to be trusted. */
+function requireListed(url: string, bytes: Buffer, digests: readonly IndexDigest[] | undefined): void {
+  if (digests === undefined) return;
+  if (digests.some(({ algorithm, hex }) => createHash(algorithm).update(bytes).digest('hex') === hex)) return;
+  throw new DownloadError({
+    kind: 'corrupt',
+    code: 'NOT_IN_METALINK',
+    message: `${url} is none of the ${digests.length} versions that the metalink lists`,
+    remedy: 'Nothing was changed. Other mirrors of the list are tried first; if all fail, the list and the mirrors are of different times.',
   });
 }
 

@@ -14,7 +14,7 @@ export interface View {
   /** The metadata files that it needs. */
   readonly records: readonly RepomdRecord[];
   /** What the next snapshot holds, `without` some of upstream's packages. */
-  contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<ListedPackage>): Contents;
+  contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<object>): Contents;
   /** Why nothing is published while there are such problems; undefined where the rest is. */
   holds(problems: readonly Problem[], listed: number): MirrorError | undefined;
   /** Files of the snapshot beside its packages, its index and what `write` makes. */
@@ -34,7 +34,7 @@ export class VerbatimView implements View {
     return this.index.repomd.records;
   }
 
-  contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<ListedPackage>): Contents {
+  contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<object>): Contents {
     const contents = verbatimContents(upstream, before, this.definition);
     return without.size === 0 ? contents : { ...contents, packages: contents.packages.filter((item) => !without.has(item)) };
   }

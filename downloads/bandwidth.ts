@@ -17,6 +17,10 @@ export class Bandwidth {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
+  get limited(): boolean {
+    return this.total !== undefined;
+  }
+
   /** So many processes, this one included, have the bandwidth together. */
   divideBy(users: number): void {
     this.share = Math.max(1, users);

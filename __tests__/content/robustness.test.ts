@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { BandwidthShare } from '../../content/bandwidth-share';
 import { readDefinitions } from '../../content/definitions';
 import { Layout } from '../../content/layout';
 import { filesToCarry, stamp } from '../../content/snapshot';
@@ -253,6 +254,7 @@ describe('superseded content', () => {
           say: () => undefined,
           graceSeconds: 48 * 3600,
           waitSeconds: 0,
+          share: new BandwidthShare(client.bandwidth),
           signer: () => Promise.reject(new Error('a verbatim copy signs nothing')),
         },
         definitions.repositories[0] as RepositoryDefinition,

@@ -1,0 +1,40 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FetchSource } from '../desired-state/definitions';
+import type { HttpClient } from '../downloads/http';
+import { type ResolvedSources, resolveSources } from '../downloads/mirror-lists';
+import type { RetryOptions } from '../downloads/sources';
+import { writeAtomically } from './files';
+import { flat, type Layout } from './layout';
+import type { Say } from './progress';
+
+interface Context {
+  readonly layout: Layout;
+  readonly client: HttpClient;
+  readonly retry: RetryOptions;
+  readonly say: Say;
+}
+
+/** Resolves the sources of a repository, and keeps its lists of mirrors: the last good one is used while a list cannot be had. */
+export async function sourcesOf(
+  { layout, client, retry, say }: Context,
+  { id, fetchFrom }: { readonly id: string; readonly fetchFrom: readonly FetchSource[] },
+): Promise<ResolvedSources> {
+  const path = join(layout.state, 'mirror-lists', `${flat(id)}.json`);
+  const before = await readFile(path, 'utf8').catch(() => '{}');
+  const resolved = await resolveSources(client, fetchFrom, { retry, known: listsIn(before), warn: (line) => say(`${id}: ${line}`) });
+  const after = JSON.stringify(resolved.lists);
+  if (after !== before && Object.keys(resolved.lists).length > 0) await writeAtomically(path, after);
+  return resolved;
+}
+
+/** A damaged file is as good as none. */
+function listsIn(text: string): Readonly<Record<string, string>> {
+  try {
+    const value = JSON.parse(text) as unknown;
+    if (typeof value !== 'object' || value === null) return {};
+    return Object.fromEntries(Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  } catch {
+    return {};
+  }
+}
