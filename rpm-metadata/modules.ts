@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isAlias, isMap, isScalar, parseDocument, visit, type YAMLMap } from 'yaml';
+import { isMap, isScalar, parseDocument, visit, type YAMLMap } from 'yaml';
 import { decompressed } from './decompress';
 import { copyOf, type MetadataSource } from './elements';
 import { metadataRefused, quoted } from './errors';
@@ -147,21 +147,16 @@ export function documentKey(text: string, what: string): string | undefined {
 
 function parse(text: string, what: string): YAMLMap {
   const refuse = (code: string, why: string): Error => metadataRefused(code, what, why);
-  let document;
-  try {
-    // Values as they are written (a stream 1.10 is not 1.1); keys are compared below, as the library's comparison takes quadratic time.
-    document = parseDocument(text, { version: '1.1', schema: 'failsafe', uniqueKeys: false, logLevel: 'silent', prettyErrors: false });
-    visit(document, {
-      Alias: (_key, node) => {
-        if (isAlias(node)) throw refuse('METADATA_MALFORMED', `has an alias, *${quoted(node.source)}`);
-      },
-    });
-  } catch (error) {
-    if (error instanceof RangeError) throw refuse('METADATA_TOO_DEEP', 'nests too deep');
-    throw error;
-  }
+  // Values as they are written (a stream 1.10 is not 1.1); keys are compared below, as the library's comparison takes quadratic time. It
+  // gives up by itself where collections nest too deep.
+  const document = parseDocument(text, { version: '1.1', schema: 'failsafe', uniqueKeys: false, logLevel: 'silent', prettyErrors: false });
   const [problem] = document.errors;
   if (problem !== undefined) throw refuse('METADATA_MALFORMED', `is not well-formed YAML: ${problem.message.split('\n', 1)[0]}`);
+  visit(document, {
+    Alias: (_key, node) => {
+      throw refuse('METADATA_MALFORMED', `has an alias, *${quoted(node.source)}`);
+    },
+  });
   if (!isMap(document.contents)) throw refuse('METADATA_MALFORMED', 'has a document that is no mapping');
   return document.contents;
 }
