@@ -107,13 +107,14 @@ export class Signer {
 
   private async signNow(bytes: Uint8Array): Promise<string> {
     const home = await (this.home ??= importAll(this.keys));
-    const made: string[] = [];
-    for (const fingerprint of [...this.identity.fingerprints].reverse()) {
-      const how = ['--local-user', `0x${fingerprint}`, '--digest-algo', 'SHA512', '--armor', '--detach-sign'];
-      const result = await run('gpg', [...gpgOptions(home), ...how], { input: bytes });
-      if (result.code !== 0) throw keyError(`gpg cannot sign with ${fingerprint}: ${result.stderr.trim()}`);
-      made.push(result.stdout);
-    }
+    const made = await Promise.all(
+      [...this.identity.fingerprints].reverse().map(async (fingerprint) => {
+        const how = ['--local-user', `0x${fingerprint}`, '--digest-algo', 'SHA512', '--armor', '--detach-sign'];
+        const result = await run('gpg', [...gpgOptions(home), ...how], { input: bytes });
+        if (result.code !== 0) throw keyError(`gpg cannot sign with ${fingerprint}: ${result.stderr.trim()}`);
+        return result.stdout;
+      }),
+    );
     return made.join('');
   }
 }

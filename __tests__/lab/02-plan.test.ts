@@ -131,6 +131,7 @@ test.each([
     /repositories\/mos\/mos7\.0-centos6\/os\/current missing/,
   ],
   ['the signing key is gone', 'rm /etc/mirror/secrets/signing-key', /signing-key/],
+  ['its public half is gone', 'rm /srv/mirror/keys/RPM-GPG-KEY-mirror', /\/srv\/mirror\/keys\/RPM-GPG-KEY-mirror missing/],
 ])('drift: %s', async (_name, command, shown) => {
   await withDeployment(asItIs, async (deployment) => {
     onMirror(command);

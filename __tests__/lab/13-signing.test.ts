@@ -132,6 +132,13 @@ describe('a sync', () => {
 });
 
 test('a supplied key is rotated with an overlap in which both sign, and which ends when it is declared no longer', async () => {
+  const wrong = file('wrong.asc', 'any other key\n');
+  await withDeployment(
+    signingKey(`signingKey: Secret.fromFile('${next}', { version: '2' }),\n  previousSigningKey: Secret.fromFile('${wrong}')`),
+    (deployment) => {
+      expect(deployment.plan().sentences[0]).toContain('the declared previousSigningKey is NOT the key that signs now');
+    },
+  );
   const before = (await fetchPath(KEY)).body;
   const [former] = fingerprints(before) as [string];
   expect(await signers(before)).toEqual([former]);
