@@ -39,7 +39,9 @@ export async function recordChanges(layout: Layout, id: string, record: ChangeRe
   const names = await namesOf(directory);
   const last = names.filter((name) => name !== record.to).pop();
   // The last run was interrupted between this record and its publish: this one starts from the same snapshot.
-  if (last !== undefined && (await read(directory, last)).from === record.from) await rm(join(directory, `${last}.json`));
+  // A damaged one holds up no publish: it is who reads the records that is told.
+  const former = last === undefined ? undefined : await read(directory, last).catch(ignoreDamage);
+  if (former !== undefined && former.from === record.from) await rm(join(directory, `${last}.json`));
   await writeAtomically(join(directory, `${record.to}.json`), `${JSON.stringify(record, undefined, 1)}\n`);
   const kept = await namesOf(directory);
   for (const name of kept.slice(0, Math.max(0, kept.length - MAX_RECORDS))) await rm(join(directory, `${name}.json`));
@@ -57,6 +59,10 @@ export async function readChanges(layout: Layout, id: string, since: Date = new 
     if (Date.parse(record.at) >= since.getTime()) records.push(record);
   }
   return records;
+}
+
+function ignoreDamage(error: unknown): undefined {
+  if (!(error instanceof MirrorError)) throw error;
 }
 
 /** Removes what runs left that died while they wrote a record. */

@@ -273,6 +273,8 @@ describe('records on disk', () => {
     writeFileSync(join(layout.changes('a'), `${name(1)}.json`), '{"version":1');
     publishDay(1);
     await expect(days()).rejects.toMatchObject({ code: 'STATE_DAMAGED', exitCode: 7, message: expect.stringContaining(`${name(1)}.json`) });
+    await recordChanges(layout, 'a', record(2, 1));
+    expect(readdirSync(layout.changes('a'))).toEqual([`${name(1)}.json`, `${name(2)}.json`]);
   });
 
   test('of a component with slashes in its id stay below the directory', async () => {
