@@ -159,6 +159,11 @@ test('advisories, groups and modules survive; upstream’s unknown records are k
   const group = /<data type="group">[^]*?<location href="([^"]*)"/.exec(repomd)?.[1] as string;
   expect(readFileSync(mirror.published(ID, group), 'utf8')).toContain('<id>two</id>');
   expect(repomd).toContain('type="group_gz"');
+
+  // And it was told what each of the two publishes changed.
+  expect((await mirror.run('changes', ID)).stdout).toMatch(
+    /: first publish, 1 packages\n.*: 0 added, 1 updated, 0 removed; fixes CVE-2026-0001 \(hello 2\.0-1\)\n$/,
+  );
 });
 
 test('a bad package holds up nothing: the rest is published, degraded, and the next run repairs it', async () => {
