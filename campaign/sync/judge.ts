@@ -1,5 +1,5 @@
 /** Judges the mirror after a fault, and after the run that follows it. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { contentOf, readTree, RpmKeys, shapesOf, storeProblems, type Expected, type Tree } from './checker';
 import type { Mirror, View } from './mirror';
@@ -92,6 +92,9 @@ export async function judgeNext(round: Round, env: NodeJS.ProcessEnv = {}): Prom
   failures.push(...storeProblems(mirror.root).map((problem) => `after the next run: ${problem}`));
   const left = [...shapesOf(mirror.root, mirror.state)].filter((shape) => !shapes.has(shape));
   if (left.length > 0) failures.push(`left behind after the next run: ${left.slice(0, 5).join(', ')}`);
+  // A run that signs removes what killed ones left in memory.
+  const keys = ended.stdout.includes('"published"') ? readdirSync('/dev/shm') : [];
+  if (keys.length > 0) failures.push(`signing keys are left in memory: ${keys.join(', ')}`);
   const status = await mirror.status().catch((error: unknown) => ({ result: String(error) }));
   if (status.result !== 'published' && status.result !== 'unchanged') failures.push(`the status after the next run is ${status.result}`);
   return failures;
@@ -119,5 +122,5 @@ async function judgeTree(
     if (!existsSync(file)) failures.push(`lost: ${path}`);
     else if (sha256(readFileSync(file)) !== digest) failures.push(`other bytes than before: ${path}`);
   }
-  return content ?? 'a mix';
+  return content ?? 'mix';
 }

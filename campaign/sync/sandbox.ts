@@ -46,8 +46,10 @@ async function outside(): Promise<number> {
   chmodSync(directory, 0o755); // nginx reads it as another user
   try {
     const namespaces = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    // bash is the first process there, and reaps what is killed.
-    const child = spawn('unshare', [...namespaces, 'bash', '-c', '"$@"; exit $?', 'bash', process.execPath, ...process.argv.slice(1)], {
+    // bash is the first process there, and reaps what is killed. Signing keys are kept in /dev/shm, named by the process that uses them:
+    // processes of two namespaces would take each other's for left over.
+    const first = 'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && "$@"; exit $?';
+    const child = spawn('unshare', [...namespaces, 'bash', '-c', first, 'bash', process.execPath, ...process.argv.slice(1)], {
       env: { ...process.env, [DIRECTORY]: directory },
       stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
       detached: true,
