@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { closeGpgHome, gpgOptions, openGpgHome } from './gpg-home';
 import { primaryFingerprints } from './pinned-keys';
@@ -169,9 +170,18 @@ async function readCache(path: string): Promise<Readonly<Record<string, PublicHa
 /** A cache that is lost is made again; one that several runs write at a time is whole all the same. */
 async function writeCache(path: string, keys: Readonly<Record<string, PublicHalf>>): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
+  await removeUnfinished(path);
   const temporary = `${path}.${process.pid}`;
   await writeFile(temporary, `${JSON.stringify({ keys }, undefined, 1)}\n`);
   await rename(temporary, path);
+}
+
+/** Removes what processes left that died while they wrote. */
+async function removeUnfinished(path: string): Promise<void> {
+  for (const name of await readdir(dirname(path))) {
+    const pid = name.startsWith(`${basename(path)}.`) ? /^\d+$/.exec(name.slice(basename(path).length + 1))?.[0] : undefined;
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await rm(join(dirname(path), name), { force: true });
+  }
 }
 
 function keyError(

@@ -93,7 +93,11 @@ test('a known key needs gpg only to sign; its identity is that of its fingerprin
   expect(new Set([first.identity.digest, await digest(current), await digest(former), await digest(stranger)]).size).toBe(4);
   expect(await digest(current, former)).toBe(first.identity.digest);
   writeFileSync(cache, 'damaged');
+  // Of a run that died, and of one that goes on.
+  const [dead, alive] = [`${cache}.999999999`, `${cache}.1`];
+  for (const path of [dead, alive]) writeFileSync(path, '{');
   const third = await openSigner(source(current, former), cache);
+  expect([dead, alive].map((path) => existsSync(path))).toEqual([false, true]);
   await third.close();
   expect(third.identity).toEqual(first.identity);
   for (const home of homes()) rmSync(join(MEMORY, home), { recursive: true });

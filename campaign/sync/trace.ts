@@ -78,7 +78,10 @@ const changes = (name: string, text: string): boolean =>
 
 /** What differs from run to run, by tokens: names that a program makes up. */
 export function withTokens(path: string): string {
-  return path.replace(/\.#lk0x[0-9a-f]+\.[^/]*\.\d+/, '.#lk<own>').replace(/\d{8}T\d{6}Z/g, '<time>');
+  return path
+    .replace(/\.#lk0x[0-9a-f]+\.[^/]*\.\d+/, '.#lk<own>')
+    .replace(/\.json\.\d+$/, '.json.<own>')
+    .replace(/\d{8}T\d{6}Z/g, '<time>');
 }
 
 /** Calls of a trace that changed something below a directory, in their order. The first process is mirrorctl. */
@@ -116,7 +119,7 @@ export function mutatingCalls(trace: string, scope: string): Call[] {
       by,
       path,
       // The clock stands still, so the time in a name is known.
-      at: at.includes('/.#lk') ? undefined : at,
+      at: withTokens(at).includes('<own>') ? undefined : at,
       onPath: at === '' ? onPath : (onPaths.get(at) ?? onPath),
       index,
       order: order++,
