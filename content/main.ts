@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
+import { writeLine } from './progress';
 import type { KeySource } from '../signatures/sign';
 
 interface GlobalOptions {
@@ -179,7 +180,7 @@ function usage(message: string, remedy: string): MirrorError {
 }
 
 function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  writeLine(process.stdout, text);
 }
 
 function printJson(value: unknown): void {
@@ -187,7 +188,7 @@ function printJson(value: unknown): void {
 }
 
 function warn(text: string): void {
-  process.stderr.write(`${text}\n`);
+  writeLine(process.stderr, text);
 }
 
 async function main(): Promise<void> {

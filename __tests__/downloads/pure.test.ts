@@ -127,6 +127,22 @@ test('a source gets its slash, and moves back while it fails', () => {
   expect(sources.ordered()).toEqual(['http://a/x/', 'http://b/']);
 });
 
+test('a source that fails again and again stays last for the rest of the run, one that lacks a file does not', async () => {
+  const sources = new Sources(['a/', 'b/', 'c/']);
+  for (let i = 0; i < 3; i++) sources.failed('a/');
+  sources.succeeded('a/');
+  expect(sources.ordered()).toEqual(['b/', 'c/', 'a/']);
+  for (let i = 0; i < 3; i++) sources.failed('b/');
+  expect(sources.ordered()).toEqual(['c/', 'a/', 'b/']);
+  const asked: string[] = [];
+  const lacks = (source: string): Promise<string> => {
+    asked.push(source);
+    return source === 'c/' ? Promise.reject(failure('missing')) : Promise.resolve(source);
+  };
+  for (let i = 0; i < 5; i++) expect(await withFailover(sources, { backoff: 1 }, lacks)).toBe('a/');
+  expect(asked).toEqual(Array.from({ length: 5 }, () => ['c/', 'a/']).flat());
+});
+
 test('forEachParallel keeps the limit, does everything, and stops after an error', async () => {
   let running = 0;
   let most = 0;
