@@ -68,7 +68,7 @@ test('how many of the calls were struck, by program', () => {
 });
 
 test('of each call some are chosen, from the first to the last', () => {
-  const calls = mutatingCalls(TRACE.repeat(1), '/d');
+  const calls = mutatingCalls(TRACE, '/d');
   const many = [
     ...calls,
     ...calls.map((call) => ({ ...call, order: call.order + 100 })),
@@ -77,6 +77,11 @@ test('of each call some are chosen, from the first to the last', () => {
   const chosen = spread(many, 16);
   expect(chosen.filter(({ name }) => name === 'mkdir').map(({ order }) => order)).toEqual([0, 201]);
   expect(new Set(chosen.map(({ name }) => name))).toEqual(new Set(calls.map(({ name }) => name)));
+  expect(spread(many, 2).map(({ name, order }) => [name, order])).toEqual([
+    ['mkdir', 0],
+    ['link', 8],
+  ]);
+  expect(spread([], 4)).toEqual([]);
 });
 
 const REPOMD = `<repomd><data type="primary"><checksum type="sha256">aa</checksum><location href="repodata/aa-primary.xml.gz"/><size>12</size></data></repomd>\n`;

@@ -46,7 +46,7 @@ const WHOLE: Amounts = {
   requests: 100_000,
   reposyncPublishes: 100,
 };
-const SHORT: Amounts = { killEvery: 60, randomKills: 6, powerLosses: 3, diskEach: 1, publishes: 12, requests: 1200, reposyncPublishes: 3 };
+const SHORT: Amounts = { killEvery: 70, randomKills: 4, powerLosses: 2, diskEach: 2, publishes: 8, requests: 800, reposyncPublishes: 2 };
 
 interface Found {
   readonly coverage?: readonly Coverage[];

@@ -124,14 +124,19 @@ async function outcome(
   };
 }
 
-/** So many calls at most: of each name its share, the first and the last among them. Pure. */
+/** So many calls at most: of each name its share, the first and the last among them; where they are too few for that, of some names. Pure. */
 export function spread(calls: readonly Call[], most: number): Call[] {
-  const names = [...new Set(calls.map(({ name }) => name))];
+  const all = [...new Set(calls.map(({ name }) => name))];
+  const names = evenly(all, Math.min(all.length, most));
   const share = Math.max(1, Math.floor(most / Math.max(1, names.length)));
   return names.flatMap((name) => {
     const of = calls.filter((call) => call.name === name);
-    if (of.length <= share) return of;
-    const places = Array.from({ length: share }, (_, place) => (share === 1 ? 0 : Math.round((place * (of.length - 1)) / (share - 1))));
-    return places.flatMap((place) => of[place] ?? []);
+    return of.length <= share ? of : evenly(of, share);
   });
+}
+
+/** So many of a list, the first and the last among them. */
+function evenly<T>(list: readonly T[], count: number): T[] {
+  const step = count > 1 ? (list.length - 1) / (count - 1) : 0;
+  return Array.from({ length: count }, (_, place) => list[Math.round(place * step)] as T);
 }
