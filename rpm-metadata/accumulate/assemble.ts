@@ -8,7 +8,8 @@ import { GrowingU32 } from './growing';
 import { gunzipMember, gzipMember, inOrder } from './gzip';
 import { type FileColumns, type Group, isCopied, type Member, type Part, planMembers } from './members';
 
-const AHEAD = 4;
+/** Members of one file under way at a time: with three files, work for all of libuv's threads. */
+const AHEAD = 2;
 
 /** A file that members come from. */
 export interface MemberSource {

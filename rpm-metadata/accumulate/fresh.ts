@@ -3,8 +3,8 @@ import { GrowingU32 } from './growing';
 import { gzipMember } from './gzip';
 import { type FileColumns, FULL_MEMBER, type Member } from './members';
 
-/** Members under way at a time: their memory, and work for both of libuv's idle threads. */
-const AHEAD = 3;
+/** Members under way at a time. */
+const AHEAD = 2;
 const LINE_FEED = 0x0a;
 
 /** Gathers fragments into new members, compressed and written to a temporary file while the next ones arrive. */
@@ -13,7 +13,9 @@ export class FreshMembers {
   private readonly lengths = new GrowingU32();
   private readonly prints = new GrowingU32();
   private readonly members: Member[] = [];
-  private buffer = Buffer.allocUnsafeSlow(0);
+  private buffer: Buffer = Buffer.allocUnsafeSlow(0);
+  /** Used again: a new one for each member would be garbage until much of it has gathered. */
+  private readonly spare: Buffer[] = [];
   private filled = 0;
   private count = 0;
   private readonly compressing: Promise<{ readonly bytes: Buffer; readonly count: number; readonly open: number }>[] = [];
@@ -33,7 +35,7 @@ export class FreshMembers {
     const length = fragment.length + 1;
     if (this.filled + length > this.buffer.length) {
       if (this.filled > 0) this.seal();
-      this.buffer = Buffer.allocUnsafeSlow(Math.max(this.full, length));
+      this.buffer = (length <= this.full ? this.spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(Math.max(this.full, length));
     }
     this.buffer.set(fragment, this.filled);
     this.buffer[this.filled + fragment.length] = LINE_FEED;
@@ -57,12 +59,16 @@ export class FreshMembers {
     if (this.filled > 0) this.seal();
     this.buffer = Buffer.allocUnsafeSlow(0);
     await this.drain(0);
+    this.spare.length = 0;
     return { rows: this.rows.view(), lengths: this.lengths.view(), prints: this.prints.view(), members: this.members };
   }
 
   private seal(): void {
-    const { count, filled } = this;
-    const work = gzipMember(this.buffer.subarray(0, filled)).then((bytes) => ({ bytes, count, open: filled }));
+    const { buffer, count, filled } = this;
+    const work = gzipMember(buffer.subarray(0, filled)).then((bytes) => {
+      if (buffer.length === this.full) this.spare.push(buffer);
+      return { bytes, count, open: filled };
+    });
     work.catch(() => undefined);
     this.compressing.push(work);
     this.count = 0;

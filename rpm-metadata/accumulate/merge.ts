@@ -44,6 +44,12 @@ export interface MergeCounts {
 const ANY_CHECKSUM = { weakChecksums: true };
 
 export type Decide = (entry: PackageEntry) => boolean;
+/**
+ * Whether a package stays that was published before and is not taken from a source now; `replaced` when one that is taken has its name, version
+ * and architecture.
+ */
+export type Keep = (entry: PackageEntry, replaced: boolean) => boolean;
+const KEEP: Keep = (_entry, replaced) => !replaced;
 export type FreshFiles = Readonly<Record<PackageListKind, FreshMembers>>;
 
 /** A kept package that has to give way: its fragment of primary.xml must be made anew. */
@@ -107,17 +113,17 @@ export class Merge {
     return [begin, this.table.length];
   }
 
-  /** Keeps what was published before, unless `keep` does not want it or a source has other content for it. */
-  keepOld(keep: Decide | undefined): void {
+  /** Keeps what was published before; without `keep`, all but what was replaced. */
+  keepOld(keep: Keep = KEEP): void {
     const { old } = this;
     if (old === undefined) return;
     for (let oldRow = 0; oldRow < old.packages.length; oldRow++) {
       if ((this.newRows[oldRow] as number) >= 0) continue;
       const { columns } = old.packages;
-      if (this.byNevra.find(nevraOf(columns, oldRow)) !== undefined) {
-        this.counts.replaced++;
-      } else if (keep !== undefined && !keep(old.packages.entry(oldRow))) {
-        this.counts.dropped++;
+      const replaced = this.byNevra.find(nevraOf(columns, oldRow)) !== undefined;
+      // Without a question there is no need for an entry.
+      if (keep === KEEP ? replaced : !keep(old.packages.entry(oldRow), replaced)) {
+        this.counts[replaced ? 'replaced' : 'dropped']++;
       } else {
         this.counts.kept++;
         const moved = this.taken(pathOf(columns, oldRow)) ? this.elsewhere(old.packages.entry(oldRow)) : undefined;
@@ -136,17 +142,18 @@ export class Merge {
   }
 
   /** The same from the published file itself, which may be a verbatim copy of an upstream's. */
-  async addPublished(published: SourceFile, keep: Decide | undefined): Promise<void> {
+  async addPublished(published: SourceFile, keep: Keep = KEEP): Promise<void> {
     const staying = new Set<number>();
     await this.scan('primary', published, (draft, raw) => {
       const entry = judgePackage(draft, published.what, ANY_CHECKSUM);
+      const replaced = this.byNevra.find(keyOf(nevraKey(entry))) !== undefined;
       const twin = this.byId.find(idKey(entry.checksum.hex));
       if (twin !== undefined) {
         // Of a source, or listed twice.
         if (twin < this.accepted) staying.add(twin);
-      } else if (this.byNevra.find(keyOf(nevraKey(entry))) !== undefined) this.counts.replaced++;
-      else if (keep !== undefined && !keep(entry)) this.counts.dropped++;
-      else {
+      } else if (!keep(entry, replaced)) {
+        this.counts[replaced ? 'replaced' : 'dropped']++;
+      } else {
         this.counts.kept++;
         const place = this.taken(keyOf(Buffer.from(entry.path))) ? this.elsewhere(entry) : entry;
         const row = this.append({ ...entry, path: place.path, href: place.href });

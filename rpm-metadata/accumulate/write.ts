@@ -6,7 +6,7 @@ import { type Catalogue, type CataloguedFile, KINDS, perKind, writeCatalogue } f
 import { relocated } from './fragments';
 import { FreshMembers } from './fresh';
 import { type PublishedRecord, repomdXml, type Tag } from './index-file';
-import { type Decide, type FreshFiles, Merge, type MergeCounts, type Source } from './merge';
+import { type Decide, type FreshFiles, type Keep, Merge, type MergeCounts, type Source } from './merge';
 import { damaged, type Previous, Published, publishedSource } from './published';
 import { addRecord, type ExtraRecord } from './records';
 import type { PackageTable } from './table';
@@ -18,8 +18,8 @@ export interface AccumulateOptions {
   readonly sources: readonly Source[];
   /** Which of the sources' packages are taken; all without it. What was published before and is not taken again is asked of `keep`. */
   readonly accept?: Decide | undefined;
-  /** Which of the packages that no source has (any more) stay; all without it. */
-  readonly keep?: Decide | undefined;
+  /** Which of the packages that are not taken from a source (any more) stay; without it, all but those that one which is taken replaces. */
+  readonly keep?: Keep | undefined;
   readonly records?: readonly ExtraRecord[] | undefined;
   readonly tags?: readonly Tag[] | undefined;
   /** `repodata/` of the new tree, without such files yet. All but `repomd.xml` is written there. */

@@ -104,7 +104,7 @@ test('after any sequence of updates the union is what a plain model says', async
         );
         const published = await publisher.publish(before, sources, {
           accept: ({ name }) => !one.refused.includes(name),
-          keep: ({ name }) => !one.forgotten.includes(name),
+          keep: ({ name }, replaced) => !replaced && !one.forgotten.includes(name),
           memberBytes,
         });
         const next = modelStep(model, one);

@@ -168,6 +168,21 @@ test('what was published may be a copy of an upstream, with all its habits', asy
   expect(Object.keys(result.primary)).toHaveLength(4);
 });
 
+test('a package with other content replaces its namesake, unless that is to be kept', async () => {
+  const [old, fresh] = [item('a'), item('a', '1', { content: 2, href: 'other.rpm' })];
+  const first = await publisher.publish(undefined, [publisher.upstream([old])]);
+  const sources = [publisher.upstream([fresh])];
+  const replaced = await publisher.publish(first.path, sources);
+  expect(replaced.counts).toMatchObject({ added: 1, replaced: 1, kept: 0 });
+  expect(Object.keys(read(replaced.path).primary)).toEqual([pkgid(fresh)]);
+  for (const catalogue of [true, false]) {
+    if (!catalogue) rmSync(previousOf(first.path).catalogue);
+    const both = await publisher.publish(first.path, sources, { keep: (_entry, isReplaced) => isReplaced });
+    expect(both).toMatchObject({ rebuilt: !catalogue, counts: { added: 1, replaced: 0, kept: 1 } });
+    expect(new Set(Object.keys(read(both.path).primary))).toEqual(new Set([pkgid(old), pkgid(fresh)]));
+  }
+});
+
 test('it stops when told to', async () => {
   const stop = new AbortController();
   const work = publisher.publish(undefined, [publisher.upstream([item('a')])], {
