@@ -80,9 +80,11 @@ export class AccumulatedView implements View {
       catalogue,
       revision: Math.floor(at.getTime() / 1000),
     });
-    if (written.packages.length !== all.size || ![...written.packages].every((entry) => all.has(placeOf(entry))))
+    // A package that a verbatim upstream had at two places is listed once.
+    const digests = new Set(packages.map(({ checksum }) => checksum.hex));
+    if (written.packages.length !== digests.size || ![...written.packages].every((entry) => all.has(placeOf(entry))))
       throw new Error(
-        `${definition.id}: the merged metadata lists ${written.packages.length} packages, not the ${all.size} that are there`,
+        `${definition.id}: the merged metadata lists ${written.packages.length} packages, not the ${digests.size} that are there`,
       );
     const keys = await signer();
     return {

@@ -87,6 +87,19 @@ function verifiedBy(key: TestKey): boolean {
   }
 }
 
+test('a package that a verbatim copy had at two places is listed once when the view becomes accumulate', async () => {
+  upstreamHas(['hello-1.0', 'other-1.0']);
+  mkdirSync(join(tree, 'extra'));
+  copyFileSync(packages['hello-1.0'] as string, join(tree, 'extra', basename(packages['hello-1.0'] as string)));
+  createrepo(tree);
+  mirror.repository(ID, [upstream.url]);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+  upstreamHas(['hello-2.0']);
+  declare(waive('shrunk'));
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+  expect(listed()).toEqual(['hello-1.0', 'hello-2.0', 'other-1.0']);
+});
+
 test('what upstream drops stays, signed by the mirror; createrepo_c agrees', async () => {
   declare();
   upstreamHas(['hello-1.0']);
