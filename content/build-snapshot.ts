@@ -3,7 +3,7 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { ListedPackage } from '../rpm-metadata/primary';
-import { flushFileSystem, removeTree } from './files';
+import { flushFileSystem } from './files';
 import type { Layout } from './layout';
 import { packageListText } from './package-list';
 import type { Published } from './published';
@@ -26,7 +26,7 @@ export interface SnapshotPlan {
   readonly write: (tree: string) => Promise<SnapshotIndex>;
   /** Called before the snapshot is published, with its name and where it lies by then. */
   readonly announce: (snapshot: string, tree: string) => Promise<void>;
-  readonly record: Omit<SnapshotRecord, 'version' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy'>;
+  readonly record: Omit<SnapshotRecord, 'version' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy' | 'merged'>;
 }
 
 export interface SnapshotIndex {
@@ -34,11 +34,10 @@ export interface SnapshotIndex {
   readonly signature: Uint8Array | undefined;
   readonly key: Uint8Array | undefined;
   readonly signedBy?: string;
+  readonly merged?: Readonly<Record<string, string>>;
   /** Paths below the tree that `write` made. */
   readonly made: readonly string[];
   readonly catalogue?: string;
-  /** A directory that `write` needed. */
-  readonly work?: string;
 }
 
 /**
@@ -70,6 +69,7 @@ export async function buildSnapshot(
     version: 1,
     ...plan.record,
     ...(index.signedBy === undefined ? {} : { signedBy: index.signedBy }),
+    ...(index.merged === undefined ? {} : { merged: index.merged }),
     publishedAt: at.toISOString(),
     packages: plan.packages.length,
     bytes: plan.packages.reduce((sum, { size }) => sum + size, 0),
@@ -80,7 +80,6 @@ export async function buildSnapshot(
   writeFileSync(layout.record(id, snapshot, 'json'), recordText(record));
   writeFileSync(layout.record(id, snapshot, 'packages'), packageListText(plan.packages));
   if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
-  if (index.work !== undefined) await removeTree(index.work);
 
   await plan.announce(snapshot, builder.directory);
   await incoming.around(() => flushFileSystem(layout.root));

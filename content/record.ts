@@ -26,6 +26,8 @@ const SnapshotRecordSchema = z.object({
   /** As upstream says it, and the newest time (Unix seconds) among its records: what comes later must not be older. */
   revision: z.string().optional(),
   newest: z.number().optional(),
+  /** Of a merged one: what of upstream's is in it, by type; the same again needs no merge. */
+  merged: z.record(z.string(), z.string()).optional(),
   /** Digest of the keys that signed it; absent where upstream's own signature is served. */
   signedBy: z.string().optional(),
   /** For the next conditional request, which only makes sense at the same address. */

@@ -54,12 +54,21 @@ export class Retrieval {
 
   constructor(private readonly options: RetrievalOptions) {}
 
-  /** Fetches metadata files. Throws a DownloadError when one cannot be had: there is no publishing without. */
-  async metadata(records: readonly RepomdRecord[]): Promise<void> {
+  /** Fetches metadata files. Throws a DownloadError when a required one cannot be had; returns which of the others cannot. */
+  async metadata(required: readonly RepomdRecord[], optional: readonly RepomdRecord[]): Promise<ReadonlyMap<RepomdRecord, Problem>> {
     const { store, incoming } = this.options;
-    const { failures } = await this.fetch(await missingFiles(store, incoming, records), undefined);
-    const [failure] = failures.values();
-    if (failure !== undefined) throw failure;
+    const { failures } = await this.fetch(await missingFiles(store, incoming, [...required, ...optional]), undefined);
+    const failed = new Map([...failures].map(([{ checksum }, error]) => [keyOf(checksum), error]));
+    for (const { checksum } of required) {
+      const error = failed.get(keyOf(checksum));
+      if (error !== undefined) throw error;
+    }
+    const lost = new Map<RepomdRecord, Problem>();
+    for (const record of optional) {
+      const error = failed.get(keyOf(record.checksum));
+      if (error !== undefined) lost.set(record, problemOf(record.path, this.urlOf(record), error));
+    }
+    return lost;
   }
 
   /** Reads the list of packages. Throws where it must not be used; `before` is how many upstream listed the last time. */

@@ -59,6 +59,7 @@ export class SyncRun {
       return await this.attempts(await Published.read(layout, id));
     } finally {
       await removeTree(this.temporary);
+      await removeUnfinished(layout, id);
     }
   }
 
@@ -188,10 +189,11 @@ export class SyncRun {
       const again = await moved?.();
       if (again !== undefined) throw new UpstreamMoved(again);
     };
-    await retrieval.metadata(view.records).catch(async (error: unknown) => {
+    const lost = await retrieval.metadata(view.required, view.optional).catch(async (error: unknown) => {
       if (mayHaveMoved(error)) await checkMoved();
       throw error;
     });
+    if (lost.size > 0) await checkMoved();
     const upstream = await retrieval.list(published?.record?.upstreamPackages);
     const deltas = definition.view === 'verbatim' ? await retrieval.deltas() : [];
     const before = (await published?.packages()) ?? [];
@@ -200,7 +202,7 @@ export class SyncRun {
     if ([...missing.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();
 
     const contents = missing.size === 0 ? wanted : view.contents(upstream, before, new Set<object>(missing.keys()));
-    const problems = [...contents.problems, ...[...missing.values()].map(({ problem }) => problem)];
+    const problems = [...(await view.prepare(lost)), ...contents.problems, ...[...missing.values()].map(({ problem }) => problem)];
     const held = view.holds(problems, upstream.length);
     if (held !== undefined || (problems.length > 0 && contents.packages.length === 0)) {
       // The next run has less to do.
@@ -208,7 +210,13 @@ export class SyncRun {
       throw new SyncFailed(held ?? inOneSentence(definition.id, problems, upstream.length, 'nothing is left to publish'), problems);
     }
     const counts = { downloadedFiles: fetched.files, downloadedBytes: fetched.bytes };
-    if (published?.record !== undefined && this.isCurrent(published) && isSameIndex(index, published) && isSameContent(contents, before)) {
+    if (
+      published?.record !== undefined &&
+      this.isCurrent(published) &&
+      isSameIndex(index, published) &&
+      isSameContent(contents, before) &&
+      hasSameProblems(problems, published.record.problems)
+    ) {
       await incoming.commit();
       return this.done({ snapshot: published.snapshot, ...published.record }, counts, problems, upstream, 'unchanged');
     }
@@ -285,6 +293,15 @@ function isSameContent({ packages }: Contents, before: readonly ListedPackage[])
   const key = ({ path, checksum }: ListedPackage): string => `${path}\t${checksum.hex}`;
   const known = new Set(before.map(key));
   return packages.length === before.length && packages.every((item) => known.has(key(item)));
+}
+
+function hasSameProblems(a: readonly Problem[], b: readonly Problem[]): boolean {
+  const paths = (problems: readonly Problem[]): string =>
+    problems
+      .map(({ path }) => path)
+      .sort()
+      .join('\n');
+  return paths(a) === paths(b);
 }
 
 function digestOfOptional(bytes: Buffer | undefined): string | undefined {

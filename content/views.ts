@@ -11,10 +11,14 @@ import type { UpstreamIndex } from './upstream-index';
 
 /** How upstream's content becomes what clients see. */
 export interface View {
-  /** The metadata files that it needs. */
-  readonly records: readonly RepomdRecord[];
+  /** The metadata files that it cannot do without. */
+  readonly required: readonly RepomdRecord[];
+  /** Those without which it goes on. */
+  readonly optional: readonly RepomdRecord[];
   /** What the next snapshot holds, `without` some of upstream's packages. */
   contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<object>): Contents;
+  /** Makes what takes no list of packages, `without` files that could not be had. Returns what could not be used. */
+  prepare(without: ReadonlyMap<RepomdRecord, Problem>): Promise<readonly Problem[]>;
   /** Why nothing is published while there are such problems; undefined where the rest is. */
   holds(problems: readonly Problem[], listed: number): MirrorError | undefined;
   /** Files of the snapshot beside its packages, its index and what `write` makes. */
@@ -30,13 +34,19 @@ export class VerbatimView implements View {
     private readonly index: UpstreamIndex,
   ) {}
 
-  get records(): readonly RepomdRecord[] {
+  readonly optional = [];
+
+  get required(): readonly RepomdRecord[] {
     return this.index.repomd.records;
   }
 
   contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<object>): Contents {
     const contents = verbatimContents(upstream, before, this.definition);
     return without.size === 0 ? contents : { ...contents, packages: contents.packages.filter((item) => !without.has(item)) };
+  }
+
+  prepare(): Promise<readonly Problem[]> {
+    return Promise.resolve([]);
   }
 
   holds(problems: readonly Problem[], listed: number): MirrorError | undefined {
@@ -48,7 +58,7 @@ export class VerbatimView implements View {
   }
 
   files(): readonly TreeFile[] {
-    return [...new Map(this.records.map(({ path, checksum }) => [path, { path, checksum }])).values()];
+    return [...new Map(this.required.map(({ path, checksum }) => [path, { path, checksum }])).values()];
   }
 
   write(): Promise<SnapshotIndex> {

@@ -208,6 +208,35 @@ test('a bad package holds up nothing: the rest is published, degraded, and the n
   expect(listed()).toEqual(['hello-1.0', 'hello-2.0', 'other-1.0']);
 });
 
+test('advisories that cannot be read or had hold up nothing: the former ones stay, degraded', async () => {
+  const advisory = (id: string): string => `<updates><update type="security"><id>${id}</id><title>t</title></update></updates>`;
+  const served = (): string => {
+    const repomd = readFileSync(mirror.published(ID, 'repodata/repomd.xml'), 'utf8');
+    const file = /href="(repodata\/[0-9a-f]+-updateinfo\.xml\.gz)"/.exec(repomd)?.[1] as string;
+    return execFileSync('gzip', ['-dc', mirror.published(ID, file)], { encoding: 'utf8' });
+  };
+  declare();
+  upstreamHas(['hello-1.0'], { 'updateinfo.xml': advisory('A-1') });
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+  upstreamHas(['hello-2.0'], { 'updateinfo.xml': '<updates><update><id>A-2</id></updates>' });
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 6, stderr: expect.stringMatching(/degraded: .*updateinfo.*not well-formed/) });
+  expect(listed()).toEqual(['hello-1.0', 'hello-2.0']);
+  expect(served()).toContain('A-1');
+  upstreamHas(['hello-2.0'], { 'updateinfo.xml': advisory('A-3') });
+  const file = readdirSync(join(tree, 'repodata')).find((name) => name.includes('updateinfo')) as string;
+  upstream.handlers.set(`repodata/${file}`, (_request, response) => response.writeHead(404).end() !== undefined);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 5, stderr: expect.stringContaining(file) });
+  expect(served()).toContain('A-1');
+  upstream.handlers.clear();
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0, stdout: expect.stringContaining('published') });
+  expect(served()).toMatch(/A-1[^]*A-3/);
+  // What did not change is not merged again.
+  upstreamHas(['hello-3.0'], { 'updateinfo.xml': advisory('A-3') });
+  const before = served();
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0, stdout: expect.stringContaining('published') });
+  expect(served()).toBe(before);
+});
+
 test('a version with other content is held back, and taken by a waiver', async () => {
   declare();
   upstreamHas(['hello-1.0']);
