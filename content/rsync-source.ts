@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ExitCode } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import { Hashes, wrongDigest, wrongSize } from '../downloads/file';
-import { PARTIAL, rsyncFetch, rsyncList, type RsyncOptions } from '../downloads/rsync';
+import { moduleOf, PARTIAL, rsyncFetch, rsyncList, type RsyncOptions } from '../downloads/rsync';
 import { rsyncFileFailure } from '../downloads/rsync-errors';
 import { readRsyncListing, type RsyncEntry } from '../downloads/rsync-listing';
 import type { Checksum } from '../rpm-metadata/checksum';
@@ -43,6 +43,8 @@ const BATCH_BYTES = 2 * 1024 * 1024 * 1024;
  * only regular files that are what was asked for leave it.
  */
 export class RsyncSource {
+  private readonly folder: string;
+
   /**
    * @param url base URL with a slash at its end
    * @param quarantine a directory that this source alone uses, on the file system of the store
@@ -51,7 +53,9 @@ export class RsyncSource {
     readonly url: string,
     private readonly quarantine: string,
     private readonly options: RsyncOptions,
-  ) {}
+  ) {
+    this.folder = moduleOf(url).folder;
+  }
 
   /** Small files, those that are there; one run for all of them. */
   async small(paths: readonly string[], maxBytes: number): Promise<ReadonlyMap<string, Buffer>> {
@@ -66,7 +70,7 @@ export class RsyncSource {
         continue;
       }
       if (judged !== undefined) throw judged;
-      found.set(path, await readWhole(join(this.quarantine, path)));
+      found.set(path, await readWhole(join(this.quarantine, this.folder, path)));
     }
     await this.clean();
     return found;
@@ -75,7 +79,10 @@ export class RsyncSource {
   /** Everything below these folders; or, not `deep`, what these paths themselves are. */
   async list(paths: readonly string[], deep = true): Promise<readonly RsyncEntry[]> {
     const entries = readRsyncListing(await rsyncList(this.url, paths, this.options, deep));
-    if (!('problem' in entries)) return entries;
+    const { folder } = this;
+    // The folders above the base are listed, too.
+    if (!('problem' in entries))
+      return entries.flatMap((entry) => (entry.path.startsWith(folder) ? [{ ...entry, path: entry.path.slice(folder.length) }] : []));
     throw new DownloadError({
       kind: 'refused',
       code: 'LISTING_UNUSABLE',
@@ -121,7 +128,7 @@ export class RsyncSource {
   private async take(file: RsyncWanted, incoming: Incoming, maxBytes: number): Promise<RsyncArrived | 'absent' | DownloadError> {
     const judged = this.judge(file.path, maxBytes);
     if (judged !== undefined) return judged;
-    const path = join(this.quarantine, file.path);
+    const path = join(this.quarantine, this.folder, file.path);
     const hashes = new Hashes(file.checksum?.algorithm ?? 'sha256');
     let size = 0;
     for await (const chunk of (await open(path, READ)).createReadStream() as AsyncIterable<Buffer>) {
@@ -157,7 +164,7 @@ export class RsyncSource {
         remedy: 'Nothing was changed. The server sends what it was not asked for: put another source into fetchFrom.',
         exitCode: ExitCode.untrusted,
       });
-    const segments = path.split('/');
+    const segments = (this.folder + path).split('/');
     for (let depth = 1; depth <= segments.length; depth++) {
       const stats = lstatSync(join(this.quarantine, ...segments.slice(0, depth)), { throwIfNoEntry: false });
       if (stats === undefined) return 'absent';

@@ -65,7 +65,8 @@ export async function fetchListed(context: TreeFetchContext, targets: readonly S
     for (const { path } of rest) failures.delete(path);
     if (group.rsync) await fromModule(context, group.urls[0] as string, sized, failures);
     else await fromWeb(context, group.urls, sized, failures);
-    rest = sized.filter(({ path }) => failures.has(path));
+    // Without the sizes that this source told: another one may have the right file.
+    rest = rest.filter(({ path }) => failures.has(path));
   }
   if (failures.size > 0) throw severalFailed([...failures.values()], missing.size);
   return [...missing.values()].map(({ path }) => path);

@@ -50,6 +50,8 @@ export class TreeRun {
     try {
       await removeUnfinished(layout, id);
       await removeOrphanedRecords(layout, id);
+      // An rsync of a run that was killed may go on for a moment: it writes where nothing is any more.
+      await removeTree(layout.quarantine(id));
       await removeTree(this.temporary);
       await mkdir(this.temporary, { recursive: true, mode: 0o700 });
       return await this.attempts();

@@ -54,7 +54,7 @@ const MAX_LISTING = 64 * 1024 * 1024;
 
 /** The lines of `rsync --list-only` for these paths (`.`: the base) and, when `deep`, everything below. Throws a DownloadError. */
 export async function rsyncList(base: string, paths: readonly string[], options: RsyncOptions, deep: boolean): Promise<string> {
-  const argv = [...ALWAYS, ...limitsOf(options), '--list-only', ...(deep ? ['--recursive'] : []), sourceArgument(base), './'];
+  const argv = [...ALWAYS, ...limitsOf(options), '--list-only', ...(deep ? ['--recursive'] : []), moduleOf(base).module, './'];
   const result = await runRsync(base, argv, paths, MAX_LISTING, { ...options, lowSpeedSeconds: Infinity }, () => undefined);
   // 24: something went away meanwhile, and is not listed. A folder that is not there, or cannot be read, is 23.
   if (result.code !== 0 && result.code !== 24 && (deep || result.code !== 23)) throw rsyncFailure(base, result);
@@ -64,7 +64,7 @@ export async function rsyncList(base: string, paths: readonly string[], options:
 export interface RsyncFetch {
   /** Paths below the base; each was judged before. */
   readonly paths: readonly string[];
-  /** Where they arrive, under the same paths. */
+  /** Where they arrive, by their paths in the module. */
   readonly directory: string;
   /** No file may be longer; a longer one is left out, and one that grows meanwhile is cut off. */
   readonly maxBytes: number;
@@ -86,7 +86,7 @@ export async function rsyncFetch(base: string, fetch: RsyncFetch, options: Rsync
     `--partial-dir=${PARTIAL}`,
     '--info=progress2',
     '--outbuf=L',
-    sourceArgument(base),
+    moduleOf(base).module,
     `${fetch.directory}/`,
   ];
   let told = 0;
@@ -101,10 +101,16 @@ export async function rsyncFetch(base: string, fetch: RsyncFetch, options: Rsync
   return result;
 }
 
-/** rsync takes a URL as it is: nothing in it is encoded. */
-function sourceArgument(base: string): string {
+/**
+ * The module of a base URL, as rsync takes it (nothing in it is encoded), and the folder in it, with a slash at its end. Names are sent
+ * relative to the module: rsync daemons of 2026 do not find names that are relative to a folder when they run without chroot.
+ */
+export function moduleOf(base: string): { readonly module: string; readonly folder: string } {
   const [, authority, path] = /^rsync:\/\/([^/]+)(\/.*)$/.exec(base) as unknown as [string, string, string];
-  return `rsync://${authority}${decodeURIComponent(path).replace(/\/*$/, '/')}`;
+  const [name, ...rest] = decodeURIComponent(path)
+    .split('/')
+    .filter((segment) => segment !== '');
+  return { module: `rsync://${authority}/${name}/`, folder: rest.map((segment) => `${segment}/`).join('') };
 }
 
 function limitsOf(options: RsyncOptions): string[] {
@@ -199,7 +205,9 @@ function runRsync(
       resolve({ code: code ?? (signal === null ? -1 : 128), stdout: Buffer.concat(output).toString('latin1'), stderr });
     });
     child.stdin.on('error', () => undefined);
-    child.stdin.end(names.map((name) => `${name}\0`).join(''));
+    const { folder } = moduleOf(base);
+    const inModule = (name: string): string => (name === '.' ? folder.replace(/\/$/, '') || '.' : folder + name);
+    child.stdin.end(names.map((name) => `${inModule(name)}\0`).join(''));
   });
 }
 
