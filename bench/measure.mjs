@@ -75,17 +75,46 @@ export async function measured(name, { runs = 3, budget = 60, before = async () 
 }
 
 /**
+ * Measures several contenders in turns, so that a change of the machine's load meets all of them. Of each: `name`, `before(run)`, which is not
+ * measured, `action(run)`, which may return what counts instead of its seconds, and `runs` where it has fewer than the others.
+ */
+export async function interleaved(what, runs, contenders) {
+  const found = contenders.map(() => ({ runs: [], disturbed: 0 }));
+  for (let i = 0; i < runs; i++) {
+    for (const [at, contender] of contenders.entries()) {
+      if (i >= (contender.runs ?? runs)) continue;
+      await contender.before?.(i);
+      if (!(await quiet())) found[at].disturbed++;
+      let value;
+      const time = await seconds(async () => (value = await contender.action(i)));
+      found[at].runs.push(value ?? time);
+    }
+  }
+  for (const [at, one] of found.entries()) {
+    one.value = median(one.runs);
+    const shown = one.runs.map((value) => value.toFixed(2)).join(', ');
+    process.stderr.write(
+      `  ${`${what}: ${contenders[at].name}`.padEnd(70)} ${one.value.toFixed(2).padStart(8)}  (${shown})${one.disturbed ? ` disturbed: ${one.disturbed}` : ''}\n`,
+    );
+  }
+  return found;
+}
+
+/**
  * What a benchmark found: rows of { case, ours, peer, peerName, ratio, unit, runs }, and what may be aimed at. A row replaces the one that
  * an earlier run left for the same case and peer; ours and the peer's are always of one run.
  */
 export class Results {
-  constructor(name) {
-    this.file = join(root, 'bench', 'results', `${name}.json`);
+  constructor(name, directory = join(root, 'bench', 'results')) {
+    this.file = join(directory, `${name}.json`);
     this.rows = existsSync(this.file) ? JSON.parse(readFileSync(this.file, 'utf8')) : [];
   }
 
-  /** `aim`: what the issue asks for, and whether it is met, as `{ text, met(row) }`. */
-  add(what, ours, peer, peerName, aim) {
+  /**
+   * `aim`: what the issue asks for, and whether it is met, as `{ text, met(row) }`. `more` is kept in the row: `unit`, where it is not seconds,
+   * and `size`, the number of packages, for plots.
+   */
+  add(what, ours, peer, peerName, aim, more = {}) {
     const row = {
       case: what,
       ours: round(ours.value),
@@ -93,6 +122,7 @@ export class Results {
       peerName: peer ? peerName : null,
       ratio: peer ? round(peer.value / ours.value) : null,
       unit: 's',
+      ...more,
       runs: { ours: ours.runs.map(round), ...(peer ? { peer: peer.runs.map(round) } : {}) },
       // Runs of either side during which others kept this machine busy.
       disturbed: ours.disturbed + (peer ? peer.disturbed : 0),

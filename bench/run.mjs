@@ -1,11 +1,16 @@
-// npm run bench -- NAME [--sizes 50,200] [--without role,mitogen] [--keep]
+// npm run bench -- NAME [options]
 //
 //   deploy   deploys beside Ansible; as root, on a machine with nothing else to do; half an hour, most of which is Ansible's.
 //            --without leaves out peers (floor, floor-with-reload, synchronize, mitogen, role); --keep leaves the lab up;
 //            --no-wait measures although others use the machine, which the table then says
+//   sync     syncs beside dnf reposync and createrepo_c; a quarter of an hour, and ten minutes more the first time, when packages are made.
+//            --runs N; --only loopback,latency,sizes,listed,publish,unchanged (cases); --results DIRECTORY, instead of docs and
+//            bench/results; --tiny tries the program, not the speed
 //   table    writes the table of docs/benchmarks.md from bench/results/*.json
 import { deploy } from './deploy.mjs';
-import { patience } from './measure.mjs';
+import { patience, Results } from './measure.mjs';
+import { sync } from './sync.mjs';
+import { writePlot } from './sync/plot.mjs';
 import { table } from './table.mjs';
 
 const [name, ...options] = process.argv.slice(2);
@@ -16,7 +21,21 @@ const benchmarks = {
     await deploy({ sizes: list('--sizes')?.map(Number), without: list('--without'), keep: options.includes('--keep') });
     table();
   },
-  table: async () => table(),
+  sync: async () => {
+    if (options.includes('--no-wait')) patience.seconds = 1;
+    if (options.includes('--tiny')) patience.seconds = 0;
+    const tiny = { tiny: true, packages: 20, changed: 2, listed: 200, many: 30, unchanged: 3, sizes: [10], runs: 1 };
+    const runs = list('--runs')?.map(Number)[0];
+    const results = list('--results')?.[0];
+    const rows = await sync({ ...(options.includes('--tiny') ? tiny : {}), ...(runs ? { runs } : {}), only: list('--only'), results });
+    if (results !== undefined) return;
+    await writePlot(rows);
+    table();
+  },
+  table: async () => {
+    await writePlot(new Results('sync').rows);
+    table();
+  },
 };
 if (!(name in benchmarks)) {
   process.stderr.write(
