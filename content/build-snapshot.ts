@@ -3,7 +3,7 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { ListedPackage } from '../rpm-metadata/primary';
-import { flushFileSystem } from './files';
+import { flushDirectory, flushFileSystem } from './files';
 import type { Layout } from './layout';
 import { packageListText } from './package-list';
 import type { Published } from './published';
@@ -82,11 +82,22 @@ export async function buildSnapshot(
   if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
 
   await plan.announce(snapshot, builder.directory);
+  await publishBuilt(layout, incoming, { id, snapshot, built: builder.directory });
+  return { snapshot, record };
+}
+
+/** Brings a built tree, what is known of it and what arrived for it to disk by one flush; then publishes it by one rename. */
+export async function publishBuilt(
+  layout: Layout,
+  incoming: Incoming,
+  { id, snapshot, built }: { readonly id: string; readonly snapshot: string; readonly built: string },
+): Promise<void> {
   await incoming.around(() => flushFileSystem(layout.root));
-  await rename(builder.directory, join(layout.snapshots(id), snapshot));
+  await rename(built, join(layout.snapshots(id), snapshot));
+  // Journals keep the order of renames, POSIX does not promise it.
+  await flushDirectory(layout.snapshots(id));
   await publish(layout, id, snapshot);
   await incoming.close();
-  return { snapshot, record };
 }
 
 async function carry(

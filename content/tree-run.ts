@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import type { TreeDefinition } from '../desired-state/definitions';
@@ -8,10 +8,11 @@ import { Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
 import { removeOrphanedRecords } from './build-snapshot';
-import { flushFileSystem, removeTree } from './files';
+import { publishBuilt } from './build-snapshot';
+import { removeTree } from './files';
 import { Progress } from './progress';
 import { RSYNC, RsyncSource, RsyncTree } from './rsync-source';
-import { currentSnapshot, filesOf, filesToCarry, freeName, publish, removeUnfinished, TreeBuilder } from './snapshot';
+import { currentSnapshot, filesOf, filesToCarry, freeName, removeUnfinished, TreeBuilder } from './snapshot';
 import { requireSpace } from './storage';
 import { Store } from './store';
 import type { Done, SyncContext } from './sync';
@@ -162,11 +163,7 @@ export class TreeRun {
     const record = layout.record(id, snapshot, 'tree');
     await mkdir(dirname(record), { recursive: true });
     await writeFile(record, manifestText(manifest));
-    // One flush brings the files, the tree and its manifest to disk; then one rename publishes.
-    await incoming.around(() => flushFileSystem(layout.root));
-    await rename(builder.directory, join(layout.snapshots(id), snapshot));
-    await publish(layout, id, snapshot);
-    await incoming.close();
+    await publishBuilt(layout, incoming, { id, snapshot, built: builder.directory });
     await removeTree(layout.quarantine(id));
     return {
       result: 'published',
