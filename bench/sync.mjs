@@ -1,5 +1,5 @@
 // The cases of `npm run bench -- sync`. Every case is measured beside its peer, in turns.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +34,8 @@ export async function sync({
   // A test of this program does not replace what other tests run.
   if (!tiny) await bundle(['programs']);
   const work = mkdtempSync(join(tmpdir(), 'bench-sync-'));
+  // Each place in a part of the disk of its own (ext4), as far from what others remove as can be.
+  spawnSync('chattr', ['+T', work], { stdio: 'ignore' });
   const results = new Results('sync', directory);
   const web = await Web.start(work);
   let places = 0;

@@ -33,7 +33,8 @@ const SPECIAL: readonly (readonly [network: string, prefix: number])[] = [
 // One for each family: a network of IPv6 that holds the mapped addresses would match all of IPv4.
 const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
 for (const [network, prefix] of SPECIAL) {
-  const family = isIP(network) === 6 ? 'ipv6' : 'ipv4';
+  // Not by isIP, whose pattern takes a tenth of an unchanged run to compile.
+  const family = network.includes(':') ? 'ipv6' : 'ipv4';
   lists[family].addSubnet(network, prefix, family);
 }
 

@@ -1,9 +1,10 @@
 import { lookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import { isIP } from 'node:net';
-import { buildConnector } from 'undici';
+import type { buildConnector as Connector } from 'undici';
 import { isPrivate } from './addresses';
+import { buildConnector } from './undici';
 
-export type Connect = buildConnector.connector;
+export type Connect = Connector.connector;
 
 /** A host that is where no public mirror is. */
 export class PrivateAddress extends Error {

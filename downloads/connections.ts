@@ -1,11 +1,12 @@
 import type { Socket } from 'node:net';
-import { type buildConnector, Client } from 'undici';
+import type { buildConnector, Client as ClientOf } from 'undici';
 import { codeOf, isCertificateError } from './errors';
 import type { Exchange } from './exchange';
+import { Client } from './undici';
 
 /** A connection, and how many exchanges are on it. */
 interface Lane {
-  readonly client: Client;
+  readonly client: ClientOf;
   socket: Socket | undefined;
   running: number;
   /** Answers since it was opened. */
@@ -39,7 +40,7 @@ export class Connections {
   constructor(
     private readonly origin: string,
     private readonly connect: buildConnector.connector,
-    private readonly options: { readonly connections: number; readonly pipelining: number; readonly client: Client.Options },
+    private readonly options: { readonly connections: number; readonly pipelining: number; readonly client: ClientOf.Options },
   ) {}
 
   send(exchange: Exchange, shared: boolean): void {

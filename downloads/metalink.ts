@@ -1,4 +1,4 @@
-import { SaxesParser } from 'saxes';
+import type * as Saxes from 'saxes';
 import { ExitCode } from '../desired-state/errors';
 import { DownloadError } from './errors';
 
@@ -82,7 +82,10 @@ class Reader {
   private rank = 0;
 
   read(xml: string): void {
-    const parser = new SaxesParser({ xmlns: false });
+    // Only now, since most upstreams have no metalink.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const saxes = require('saxes') as typeof Saxes;
+    const parser = new saxes.SaxesParser({ xmlns: false });
     parser.on('error', (error) => {
       throw error;
     });

@@ -1,8 +1,8 @@
 import { request as plainRequest } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { isIP, type Socket } from 'node:net';
-import { buildConnector } from 'undici';
 import type { Connect } from './connect';
+import { buildConnector } from './undici';
 
 /** A proxy for what is fetched. */
 export interface Proxy {

@@ -1,4 +1,5 @@
-import { SaxesParser, type SaxesTagPlain } from 'saxes';
+import type * as Saxes from 'saxes';
+import type { SaxesParser, SaxesTagPlain } from 'saxes';
 import { metadataRefused } from './errors';
 
 export interface XmlHandlers {
@@ -38,7 +39,10 @@ export class GuardedXml {
     private readonly handlers: XmlHandlers,
     where?: () => string,
   ) {
-    this.parser = new SaxesParser({ xmlns: false, position: where === undefined });
+    // Only now, since an unchanged run reads no XML.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const saxes = require('saxes') as typeof Saxes;
+    this.parser = new saxes.SaxesParser({ xmlns: false, position: where === undefined });
     this.parser.on('error', (error) => {
       throw this.refuse('METADATA_MALFORMED', `is not well-formed XML${where === undefined ? '' : ` ${where()}`}: ${error.message}`);
     });
