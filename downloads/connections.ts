@@ -25,6 +25,8 @@ interface Job {
 /** After so many connections that ended while several requests were on them, each gets one at a time. */
 const MAX_BREAKS = 3;
 const MAX_AGAIN = 2;
+/** The certificate is of another host. */
+const OTHER_HOST = 'ERR_TLS_CERT_ALTNAME_INVALID';
 
 /**
  * The connections to one place. Small requests share them, sent ahead of the answers (HTTP pipelining), once the server has shown that it
@@ -137,6 +139,8 @@ export class Connections {
       if (this.breaks < MAX_BREAKS && head?.header('connection')?.toLowerCase() !== 'close') this.depth = this.options.pipelining;
       return false;
     }
+    // undici keeps a place in its queue for such a request, and an assertion that fails at the next one would end the process.
+    if (codeOf(error) === OTHER_HOST) this.lanes.splice(this.lanes.indexOf(lane), 1);
     if (isSettled) return false;
     if (cannotConnect(error) && this.lanes.every((other) => other.answered === 0)) {
       // Nobody gets through: those who wait need not find it out one by one.

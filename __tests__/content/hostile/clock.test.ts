@@ -1,0 +1,4 @@
+import { CLOCK } from './rows/clock';
+import { hostileSuite } from './support/suite';
+
+hostileSuite(CLOCK);

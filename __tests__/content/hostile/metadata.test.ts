@@ -1,0 +1,4 @@
+import { METADATA } from './rows/metadata';
+import { hostileSuite } from './support/suite';
+
+hostileSuite(METADATA);

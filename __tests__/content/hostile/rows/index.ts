@@ -1,0 +1,21 @@
+import type { Row } from '../support/row';
+import { CLOCK } from './clock';
+import { HTTP } from './http';
+import { LOCATIONS_ROWS } from './locations';
+import { METADATA } from './metadata';
+import { PACKAGES_ROWS } from './packages';
+import { REDIRECTS_ROWS } from './redirects';
+import { SOURCES } from './sources';
+import { TRUST } from './trust';
+
+/** Every hostile upstream, by what is hostile about it. */
+export const SUBJECTS: Readonly<Record<string, readonly Row[]>> = {
+  metadata: METADATA,
+  locations: LOCATIONS_ROWS,
+  packages: PACKAGES_ROWS,
+  http: HTTP,
+  redirects: REDIRECTS_ROWS,
+  sources: SOURCES,
+  trust: TRUST,
+  clock: CLOCK,
+};

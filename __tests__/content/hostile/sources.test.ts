@@ -1,0 +1,4 @@
+import { SOURCES } from './rows/sources';
+import { hostileSuite } from './support/suite';
+
+hostileSuite(SOURCES);

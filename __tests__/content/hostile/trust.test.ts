@@ -1,0 +1,4 @@
+import { TRUST } from './rows/trust';
+import { hostileSuite } from './support/suite';
+
+hostileSuite(TRUST);
