@@ -138,7 +138,7 @@ export const SOURCES: readonly Row[] = [
     attack: 'arbitrary software',
     guard: guard(ERRORS, CERTIFICATES, '/^(CERT_|ERR_TLS_CERT|DEPTH_ZERO|SELF_SIGNED)/'),
     hostile: (field) => tls(field, 9, 'IP:127.0.0.1').then(() => undefined),
-    says: [/the certificate is not trusted: unable to verify the first certificate/, /update-ca-certificates/],
+    says: [/the certificate is not trusted: .*unable to verify the first certificate/, /update-ca-certificates/],
   },
   {
     name: 'a redirect from https to http',
