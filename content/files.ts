@@ -83,12 +83,12 @@ const MACHINE_FAULTS: Readonly<Record<string, { code: string; what: string; reme
   EACCES: {
     code: 'PERMISSION',
     what: 'permission denied',
-    remedy: 'Run as the user mirror (runuser -u mirror -- mirrorctl …); all content belongs to it.',
+    remedy: 'Run it as root, or as the user mirror, to whom all content belongs: mirrorctl becomes that user by itself.',
   },
   EPERM: {
     code: 'PERMISSION',
     what: 'operation not permitted',
-    remedy: 'Run as the user mirror (runuser -u mirror -- mirrorctl …); all content belongs to it.',
+    remedy: 'Run it as root, or as the user mirror, to whom all content belongs: mirrorctl becomes that user by itself.',
   },
   EMFILE: { code: 'LIMIT', what: 'too many open files', remedy: 'Raise LimitNOFILE= of the unit.' },
   EXDEV: {

@@ -27,7 +27,7 @@ export async function requireStorage(layout: Layout, server: ServerDefinition): 
     throw refuse(
       'WRONG_USER',
       `content below ${layout.root} belongs to the user ${owner}, and this is root`,
-      'Run as the user mirror: runuser -u mirror -- mirrorctl …',
+      'This is no deployed server, or its user mirror is missing: deploy again, or run as the owner of the content.',
     );
   }
   await mkdir(layout.store, { recursive: true });

@@ -176,7 +176,7 @@ test('the data mount is missing: refused, and nothing is created below it', asyn
       expect(result.text).toMatch(/mount/);
     });
     expect(onMirror('ls -A /srv/mirror').trim()).toBe('');
-    const sync = tryOnMirror('runuser -u mirror -- mirrorctl sync epel-7');
+    const sync = tryOnMirror('mirrorctl sync epel-7');
     expect(sync.status).toBe(7);
     expect(sync.text).toMatch(/mount/);
     expect(generation()).toBe(before);
@@ -212,14 +212,14 @@ test('a full disk under the configuration: refused, the previous generation serv
 
 test('a full disk under the content: the sync fails and says so, what is published stays', () => {
   const state = (): string => onMirror('readlink /srv/mirror/repositories/centos-7-extras/current 2>/dev/null || true').trim();
-  onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
+  onMirror('mirrorctl sync centos-7-extras');
   const before = state();
   lab('upstream', 'update', 'https://vault.centos.org/7.9.2009/extras/x86_64/', 'centos-release-scl', '77');
   onMirror(
     'fallocate -l $(df --output=avail -B1 /srv/mirror | tail -n 1) /srv/mirror/filler; dd if=/dev/zero of=/srv/mirror/filler2 bs=64k 2>/dev/null; true',
   );
   try {
-    const result = tryOnMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
+    const result = tryOnMirror('mirrorctl sync centos-7-extras');
     expect(result.status).not.toBe(0);
     expect(result.text).toMatch(/space|ENOSPC|full/i);
     expect(result.text).not.toMatch(noTrace);
@@ -228,7 +228,7 @@ test('a full disk under the content: the sync fails and says so, what is publish
     onMirror('rm -f /srv/mirror/filler /srv/mirror/filler2');
     lab('upstream', 'restore');
   }
-  onMirror('runuser -u mirror -- mirrorctl sync centos-7-extras');
+  onMirror('mirrorctl sync centos-7-extras');
 });
 
 test('two deploys at once: one waits and says for whom', async () => {
