@@ -193,16 +193,18 @@ function warn(text: string): void {
 }
 
 /**
- * The HTTP parser is WebAssembly. Compiling it a second time, for speed, takes 30 MB and 60 ms, for which the end of the program waits: more
+ * Told to V8 here and not on the command line, so that it holds however the program is started. The heap may grow by a third before what is no
+ * longer used is looked for, not to twice its size: 30 MB less at 5,000 packages, in the same time. The HTTP parser is WebAssembly. Compiling it a second time, for speed, takes 30 MB and 60 ms, for which the end of the program waits: more
  * than it saves at 5,000 packages.
  */
-function compileOnce(): void {
+function sparing(): void {
+  setFlagsFromString('--heap-growing-percent=30');
   setFlagsFromString('--no-wasm-tier-up');
   setFlagsFromString('--no-wasm-dynamic-tiering');
 }
 
 async function main(): Promise<void> {
-  compileOnce();
+  sparing();
   // What is published must be readable for the web server, whatever the caller's mask is.
   process.umask(0o022);
   try {

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { flushDirectory, linkOrCopy, removeTree } from './files';
 import type { Layout } from './layout';
@@ -86,14 +86,13 @@ export class TreeBuilder {
 /** All files of a tree, relative to it, sorted. */
 export async function filesOf(tree: string): Promise<readonly string[]> {
   const found: string[] = [];
-  const walk = async (directory: string): Promise<void> => {
-    for (const entry of await readdir(directory, { withFileTypes: true })) {
-      const path = join(directory, entry.name);
-      if (entry.isDirectory()) await walk(path);
-      else if (entry.isFile()) found.push(relative(tree, path));
+  const walk = async (folder: string): Promise<void> => {
+    for (const entry of await readdir(join(tree, folder), { withFileTypes: true })) {
+      if (entry.isDirectory()) await walk(`${folder}${entry.name}/`);
+      else if (entry.isFile()) found.push(folder + entry.name);
     }
   };
-  await walk(tree);
+  await walk('');
   return found.sort();
 }
 
