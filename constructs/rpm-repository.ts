@@ -39,8 +39,9 @@ export interface RpmRepositoryProps {
    */
   readonly publishedAs: string;
   /**
-   * Where the bytes come from today, first choice first: base URLs (http or https) that hold `repodata/`, or lists of mirrors
-   * (`Upstream.metalink(url)`, `Upstream.mirrorlist(url)`). @default [publishedAs]
+   * Where the bytes come from today, first choice first: base URLs that hold `repodata/` (http, https, or a module and path of an rsync
+   * server: `rsync://host/module/path/`), or lists of mirrors (`Upstream.metalink(url)`, `Upstream.mirrorlist(url)`).
+   * @default [publishedAs]
    */
   readonly fetchFrom?: readonly (string | Upstream)[];
   /** What is verified before anything is published. */

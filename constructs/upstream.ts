@@ -1,6 +1,6 @@
 import type { IConstruct } from 'constructs';
 import type { FetchSource } from '../desired-state/definitions';
-import { upstreamUrl } from '../desired-state/validate';
+import { sourceUrl } from '../desired-state/validate';
 import { upstreamListUrl } from '../desired-state/validate-sync';
 import { check, checkList, invalid, show } from './private/check';
 
@@ -39,4 +39,4 @@ export function sourcesOf(where: IConstruct, fetchFrom: readonly (string | Upstr
 }
 
 /** A list was checked when it was made. */
-const place = (value: unknown): ReturnType<typeof upstreamUrl> => (value instanceof Upstream ? undefined : upstreamUrl(value));
+const place = (value: unknown): ReturnType<typeof sourceUrl> => (value instanceof Upstream ? undefined : sourceUrl(value));

@@ -18,6 +18,17 @@ export class BandwidthShare {
     await this.look();
   }
 
+  /** Bytes a second of one sync, for what does not come over our own connections; undefined for no limit. */
+  get ofOne(): number | undefined {
+    const { rate } = this.bandwidth;
+    return rate === undefined ? undefined : rate / Math.max(1, this.own.size);
+  }
+
+  /** Notes that these bytes came another way: then less comes over our connections. */
+  took(bytes: number): void {
+    this.bandwidth.take(bytes);
+  }
+
   leave(slots: Slots): void {
     this.own.delete(slots);
     if (this.own.size > 0) return;

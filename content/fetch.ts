@@ -1,9 +1,13 @@
+import { statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DownloadError } from '../downloads/errors';
 import { downloadVerified } from '../downloads/file';
 import type { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
-import { type RetryOptions, Sources, withFailover } from '../downloads/sources';
+import { combined, pauseBefore, type RetryOptions, Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
+import type { Modules } from './rsync-modules';
+import { isModule } from './rsync-source';
 import type { Incoming, Store } from './store';
 
 /** A file that a repository needs. */
@@ -18,6 +22,7 @@ export interface Wanted {
 export interface FetchContext {
   readonly client: HttpClient;
   readonly sources: Sources;
+  readonly modules: Modules;
   readonly retry: RetryOptions;
   readonly store: Store;
   readonly incoming: Incoming;
@@ -52,14 +57,88 @@ export async function missingFiles<T extends Wanted>(store: Store, incoming: Inc
 }
 
 /**
- * Downloads files in parallel, each with failover, into `incoming`. One that cannot be had does not stop the others. After several in a row
- * that no source brought the rest is not tried.
+ * Fetches files into `incoming`, each verified, with failover. One that cannot be had does not stop the others. After several in a row that
+ * no source brought the rest is not tried.
  */
 export async function fetchFiles(context: FetchContext, missing: readonly Wanted[]): Promise<Fetched> {
+  if (!context.sources.all.some(isModule)) return fromWeb(context, missing, context.sources, context.retry);
+  const elsewhere = missing.filter(({ base }) => base !== undefined);
+  const here = await fromEach(
+    context,
+    missing.filter(({ base }) => base === undefined),
+  );
+  const there = await fromWeb(context, elsewhere, context.sources, context.retry);
+  return {
+    files: here.files + there.files,
+    bytes: here.bytes + there.bytes,
+    failures: new Map([...here.failures, ...there.failures]),
+  };
+}
+
+/**
+ * Asks one source after the other for all that is left, since a module sends a thousand files with one process. In rounds, by the same rules
+ * as `withFailover`.
+ */
+async function fromEach(context: FetchContext, missing: readonly Wanted[]): Promise<Fetched> {
+  const { sources, retry } = context;
+  const tries = retry.tries ?? 3;
+  const errors = new Map<Wanted, Map<string, DownloadError>>();
+  const isOut = (file: Wanted, source: string): boolean => ['missing', 'refused'].includes(errors.get(file)?.get(source)?.kind ?? '');
+  let files = 0;
+  let bytes = 0;
+  let rest = missing;
+  for (let round = 1; rest.length > 0; round++) {
+    for (const source of sources.ordered()) {
+      const asked = rest.filter((file) => !isOut(file, source));
+      if (asked.length === 0) continue;
+      const got = isModule(source)
+        ? await fromModule(context, asked, source)
+        : await fromWeb(context, asked, new Sources([source]), { ...retry, tries: 1 });
+      files += got.files;
+      bytes += got.bytes;
+      if (got.files > 0) sources.succeeded(source);
+      else if ([...got.failures.values()].some(({ kind }) => kind === 'transient')) sources.failed(source);
+      for (const [file, error] of got.failures) errors.set(file, (errors.get(file) ?? new Map<string, DownloadError>()).set(source, error));
+      rest = rest.filter((file) => got.failures.has(file) || isOut(file, source));
+    }
+    if (round >= tries || rest.every((file) => sources.all.every((source) => isOut(file, source)))) break;
+    const last = rest.flatMap((file) => [...(errors.get(file)?.values() ?? [])]);
+    await sleep(pauseBefore(round, last, retry.backoff ?? 500), undefined, retry.signal === undefined ? {} : { signal: retry.signal });
+  }
+  return { files, bytes, failures: new Map(rest.map((file) => [file, combined([...(errors.get(file)?.values() ?? [])])])) };
+}
+
+async function fromModule(
+  { modules, incoming, store, ...context }: FetchContext,
+  asked: readonly Wanted[],
+  source: string,
+): Promise<Fetched> {
+  const paths = new Map(asked.map((file) => [file, decodeURIComponent(file.href)]));
+  const wanted = asked.map((file) => ({ path: paths.get(file) as string, checksum: file.checksum, size: file.size }));
+  let failed: ReadonlyMap<string, DownloadError> = new Map();
+  let broken: DownloadError | undefined;
+  try {
+    ({ failed } = await modules(source).fetch(wanted, incoming, context.maxUndeclared, context.onBytes, context.onFile));
+  } catch (error) {
+    if (!(error instanceof DownloadError)) throw error;
+    broken = error;
+  }
+  const failures = new Map<Wanted, DownloadError>();
+  let bytes = 0;
+  for (const file of asked) {
+    if (incoming.has(file.checksum) || store.has(file.checksum, file.size))
+      bytes += file.size ?? statSync(incoming.locate(file.checksum)).size;
+    else failures.set(file, broken ?? failed.get(paths.get(file) as string) ?? notTried(source + file.href));
+  }
+  return { files: asked.length - failures.size, bytes, failures };
+}
+
+/** Downloads files in parallel, each with failover. */
+async function fromWeb(context: FetchContext, missing: readonly Wanted[], declared: Sources, retry: RetryOptions): Promise<Fetched> {
   const failures = new Map<Wanted, DownloadError>();
   const elsewhere = new Map<string, Sources>();
   const sourcesOf = ({ base }: Wanted): Sources => {
-    if (base === undefined) return context.sources;
+    if (base === undefined) return declared;
     const sources = elsewhere.get(base) ?? new Sources([base]);
     elsewhere.set(base, sources);
     return sources;
@@ -73,7 +152,7 @@ export async function fetchFiles(context: FetchContext, missing: readonly Wanted
       return;
     }
     try {
-      const done = await withFailover(sourcesOf(file), context.retry, (source) =>
+      const done = await withFailover(sourcesOf(file), retry, (source) =>
         downloadVerified(
           context.client,
           source + file.href,

@@ -20,6 +20,7 @@ import { Progress } from './progress';
 import type { Problem } from './record';
 import { requireSpace } from './storage';
 import type { Incoming, Store } from './store';
+import type { Modules } from './rsync-modules';
 import type { SyncContext } from './sync';
 import type { UpstreamIndex } from './upstream-index';
 
@@ -30,6 +31,7 @@ export interface RetrievalOptions {
   readonly incoming: Incoming;
   readonly client: HttpClient;
   readonly sources: Sources;
+  readonly modules: Modules;
   readonly index: UpstreamIndex;
   /** The pinned keys; undefined when nothing is signed. */
   readonly ring: KeyRing | undefined;
@@ -135,13 +137,14 @@ export class Retrieval {
   }
 
   private async fetch(wanted: Parameters<typeof fetchFiles>[1], progress: Progress | undefined): Promise<Fetched> {
-    const { context, store, incoming, client, sources } = this.options;
+    const { context, store, incoming, client, sources, modules } = this.options;
     const { retry } = context;
     const fetched = await fetchFiles(
       {
         client,
         retry,
         sources,
+        modules,
         store,
         incoming,
         parallel: client.parallel,

@@ -4,15 +4,17 @@ import { join } from 'node:path';
 import { ExitCode } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import { Hashes, wrongDigest, wrongSize } from '../downloads/file';
-import { moduleOf, PARTIAL, rsyncFetch, rsyncList, type RsyncOptions } from '../downloads/rsync';
+import { moduleOf, PARTIAL, rsyncFetch, rsyncList } from '../downloads/rsync';
 import { rsyncFileFailure } from '../downloads/rsync-errors';
 import { readRsyncListing, type RsyncEntry } from '../downloads/rsync-listing';
 import type { Checksum } from '../rpm-metadata/checksum';
+import type { BandwidthShare } from './bandwidth-share';
 import type { Incoming } from './store';
-import { excluded, treeLocation } from './tree-paths';
-import { type Listing, MAX_TREE_FILES, type SmallFile, type TreeSource, unsafeListing } from './tree-source';
 
-export const RSYNC = 'rsync://';
+/** Whether a source is an rsync module. */
+export function isModule(url: string): boolean {
+  return url.startsWith('rsync://');
+}
 
 /** A file that is wanted of a module. */
 export interface RsyncWanted {
@@ -37,6 +39,8 @@ export interface RsyncOutcome {
 /** Files that travel with one run of rsync; then they are verified and taken over before the next. */
 const BATCH_FILES = 1000;
 const BATCH_BYTES = 2 * 1024 * 1024 * 1024;
+/** With a limit a run of rsync has so many seconds' worth: the next one learns what its share is by then. */
+const BATCH_SECONDS = 60;
 
 /**
  * One rsync module (or a folder of one). Everything arrives in a quarantine of its own first: nothing is believed of what lies there, and
@@ -52,7 +56,7 @@ export class RsyncSource {
   constructor(
     readonly url: string,
     private readonly quarantine: string,
-    private readonly options: RsyncOptions,
+    private readonly share: Pick<BandwidthShare, 'ofOne' | 'took'>,
   ) {
     this.folder = moduleOf(url).folder;
   }
@@ -60,7 +64,8 @@ export class RsyncSource {
   /** Small files, those that are there; one run for all of them. */
   async small(paths: readonly string[], maxBytes: number): Promise<ReadonlyMap<string, Buffer>> {
     await this.clean();
-    const result = await rsyncFetch(this.url, { paths, directory: this.quarantine, maxBytes, onBytes: () => undefined }, this.options);
+    const fetch = { paths, directory: this.quarantine, maxBytes, onBytes: () => undefined };
+    const result = await rsyncFetch(this.url, fetch, { bandwidth: this.share.ofOne });
     const found = new Map<string, Buffer>();
     for (const path of paths) {
       const judged = this.judge(path, maxBytes);
@@ -78,7 +83,7 @@ export class RsyncSource {
 
   /** Everything below these folders; or, not `deep`, what these paths themselves are. */
   async list(paths: readonly string[], deep = true): Promise<readonly RsyncEntry[]> {
-    const entries = readRsyncListing(await rsyncList(this.url, paths, this.options, deep));
+    const entries = readRsyncListing(await rsyncList(this.url, paths, { bandwidth: this.share.ofOne }, deep));
     const { folder } = this;
     // The folders above the base are listed, too.
     if (!('problem' in entries))
@@ -105,19 +110,33 @@ export class RsyncSource {
     await this.clean();
     const arrived = new Map<string, RsyncArrived>();
     const failed = new Map<string, DownloadError>();
-    for (const batch of batches(wanted)) {
+    for (const rest = [...wanted]; rest.length > 0;) {
+      const bandwidth = this.share.ofOne;
+      const batch = rest.splice(0, batchOf(rest, bandwidth));
       const maxBytes = Math.max(...batch.map(({ size }) => size ?? maxUndeclared));
       const paths = batch.map(({ path }) => path);
-      const result = await rsyncFetch(this.url, { paths, directory: this.quarantine, maxBytes, onBytes }, this.options);
+      // What counts in the end is what was taken.
+      let told = 0;
+      const tell = (count: number): void => {
+        told += count;
+        this.share.took(count);
+        onBytes(count);
+      };
+      const fetch = { paths, directory: this.quarantine, maxBytes, onBytes: tell };
+      const result = await rsyncFetch(this.url, fetch, { bandwidth }).catch(broken);
       for (const file of batch) {
         const taken = await this.take(file, incoming, file.size ?? maxUndeclared);
-        if (taken === 'absent') failed.set(file.path, rsyncFileFailure(this.url, file.path, result));
-        else if (taken instanceof DownloadError) failed.set(file.path, taken);
+        if (taken === 'absent') {
+          if (!(result instanceof DownloadError)) failed.set(file.path, rsyncFileFailure(this.url, file.path, result));
+        } else if (taken instanceof DownloadError) failed.set(file.path, taken);
         else {
           arrived.set(file.path, taken);
+          told -= taken.size;
           onFile();
         }
       }
+      if (told !== 0) onBytes(-told);
+      if (result instanceof DownloadError) throw result;
       await incoming.commitBeyond(BATCH_BYTES / 2);
     }
     await rm(this.quarantine, { recursive: true, force: true });
@@ -206,49 +225,21 @@ async function readWhole(path: string): Promise<Buffer> {
   }
 }
 
-function batches(wanted: readonly RsyncWanted[]): readonly (readonly RsyncWanted[])[] {
-  const result: RsyncWanted[][] = [];
-  let bytes = Infinity;
-  for (const file of wanted) {
-    const last = result[result.length - 1];
-    if (last === undefined || last.length >= BATCH_FILES || bytes + (file.size ?? 0) > BATCH_BYTES) {
-      result.push([file]);
-      bytes = file.size ?? 0;
-    } else {
-      last.push(file);
-      bytes += file.size ?? 0;
-    }
+/** How many of these files, one at least, go with the next run of rsync. */
+export function batchOf(wanted: readonly Pick<RsyncWanted, 'size'>[], bandwidth: number | undefined): number {
+  const most = Math.min(BATCH_BYTES, (bandwidth ?? Infinity) * BATCH_SECONDS);
+  let bytes = 0;
+  let count = 0;
+  for (const { size = 0 } of wanted) {
+    bytes += size;
+    if (count > 0 && (count === BATCH_FILES || bytes > most)) break;
+    count++;
   }
-  return result;
+  return count;
 }
 
-/** A tree in an rsync module. */
-export class RsyncTree implements TreeSource {
-  constructor(private readonly source: RsyncSource) {}
-
-  get url(): string {
-    return this.source.url;
-  }
-
-  async small(path: string, maxBytes: number): Promise<SmallFile | undefined> {
-    const bytes = (await this.source.small([path], maxBytes)).get(path);
-    return bytes === undefined ? undefined : { path, bytes, validators: { url: this.url + path } };
-  }
-
-  async list(folders: readonly string[], exclude: readonly string[]): Promise<Listing> {
-    const entries = (await this.source.list(folders)).filter(({ path }) => !excluded(path, exclude));
-    const unsafe = entries.find((entry) => entry.unsafe !== undefined);
-    if (unsafe !== undefined) throw unsafeListing(this.url, `lists ${JSON.stringify(unsafe.path.slice(0, 300))}, which ${unsafe.unsafe}`);
-    const odd = entries.flatMap(({ path }) => {
-      const location = treeLocation(path);
-      return 'problem' in location ? [`lists ${JSON.stringify(path.slice(0, 300))}, which ${location.problem}`] : [];
-    })[0];
-    if (odd !== undefined) throw unsafeListing(this.url, odd);
-    const files = entries.filter(({ kind }) => kind === 'file');
-    if (files.length > MAX_TREE_FILES) throw unsafeListing(this.url, `has more than ${MAX_TREE_FILES} files`);
-    return {
-      files: files.map(({ path, size, modified }) => ({ path, size, modified })),
-      leftOut: entries.filter(({ kind }) => kind !== 'file' && kind !== 'folder').map(({ path, kind }) => `${path} (${kind})`),
-    };
-  }
+/** A run that broke off has brought files nevertheless. */
+function broken(error: unknown): DownloadError {
+  if (error instanceof DownloadError) return error;
+  throw error;
 }

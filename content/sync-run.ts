@@ -19,6 +19,7 @@ import { Published } from './published';
 import type { Problem } from './record';
 import { removeUnfinished } from './snapshot';
 import { takeSlots } from './slots';
+import { type Modules, modulesOf } from './rsync-modules';
 import { sourcesOf } from './source-lists';
 import { Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
@@ -28,6 +29,7 @@ import { VerbatimView, type View } from './views';
 
 interface Upstream extends ResolvedSources {
   readonly client: HttpClient;
+  readonly modules: Modules;
 }
 
 /** One sync of one repository, under its lock. */
@@ -52,6 +54,8 @@ export class SyncRun {
     const { layout } = this.context;
     const { id } = this.definition;
     await removeTree(this.temporary);
+    // An rsync of a run that was killed may go on for a moment: it writes where nothing is any more.
+    await removeTree(layout.quarantine(id));
     await removeUnfinished(layout, id);
     await removeOrphanedRecords(layout, id);
     await mkdir(this.temporary, { recursive: true });
@@ -59,6 +63,7 @@ export class SyncRun {
       return await this.attempts(await Published.read(layout, id));
     } finally {
       await removeTree(this.temporary);
+      await removeTree(layout.quarantine(id));
       await removeUnfinished(layout, id);
     }
   }
@@ -113,11 +118,11 @@ export class SyncRun {
     const { context, definition } = this;
     const everywhere = isWaived(definition, 'privateAddresses');
     const client = context.client.reaching(everywhere ? 'all' : declaredHosts(definition.fetchFrom));
-    return { client, ...(await sourcesOf({ ...context, client }, definition)) };
+    return { client, modules: modulesOf(context, definition.id), ...(await sourcesOf({ ...context, client }, definition)) };
   }
 
   private async index(
-    { client, sources, digests }: Upstream,
+    { client, modules, sources, digests }: Upstream,
     ring: KeyRing | undefined,
     published: Published | undefined,
     conditionally: boolean,
@@ -130,6 +135,7 @@ export class SyncRun {
       client,
       retry,
       sources,
+      modules,
       digests,
       definition: this.definition,
       ring,
@@ -180,7 +186,7 @@ export class SyncRun {
     const { layout } = context;
     const at = context.now();
     const incoming = await store.incoming(definition.id);
-    const retrieval = new Retrieval({ context, definition, store, incoming, client: from.client, sources: from.sources, index, ring });
+    const retrieval = new Retrieval({ ...from, context, definition, store, incoming, index, ring });
     const view: View =
       definition.view === 'verbatim'
         ? new VerbatimView(definition, index)

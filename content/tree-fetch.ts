@@ -7,7 +7,8 @@ import type { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
 import { type RetryOptions, Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { RSYNC, type RsyncSource } from './rsync-source';
+import type { Modules } from './rsync-modules';
+import { isModule, type RsyncSource } from './rsync-source';
 import type { Incoming, Store } from './store';
 import type { TreeTarget } from './tree-plan';
 import { conditionsOf, hrefOf, type Validators } from './tree-source';
@@ -27,7 +28,7 @@ export interface TreeFetchContext {
   readonly retry: RetryOptions;
   /** Base URLs in the declared order. */
   readonly sources: readonly string[];
-  readonly rsync: (url: string) => RsyncSource;
+  readonly modules: Modules;
   readonly store: Store;
   readonly incoming: Incoming;
   /** Called once, before anything is fetched, with what is missing. */
@@ -59,7 +60,9 @@ export async function fetchListed(context: TreeFetchContext, targets: readonly S
   let announced = false;
   for (const group of groupsOf(context.sources)) {
     if (rest.length === 0) break;
-    const sized = await (group.rsync ? sizesOfModule(context.rsync(group.urls[0] as string), rest) : sizesOnWeb(context, group.urls, rest));
+    const sized = await (group.rsync
+      ? sizesOfModule(context.modules(group.urls[0] as string), rest)
+      : sizesOnWeb(context, group.urls, rest));
     if (!announced) await context.announce(sized.length, sum(sized));
     announced = true;
     for (const { path } of rest) failures.delete(path);
@@ -108,12 +111,13 @@ async function fromModule(
 ): Promise<void> {
   try {
     const { failed } = await withFailover(new Sources([url]), context.retry, (source) =>
-      context.rsync(source).fetch(files, context.incoming, MAX_FILE, context.onBytes, context.onFile),
+      context.modules(source).fetch(files, context.incoming, MAX_FILE, context.onBytes, context.onFile),
     );
     for (const [path, error] of failed) failures.set(path, error);
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
-    for (const { path, checksum } of files) if (!context.incoming.has(checksum)) failures.set(path, error);
+    for (const { path, checksum, size } of files)
+      if (!context.incoming.has(checksum) && !context.store.has(checksum, size)) failures.set(path, error);
   }
 }
 
@@ -127,7 +131,7 @@ export async function fetchUnlisted(
   targets: readonly TreeTarget[],
   known: ReadonlyMap<string, TreeFound>,
 ): Promise<readonly TreeFound[]> {
-  if (url.startsWith(RSYNC)) return unlistedFromModule(context, url, targets, known);
+  if (isModule(url)) return unlistedFromModule(context, url, targets, known);
   const found: TreeFound[] = [];
   const sources = new Sources([url]);
   await forEachParallel(targets, context.client.connections, async ({ path }) => {
@@ -205,7 +209,7 @@ async function unlistedFromModule(
   targets: readonly TreeTarget[],
   known: ReadonlyMap<string, TreeFound>,
 ): Promise<readonly TreeFound[]> {
-  const sized = await sizesOfModule(context.rsync(url), targets);
+  const sized = await sizesOfModule(context.modules(url), targets);
   const same = (target: TreeTarget): TreeFound | undefined => {
     const before = known.get(target.path);
     if (before === undefined || before.validators?.url !== url || target.modified === undefined) return undefined;
@@ -217,7 +221,7 @@ async function unlistedFromModule(
   if (wanted.length === 0) return kept;
   await context.announce(wanted.length, sum(wanted));
   const { arrived, failed } = await withFailover(new Sources([url]), context.retry, (source) =>
-    context.rsync(source).fetch(wanted, context.incoming, MAX_FILE, context.onBytes, context.onFile),
+    context.modules(source).fetch(wanted, context.incoming, MAX_FILE, context.onBytes, context.onFile),
   );
   if (failed.size > 0) throw severalFailed([...failed.values()], wanted.length);
   return [
@@ -271,7 +275,7 @@ async function sizesOfModule<T extends TreeTarget>(source: RsyncSource, files: r
 function groupsOf(urls: readonly string[]): readonly { readonly rsync: boolean; readonly urls: readonly string[] }[] {
   const groups: { rsync: boolean; urls: string[] }[] = [];
   for (const url of urls) {
-    const rsync = url.startsWith(RSYNC);
+    const rsync = isModule(url);
     const last = groups[groups.length - 1];
     if (last === undefined || rsync || last.rsync) groups.push({ rsync, urls: [url] });
     else last.urls.push(url);

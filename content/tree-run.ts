@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import type { TreeDefinition } from '../desired-state/definitions';
 import { DownloadError } from '../downloads/errors';
+import type { HttpClient } from '../downloads/http';
+import { declaredHosts } from '../downloads/mirror-lists';
 import { Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
@@ -11,8 +13,11 @@ import { removeOrphanedRecords } from './build-snapshot';
 import { publishBuilt } from './build-snapshot';
 import { removeTree } from './files';
 import { Progress } from './progress';
-import { RSYNC, RsyncSource, RsyncTree } from './rsync-source';
+import { type Modules, modulesOf } from './rsync-modules';
+import { isModule } from './rsync-source';
+import { RsyncTree } from './rsync-tree';
 import { currentSnapshot, filesOf, filesToCarry, freeName, removeUnfinished, TreeBuilder } from './snapshot';
+import { takeSlots } from './slots';
 import { requireSpace } from './storage';
 import { Store } from './store';
 import type { Done, SyncContext } from './sync';
@@ -34,6 +39,8 @@ export class TreeRun {
   private readonly sources: Sources;
   private readonly definitionDigest: string;
   private readonly temporary: string;
+  private readonly client: HttpClient;
+  private readonly modules: Modules;
 
   constructor(
     private readonly context: SyncContext,
@@ -43,6 +50,8 @@ export class TreeRun {
     this.sources = new Sources(definition.fetchFrom);
     this.definitionDigest = digestOf(definition);
     this.temporary = context.layout.temporary(definition.id);
+    this.client = context.client.reaching(declaredHosts(definition.fetchFrom));
+    this.modules = modulesOf(context, definition.id);
   }
 
   async run(): Promise<Done> {
@@ -70,13 +79,26 @@ export class TreeRun {
     const ring = await this.keyRing();
     const index = await this.index(ring, published);
     if (index === 'unchanged') return unchanged(published as Published);
+    // Only now, since most runs end by then.
+    const { server, share, say } = this.context;
+    const slots = await takeSlots(layout, server.sync, new URL(index.url).host, id, say);
+    await share.join(slots);
+    try {
+      return await this.takeOrAgain(index, published, ring);
+    } finally {
+      share.leave(slots);
+      await slots.release();
+    }
+  }
+
+  private async takeOrAgain(index: TreeIndex, published: Published | undefined, ring: KeyRing | undefined): Promise<Done> {
     try {
       return await this.publishIndex(index, published);
     } catch (error) {
       if (!(error instanceof DownloadError) || error.kind === 'transient') throw error;
       const again = (await this.index(ring, published, false)) as TreeIndex;
       if (digestOf(again.targets) === digestOf(index.targets)) throw error;
-      this.context.say(`${id}: upstream changed during the sync; starting again`);
+      this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
       return this.publishIndex(again, published);
     }
   }
@@ -101,12 +123,7 @@ export class TreeRun {
   }
 
   private treeSource(url: string): TreeSource {
-    return url.startsWith(RSYNC) ? new RsyncTree(this.rsync(url)) : new WebTree(this.context.client, url);
-  }
-
-  private rsync(url: string): RsyncSource {
-    const { layout, server } = this.context;
-    return new RsyncSource(url, layout.quarantine(this.definition.id), { bandwidth: server.sync?.bandwidth });
+    return isModule(url) ? new RsyncTree(this.modules(url)) : new WebTree(this.client, url);
   }
 
   /** Whether the same files, under today's definition, would be published anew for nothing. */
@@ -181,15 +198,15 @@ export class TreeRun {
     published: TreeManifest | undefined,
     incoming: TreeFetchContext['incoming'],
   ): Promise<{ readonly found: readonly TreeFound[]; readonly fetched: { readonly files: number; readonly bytes: number } }> {
-    const { client, retry, layout, say } = this.context;
+    const { retry, layout, say } = this.context;
     const { id } = this.definition;
     const fetched = { files: 0, bytes: 0 };
     let progress: Progress | undefined;
     const context: TreeFetchContext = {
-      client,
+      client: this.client,
       retry,
       sources: this.sources.all,
-      rsync: (url) => this.rsync(url),
+      modules: this.modules,
       store: this.store,
       incoming,
       announce: async (files, bytes) => {

@@ -5,6 +5,7 @@ import { sha256 } from '../desired-state/canonical';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError, isAbsent } from '../downloads/errors';
+import { tooLong } from '../downloads/exchange';
 import { type Answer, getSmall, type HttpClient } from '../downloads/http';
 import type { IndexDigest } from '../downloads/metalink';
 import type { ResolvedSources } from '../downloads/mirror-lists';
@@ -14,6 +15,8 @@ import { verifyDetached } from '../signatures/detached';
 import type { KeyRing } from '../signatures/pinned-keys';
 import { frozen, replayed } from './judge-index';
 import type { SnapshotRecord } from './record';
+import type { Modules } from './rsync-modules';
+import { isModule } from './rsync-source';
 
 const MAX_SIGNATURE_BYTES = 256 * 1024;
 
@@ -42,6 +45,7 @@ export interface KnownIndex {
 export interface IndexRequest {
   readonly client: HttpClient;
   readonly sources: Sources;
+  readonly modules: Modules;
   /** Of a source that a metalink names: the digests of which its index must have one. */
   readonly digests: ResolvedSources['digests'];
   readonly retry: RetryOptions;
@@ -63,15 +67,42 @@ export interface IndexRequest {
 export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex | 'unchanged'> {
   return withFailover(request.sources, request.retry, async (source) => {
     const url = `${source}repodata/repomd.xml`;
-    const { answer, bytes } = await getSmall(request.client, url, { maxBytes: MAX_REPOMD_BYTES, headers: conditions(request.known, url) });
-    if (answer.status === 304) return 'unchanged';
-    requireListed(url, bytes, request.digests.get(source));
-    const [signature, key] = await Promise.all([optional(request.client, `${url}.asc`), optional(request.client, `${url}.key`)]);
+    const found = await (isModule(source) ? fromModule(request, source) : fromWeb(request, url, request.digests.get(source)));
+    if (found === 'unchanged') return found;
+    const { answer, bytes, signature, key } = found;
     await verify(request, url, bytes, signature);
     const repomd = parsed(bytes, url, isWaived(request.definition, 'weakChecksums'));
     judge(request, url, repomd);
     return { url, base: source, answer, bytes, digest: sha256(bytes), signature, key, repomd };
   });
+}
+
+type Found = Pick<UpstreamIndex, 'answer' | 'bytes' | 'signature' | 'key'>;
+
+async function fromWeb(
+  { client, known }: IndexRequest,
+  url: string,
+  digests: readonly IndexDigest[] | undefined,
+): Promise<Found | 'unchanged'> {
+  const { answer, bytes } = await getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES, headers: conditions(known, url) });
+  if (answer.status === 304) return 'unchanged';
+  requireListed(url, bytes, digests);
+  const [signature, key] = await Promise.all([optional(client, `${url}.asc`), optional(client, `${url}.key`)]);
+  return { answer, bytes, signature, key };
+}
+
+/** The three files come in one run. A module knows no conditional requests: whether it is unchanged, the digests say. */
+async function fromModule({ modules }: IndexRequest, source: string): Promise<Found> {
+  const path = 'repodata/repomd.xml';
+  const files = await modules(source).small([path, `${path}.asc`, `${path}.key`], MAX_REPOMD_BYTES);
+  const url = source + path;
+  const bytes = files.get(path);
+  if (bytes === undefined)
+    throw new DownloadError({ kind: 'missing', message: `${url} is not there, or has more than ${MAX_REPOMD_BYTES} bytes` });
+  const [signature, key] = [files.get(`${path}.asc`), files.get(`${path}.key`)];
+  if (Math.max(signature?.length ?? 0, key?.length ?? 0) > MAX_SIGNATURE_BYTES)
+    throw tooLong(`${url}${(signature?.length ?? 0) > MAX_SIGNATURE_BYTES ? '.asc' : '.key'}`, MAX_SIGNATURE_BYTES, 'is longer');
+  return { answer: { status: 200, url, etag: undefined, lastModified: undefined }, bytes, signature, key };
 }
 
 /** A mirror that a metalink names must have one of the versions that it lists: another one is behind, damaged or not to be trusted. */

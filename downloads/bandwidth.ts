@@ -21,6 +21,11 @@ export class Bandwidth {
     return this.total !== undefined;
   }
 
+  /** Bytes a second of this process; undefined for no limit. */
+  get rate(): number | undefined {
+    return this.total === undefined ? undefined : this.total / this.share;
+  }
+
   /** So many processes, this one included, have the bandwidth together. */
   divideBy(users: number): void {
     this.share = Math.max(1, users);
@@ -28,8 +33,8 @@ export class Bandwidth {
 
   /** Notes that these bytes came. Milliseconds to wait before more is taken. */
   take(bytes: number): number {
-    if (this.total === undefined) return 0;
-    const rate = this.total / this.share;
+    const { rate } = this;
+    if (rate === undefined) return 0;
     const burst = (Math.max(LEAST_BURST, rate * BURST_SECONDS) / rate) * 1000;
     const now = this.now();
     this.paidUntil = Math.max(this.paidUntil, now - burst) + (bytes / rate) * 1000;

@@ -321,7 +321,7 @@ describe('values that our classes make', () => {
 
 describe('upstreams', () => {
   test.each([
-    '', 'vault.centos.org/7', 'ftp://host/x/', 'file:///etc/passwd', 'gopher://host/x/', 'rsync://host/module/', 'http://user:secret@host/x/', 'http://host', 'http:///x', 'http://host/a/../b/',
+    '', 'vault.centos.org/7', 'ftp://host/x/', 'file:///etc/passwd', 'gopher://host/x/', 'rsync://host/', 'rsync://user@host/module/', 'http://user:secret@host/x/', 'http://host', 'http:///x', 'http://host/a/../b/',
     'http://host/%2e%2e/b/', 'http://host/a%2Fb/', 'http://host/$basearch/', 'http://host/${x}/', 'http://host/x?y=z', 'http://host/x#y', 'http://host:0/x/', 'http://host:65536/x/', 'http://[fe80::1%25eth0]/x/',
     'http://host/a b/', 'http://host/a\nb/', 'http://ho st/x/', 'http://host/\u202e/', 'http://host/%zz/', 'javascript:alert(1)', 'http://host/"/', "http://host/'/", 'http://host/%00/', `http://host/${'x'.repeat(2000)}/`,
   ])('%j', (url) => {

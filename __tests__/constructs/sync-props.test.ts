@@ -49,6 +49,12 @@ describe('in the definition of a repository', () => {
     expect(definition({ fetchFrom })['fetchFrom']).toEqual([{ metalink }, 'https://archives.example.org/epel/', { mirrorlist }]);
   });
 
+  test('places: a module of an rsync server beside a web server', () => {
+    const fetchFrom = ['rsync://rsync.example.org/epel/7/x86_64/', 'https://archives.example.org/epel/'];
+    expect(definition({ fetchFrom })['fetchFrom']).toEqual(fetchFrom);
+    refuses(() => repository(mirror().server, 'r', { publishedAs: fetchFrom[0] as string }), 'publishedAs', 'http:// or https://');
+  });
+
   test('the view, the age', () => {
     expect(definition({ view: View.ACCUMULATE, maxAgeDays: 14 })).toMatchObject({ view: 'accumulate', maxAgeDays: 14 });
   });
@@ -198,7 +204,7 @@ describe('what a repository may not declare', () => {
     refuses(() => Upstream.metalink(any(url)), 'Upstream.metalink: url');
   }); // prettier-ignore
   test.each([[{ metalink: 'https://host/x' }], [null], [7], [['https://host/x/']]])('a place %j', (place) => {
-    refuses(() => accumulated({ fetchFrom: [place] }), 'r: fetchFrom[0]', 'an upstream URL');
+    refuses(() => accumulated({ fetchFrom: [place] }), 'r: fetchFrom[0]', 'a source is');
   });
   test('a list twice; a mirror list and a metalink of one address are two', () => {
     const list = (): Upstream => Upstream.mirrorlist('https://host.example/list');
