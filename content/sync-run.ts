@@ -139,7 +139,7 @@ export class SyncRun {
       digests,
       definition: this.definition,
       ring,
-      known: known === undefined ? undefined : { url: known.url, etag: known.etag, lastModified: known.lastModified },
+      known: known === undefined ? undefined : { url: known.url, digest: known.repomd, etag: known.etag, lastModified: known.lastModified },
       published: record,
       now: this.context.now(),
       temporary: this.temporary,

@@ -38,6 +38,8 @@ export interface UpstreamIndex {
 /** What a conditional request knows. */
 export interface KnownIndex {
   readonly url: string;
+  /** SHA-256 of the index. */
+  readonly digest: string;
   readonly etag: string | undefined;
   readonly lastModified: string | undefined;
 }
@@ -80,10 +82,11 @@ export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex |
 type Found = Pick<UpstreamIndex, 'answer' | 'bytes' | 'signature' | 'key'>;
 
 async function fromWeb(
-  { client, known }: IndexRequest,
+  { client, known: last }: IndexRequest,
   url: string,
   digests: readonly IndexDigest[] | undefined,
 ): Promise<Found | 'unchanged'> {
+  const known = mayStay(last, digests) ? last : undefined;
   const { answer, bytes } = await getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES, headers: conditions(known, url) });
   if (answer.status === 304) return 'unchanged';
   requireListed(url, bytes, digests);
@@ -103,6 +106,12 @@ async function fromModule({ modules }: IndexRequest, source: string): Promise<Fo
   if (Math.max(signature?.length ?? 0, key?.length ?? 0) > MAX_SIGNATURE_BYTES)
     throw tooLong(`${url}${(signature?.length ?? 0) > MAX_SIGNATURE_BYTES ? '.asc' : '.key'}`, MAX_SIGNATURE_BYTES, 'is longer');
   return { answer: { status: 200, url, etag: undefined, lastModified: undefined }, bytes, signature, key };
+}
+
+/** "Not modified" is no answer where a metalink does not list what is known: a mirror that stands still would hide what is new. */
+function mayStay(known: KnownIndex | undefined, listed: readonly IndexDigest[] | undefined): boolean {
+  // By other algorithms nothing is known of it: the bytes tell.
+  return listed === undefined || listed.some(({ algorithm, hex }) => algorithm === 'sha256' && hex === known?.digest);
 }
 
 /** A mirror that a metalink names must have one of the versions that it lists: another one is behind, damaged or not to be trusted. */

@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -384,6 +386,31 @@ describe('bad bytes', () => {
     expect(ran).toMatchObject({ code: 0, stderr: expect.stringContaining('upstream changed during the sync; starting again') });
     expect(readFileSync(mirror.published('epel-7', 'repodata/repomd.xml'))).toEqual(readFileSync(join(tree, 'repodata/repomd.xml')));
   });
+});
+
+test.each(['sha256', 'sha512'])('a mirror that stands still does not hide what its metalink lists (%s)', async (algorithm) => {
+  publishUpstream(['1.0']);
+  cpSync(join(tree, 'repodata'), join(tree, 'late/repodata'), { recursive: true, preserveTimestamps: true });
+  cpSync(join(tree, 'Packages'), join(tree, 'late/Packages'), { recursive: true });
+  const metalink = (): void => {
+    const hex = createHash(algorithm)
+      .update(readFileSync(join(tree, 'repodata/repomd.xml')))
+      .digest('hex');
+    const at = (path: string, preference: number): string =>
+      `<url protocol="http" preference="${preference}">${upstream.url}${path}repodata/repomd.xml</url>`;
+    const inner = `<verification><hash type="${algorithm}">${hex}</hash></verification><resources>${at('late/', 100)}${at('', 50)}</resources>`;
+    writeFileSync(join(tree, 'metalink'), `<metalink version="3.0"><files><file name="repomd.xml">${inner}</file></files></metalink>`);
+  };
+  metalink();
+  mirror.repository('epel-7', [], undefined, { fetchFrom: [{ metalink: `${upstream.url}metalink` }] });
+  expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+  expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('epel-7: unchanged') });
+  rmSync(join(tree, 'Packages/hello-1.0-1.noarch.rpm'));
+  copyFileSync(packages['2.0'] as string, join(tree, 'Packages/hello-2.0-1.noarch.rpm'));
+  createrepo(tree, '--excludes', '*late*');
+  metalink();
+  expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('epel-7: published') });
+  expect(existsSync(mirror.published('epel-7', 'Packages/hello-2.0-1.noarch.rpm'))).toBe(true);
 });
 
 test('locations that leave the tree never touch the disk', async () => {
