@@ -3,8 +3,7 @@ import { lstat, mkdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { copied, type Definitions } from './definitions';
 import { flushDirectory, flushFileSystem, removeTree } from './files';
-import type { Layout } from './layout';
-import { readRecord } from './record';
+import { type Layout, RECORD_KINDS } from './layout';
 import { currentSnapshot, NEW, publish, removeUnfinished } from './snapshot';
 import { readState, writeState } from './state';
 
@@ -35,7 +34,7 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
   const present = await currentSnapshot(layout, id);
   const state = await readState(layout.stateFile(id), id);
   // Adopted for a deploy that was taken back, and never synced since: the former id may have gone on.
-  const untouched = present !== undefined && state.lastRun === undefined && readRecord(layout, id, present) !== undefined;
+  const untouched = present !== undefined && state.lastRun === undefined && hasRecord(layout, id, present);
   if (present === from || (present !== undefined && !untouched)) return false;
 
   await removeUnfinished(layout, id);
@@ -60,8 +59,13 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
   return true;
 }
 
+/** Whether it was copied from an upstream: what owners publish has no records. */
+function hasRecord(layout: Layout, id: string, snapshot: string): boolean {
+  return RECORD_KINDS.some((kind) => existsSync(layout.record(id, snapshot, kind)));
+}
+
 function linkRecords(layout: Layout, formerId: string, id: string, snapshot: string): void {
-  for (const kind of ['json', 'packages', 'catalogue'] as const) {
+  for (const kind of RECORD_KINDS) {
     const target = layout.record(id, snapshot, kind);
     mkdirSync(dirname(target), { recursive: true });
     rmSync(target, { force: true });

@@ -1,6 +1,10 @@
 import { join } from 'node:path';
 import { MIRROR_KEY, SENTINEL } from '../desired-state/model';
 
+/** What is kept of a snapshot beside it: see `Layout.record`. */
+export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree'] as const;
+export type RecordKind = (typeof RECORD_KINDS)[number];
+
 /** Where everything is: the storage root, the state and the configuration, by what it holds. */
 export class Layout {
   constructor(
@@ -47,7 +51,7 @@ export class Layout {
    * What is known of a snapshot and is not served: `.json` (its record), `.packages` (its list), `.catalogue` (of an accumulated one), `.tree`
    * (the manifest of a file tree). On the file system of the content, so that one flush covers both.
    */
-  record(id: string, snapshot: string, kind: 'json' | 'packages' | 'catalogue' | 'tree'): string {
+  record(id: string, snapshot: string, kind: RecordKind): string {
     return join(this.repository(id), 'records', `${snapshot}.${kind}`);
   }
 

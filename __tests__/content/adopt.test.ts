@@ -79,6 +79,20 @@ test('again it does nothing; after the former id went on, and the new one never 
   expect(served('new')).toBe('two');
 });
 
+test('a file tree: its manifest, too', async () => {
+  const publishTree = async (name: string, text: string): Promise<void> => {
+    await publishSnapshot('old', name, text);
+    for (const kind of ['json', 'packages'] as const) rmSync(layout.record('old', name, kind));
+    writeFileSync(layout.record('old', name, 'tree'), text);
+  };
+  await publishTree('1-a', 'one');
+  expect(await adopt(layout, { id: 'new', formerId: 'old' })).toBe(true);
+  expect(readFileSync(layout.record('new', '1-a', 'tree'), 'utf8')).toBe('one');
+  await publishTree('2-b', 'two');
+  expect(await adopt(layout, { id: 'new', formerId: 'old' })).toBe(true);
+  expect(readFileSync(layout.record('new', '2-b', 'tree'), 'utf8')).toBe('two');
+});
+
 test('content of its own is never replaced', async () => {
   await publishSnapshot('old', '1-a', 'one');
   await publishSnapshot('new', '9-z', 'mine');
