@@ -1,9 +1,16 @@
 import { SingleBar } from 'cli-progress';
 import { duration, size, sizeOf, type Standing } from './progress';
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** One line at the bottom of a terminal: what is downloaded, of all repositories together. */
 export class Bar {
   private readonly bar: SingleBar;
+  /** A signal ends the program as ever, but not with a hidden cursor and lines that do not wrap. */
+  private readonly onSignal = (signal: NodeJS.Signals): void => {
+    this.stop();
+    process.kill(process.pid, signal);
+  };
 
   constructor(standing: Standing) {
     this.bar = new SingleBar({
@@ -18,6 +25,7 @@ export class Bar {
       // A line was written over it.
       forceRedraw: true,
     });
+    for (const signal of SIGNALS) process.once(signal, this.onSignal);
     this.bar.start(Math.max(1, standing.totalBytes), standing.bytes, payload(standing));
   }
 
@@ -32,6 +40,7 @@ export class Bar {
   }
 
   stop(): void {
+    for (const signal of SIGNALS) process.off(signal, this.onSignal);
     this.bar.stop();
   }
 }

@@ -50,14 +50,16 @@ test('in a journal, repositories that are fetched at a time have lines together'
   expect(said).toHaveLength(count);
 });
 
-test('on a terminal it is a bar, and lines are written above it', () => {
+describe('on a terminal', () => {
   const directory = mkdtempSync(join(tmpdir(), 'progress-'));
-  try {
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  /** What a terminal shows of a program that has a running `progress`. */
+  function shownBy(program: string): string {
     const script = `import { Progress, writeLine } from ${JSON.stringify(join(__dirname, '../../content/progress'))};
       const progress = new Progress('one', 4, 4096, (line) => console.log('SAID', line));
       progress.addBytes(1024); progress.fileDone();
-      setTimeout(() => writeLine(process.stderr, 'a line'), 600);
-      setTimeout(() => progress.stop(), 1200);`;
+      ${program}`;
     writeFileSync(join(directory, 'show.ts'), script);
     const bundle = join(directory, 'show.cjs');
     buildSync({
@@ -68,14 +70,27 @@ test('on a terminal it is a bar, and lines are written above it', () => {
       outfile: bundle,
       nodePaths: [join(__dirname, '../../node_modules')],
     });
-    const shown = execFileSync('script', ['-qec', `stty cols 120; ${process.execPath} ${bundle}`, '/dev/null'], {
+    return execFileSync('script', ['-qc', `stty cols 120; ${process.execPath} ${bundle}; echo ended with $?`, '/dev/null'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     }).toString();
+  }
+
+  test('it is a bar, and lines are written above it', () => {
+    const shown = shownBy(`setTimeout(() => writeLine(process.stderr, 'a line'), 600);
+      setTimeout(() => progress.stop(), 1200);`);
     expect(shown).toMatch(/######-+ 25%  1 of 4 packages, 1\.0 of 4\.0 KiB/);
     expect(shown).toContain('\r\u001b[Ka line\r\n');
     expect(shown.slice(shown.indexOf('a line'))).toMatch(/25%  1 of 4 packages/);
     expect(shown).not.toContain('SAID');
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+    expect(shown).toContain('ended with 0');
+  });
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ])('%s ends the program, and leaves a terminal with its cursor and whole lines', (signal, code) => {
+    const shown = shownBy(`setInterval(() => undefined, 1000); setTimeout(() => process.kill(process.pid, '${signal}'), 600);`);
+    expect(shown).toContain('\u001b[?25l');
+    expect(shown.slice(shown.lastIndexOf('%'))).toMatch(new RegExp(`\u001b\\[\\?25h\u001b\\[\\?7h.*ended with ${code}`, 's'));
+  });
 });
