@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { ListedPackage } from '../rpm-metadata/primary';
@@ -8,7 +8,7 @@ import type { Layout } from './layout';
 import { packageListText } from './package-list';
 import type { Published } from './published';
 import { recordText, type SnapshotRecord } from './record';
-import { filesOf, filesToCarry, freeName, publish, TreeBuilder, type TreeFile } from './snapshot';
+import { filesOf, filesToCarry, freeName, namesIn, publish, TreeBuilder, type TreeFile } from './snapshot';
 import type { Incoming, Store } from './store';
 
 /** What a new snapshot is made of. */
@@ -119,8 +119,8 @@ async function carry(
 /** Removes the records of snapshots that are not there: an interrupted run wrote them. Only the holder of the lock may do so. */
 export async function removeOrphanedRecords(layout: Layout, id: string): Promise<void> {
   const directory = dirname(layout.record(id, 'x', 'json'));
-  const snapshots = new Set(await readdir(layout.snapshots(id)).catch(() => []));
-  for (const name of await readdir(directory).catch(() => [])) {
+  const snapshots = new Set(await namesIn(layout.snapshots(id)));
+  for (const name of await namesIn(directory)) {
     if (!snapshots.has(name.replace(/\.[a-z]+$/, ''))) await rm(join(directory, name), { force: true });
   }
 }

@@ -50,7 +50,8 @@ export async function recordChanges(layout: Layout, id: string, record: ChangeRe
 /** The records of a repository, oldest first, of publishes at or after `since`. */
 export async function readChanges(layout: Layout, id: string, since: Date = new Date(0)): Promise<readonly ChangeRecord[]> {
   const directory = layout.changes(id);
-  const current = await currentSnapshot(layout, id);
+  // Where it is damaged, the status says so.
+  const current = await currentSnapshot(layout, id).catch(ignoreDamage);
   const records: ChangeRecord[] = [];
   for (const name of await namesOf(directory)) {
     // Snapshots are named by their time: what is later than the published one is not published (yet).

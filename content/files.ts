@@ -90,6 +90,16 @@ const MACHINE_FAULTS: Readonly<Record<string, { code: string; what: string; reme
     what: 'operation not permitted',
     remedy: 'Run it as root, or as the user mirror, to whom all content belongs: mirrorctl becomes that user by itself.',
   },
+  ENOTDIR: {
+    code: 'PATH_TAKEN',
+    what: 'a file is where a directory belongs',
+    remedy: 'Something else put it there: look at it, and move it away.',
+  },
+  EISDIR: {
+    code: 'PATH_TAKEN',
+    what: 'a directory is where a file belongs',
+    remedy: 'Something else put it there: look at it, and move it away.',
+  },
   EMFILE: { code: 'LIMIT', what: 'too many open files', remedy: 'Raise LimitNOFILE= of the unit.' },
   EXDEV: {
     code: 'SEVERAL_FILE_SYSTEMS',

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { flushDirectory, linkOrCopy, removeTree } from './files';
 import type { Layout } from './layout';
@@ -20,18 +21,59 @@ export function stamp(at: Date): string {
     .replaceAll(/[-:]/g, '');
 }
 
-/** The name of the published snapshot, or undefined before the first. */
+/**
+ * The name of the published snapshot, or undefined before the first. Throws where `current` leads nowhere or cannot be read: to take that for
+ * a first sync would lose what only this mirror still has.
+ */
 export async function currentSnapshot(layout: Layout, id: string): Promise<string | undefined> {
-  const target = await readlink(layout.current(id)).catch(() => undefined);
-  const name = target === undefined ? undefined : /^snapshots\/([^/]+)$/.exec(target)?.[1];
-  if (name === undefined) return undefined;
-  return (await lstat(join(layout.snapshots(id), name)).catch(() => undefined)) === undefined ? undefined : name;
+  const link = layout.current(id);
+  let target: string;
+  try {
+    target = await readlink(link);
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'EINVAL') throw damaged(`${link} is not a symbolic link`, link, error);
+    throw error;
+  }
+  const name = /^snapshots\/([^/]+)$/.exec(target)?.[1];
+  if (name === undefined) throw damaged(`${link} leads to ${JSON.stringify(target)}, which is no snapshot`, link);
+  try {
+    await lstat(join(layout.snapshots(id), name));
+  } catch (error) {
+    if (isAbsent(error)) throw damaged(`${link} leads to ${target}, which does not exist`, link, error);
+    throw error;
+  }
+  return name;
+}
+
+function damaged(message: string, link: string, cause?: unknown): MirrorError {
+  return new MirrorError({
+    code: 'SNAPSHOT_DAMAGED',
+    message,
+    remedy: `Bring it back, or lead it to another one that is there: ln -sfn snapshots/NAME ${link}. To begin anew from upstream, remove ${link}: what only this mirror still has is then no longer listed.`,
+    exitCode: ExitCode.environment,
+    cause,
+  });
+}
+
+function isAbsent(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
+/** What is in a directory; nothing where it does not exist. */
+export async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
 }
 
 /** Removes what interrupted runs left in `snapshots/` and beside `current`; only the holder of the lock may do so. */
 export async function removeUnfinished(layout: Layout, id: string): Promise<void> {
   for (const directory of [layout.repository(id), layout.snapshots(id)]) {
-    const names = await readdir(directory).catch(() => []);
+    const names = await namesIn(directory);
     for (const name of names.filter((n) => n.startsWith(NEW))) await removeTree(join(directory, name));
   }
 }

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { countPackages } from './component';
 import { type Definitions, hostedComponents } from './definitions';
+import { machineFault } from './files';
 import type { Layout } from './layout';
 import { lockHolder } from './lock';
 import { size } from './progress';
 import { type Problem, readRecord } from './record';
 import { currentSnapshot } from './snapshot';
-import { type Failure, readState, type RunRecord } from './state';
+import { type Failure, failureOf, readState, type RunRecord } from './state';
 import { readManifest } from './tree-manifest';
 
 /** One line of the status. */
@@ -19,8 +20,8 @@ export interface StatusRow {
   readonly snapshot: string | undefined;
   /** ISO; of a hosted component the time of its snapshot. */
   readonly lastSuccess: string | undefined;
-  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. */
-  readonly result: 'never' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready';
+  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. `damaged`: what is published cannot be looked at. */
+  readonly result: 'never' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready' | 'damaged';
   readonly error: Failure | undefined;
   /** What the last run could not have or did not take, the first of them. */
   readonly problems: readonly Problem[];
@@ -33,10 +34,12 @@ export interface StatusRow {
 /** The status of the repositories and hosted components with these ids, of all when none is given. */
 export async function statusOf(layout: Layout, definitions: Definitions, ids: readonly string[]): Promise<readonly StatusRow[]> {
   const rows = new Map<string, () => Promise<StatusRow>>();
-  for (const { id, publicPath } of definitions.repositories) rows.set(id, () => repositoryRow(layout, id, publicPath));
-  for (const { id, publicPath } of definitions.trees) rows.set(id, () => treeRow(layout, id, publicPath));
+  const add = (kind: StatusRow['kind'], id: string, publicPath: string, row: typeof repositoryRow): void =>
+    void rows.set(id, () => row(layout, id, publicPath).catch((error: unknown) => damagedRow({ id, kind, publicPath }, error)));
+  for (const { id, publicPath } of definitions.repositories) add('repository', id, publicPath, repositoryRow);
+  for (const { id, publicPath } of definitions.trees) add('tree', id, publicPath, treeRow);
   for (const { id, codename, component } of hostedComponents(definitions))
-    rows.set(id, () => hostedRow(layout, id, `${codename.publicPath}/${component}`));
+    add('hosted', id, `${codename.publicPath}/${component}`, hostedRow);
   const unknown = ids.find((id) => !rows.has(id));
   if (unknown !== undefined) throw notDeclared(unknown);
   const result: StatusRow[] = [];
@@ -51,6 +54,14 @@ export function notDeclared(id: string): MirrorError {
     remedy: 'mirrorctl status lists what is. A new repository is declared in main.ts and deployed.',
     exitCode: ExitCode.usage,
   });
+}
+
+/** One that cannot be looked at does not hide the others. */
+function damagedRow(what: Pick<StatusRow, 'id' | 'kind' | 'publicPath'>, error: unknown): StatusRow {
+  const found = machineFault(error);
+  if (!(found instanceof MirrorError)) throw error;
+  const nothing = { snapshot: undefined, lastSuccess: undefined, packages: undefined, bytes: undefined };
+  return { ...what, ...nothing, result: 'damaged', error: failureOf(found), problems: [] };
 }
 
 async function repositoryRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {

@@ -98,7 +98,7 @@ async function choose(
   if (selection.fresh) {
     const fresh: (RepositoryDefinition | TreeDefinition)[] = [];
     for (const definition of copied(definitions)) {
-      if (!seen.has(definition.id) && (await currentSnapshot(layout, definition.id)) === undefined) fresh.push(definition);
+      if (!seen.has(definition.id) && (await isUnpublished(layout, definition.id))) fresh.push(definition);
     }
     return fresh;
   }
@@ -107,6 +107,11 @@ async function choose(
     if (found === undefined) throw notDeclared(id);
     return found;
   });
+}
+
+/** One that is damaged counts: its sync tells why. */
+async function isUnpublished(layout: Layout, id: string): Promise<boolean> {
+  return (await currentSnapshot(layout, id).catch(() => undefined)) === undefined;
 }
 
 /** One line for people; the error and its remedy where it failed or is degraded, and each file that is not as upstream says. */

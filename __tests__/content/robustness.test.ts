@@ -6,9 +6,12 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readlinkSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -124,6 +127,51 @@ describe('storage', () => {
       execFileSync('umount', [root]);
       small.remove();
     }
+  });
+});
+
+describe('what is published is damaged', () => {
+  const records = (): readonly string[] => readdirSync(join(mirror.root, 'repositories/epel-7/records')).sort();
+
+  test.each<[string, (link: string) => void, RegExp]>([
+    ['leads nowhere', (link) => symlinkSync('snapshots/20260101T000000Z-000000000000', link), /which does not exist/],
+    ['leads elsewhere', (link) => symlinkSync('/srv', link), /current leads to "\/srv", which is no snapshot/],
+    ['is a directory', (link) => mkdirSync(link), /current is not a symbolic link/],
+  ])('a link that %s is no first sync: what only the mirror has would be lost', async (_what, damage, message) => {
+    publishUpstream('a');
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+    const link = join(mirror.root, 'repositories/epel-7/current');
+    const target = readlinkSync(link);
+    const known = [mirror.snapshots('epel-7'), records()];
+    rmSync(link);
+    damage(link);
+    mirror.repository('other', [upstream.url]);
+    for (const which of ['epel-7', '--all', '--new']) {
+      const ran = await mirror.run('sync', which);
+      expect(ran).toMatchObject({ code: 7, stderr: expect.stringMatching(message) });
+      expect(ran.stderr).toContain(`ln -sfn snapshots/NAME ${link}`);
+    }
+    const status = await mirror.run('status');
+    expect(status).toMatchObject({ code: 0, stdout: expect.stringMatching(/^epel-7 +damaged/m) });
+    expect(status.stdout).toMatch(message);
+    expect(status.stdout).toMatch(/^other +(published|unchanged)/m);
+    expect(await mirror.run('changes')).toMatchObject({ code: 0, stdout: expect.stringMatching(/other: first publish/) });
+    expect([mirror.snapshots('epel-7'), records()]).toEqual(known);
+    rmSync(link, { recursive: true });
+    symlinkSync(target, link);
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('epel-7: unchanged') });
+  });
+
+  test('snapshots that cannot be listed: no record is removed', async () => {
+    publishUpstream('a');
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+    const known = records();
+    const snapshots = join(mirror.root, 'repositories/epel-7/snapshots');
+    renameSync(snapshots, `${snapshots}.away`);
+    writeFileSync(snapshots, '');
+    const ran = await mirror.run('sync', 'epel-7');
+    expect(ran).toMatchObject({ code: 7, stderr: expect.stringContaining('snapshots: a file is where a directory belongs') });
+    expect(records()).toEqual(known);
   });
 });
 
