@@ -125,8 +125,8 @@ export class Reposync {
   }
 }
 
-/** The best settings that a measurement of several found, and dnf's defaults. */
-export const BEST = { max_parallel_downloads: 20, deltarpm: 0, zchunk: 0, fastestmirror: 0 };
+/** The best settings that were found (20 is the most that dnf takes in parallel, and without the second it is 3 from one mirror), and dnf's defaults. */
+export const BEST = { max_parallel_downloads: 20, max_downloads_per_mirror: 20, deltarpm: 0, zchunk: 0, fastestmirror: 0 };
 export const DEFAULT = {};
 
 /** Downloads all files of a repository and drops them: what the line allows. */
