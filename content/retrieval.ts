@@ -10,11 +10,11 @@ import { decompressed } from '../rpm-metadata/decompress';
 import { nevra } from '../rpm-metadata/nevra';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import { MAX_UNDECLARED_METADATA_BYTES, type RepomdRecord } from '../rpm-metadata/repomd';
-import type { KeyRing } from '../signatures/pinned-keys';
 import { changed, type Contents } from './contents';
 import { type Fetched, fetchFiles, missingFiles } from './fetch';
 import { shrunk } from './judge-index';
 import { unsignedPackages } from './package-signatures';
+import type { PinnedRing } from './pinned-ring';
 import { problemOf } from './problems';
 import { Progress } from './progress';
 import type { Problem } from './record';
@@ -34,7 +34,7 @@ export interface RetrievalOptions {
   readonly modules: Modules;
   readonly index: UpstreamIndex;
   /** The pinned keys; undefined when nothing is signed. */
-  readonly ring: KeyRing | undefined;
+  readonly ring: PinnedRing | undefined;
 }
 
 /** A package that is not taken. */
@@ -125,7 +125,7 @@ export class Retrieval {
     }
     if (trust.mode === 'signedPackages' && ring !== undefined) {
       const present = [...contents.taken].filter((item) => !missing.has(item));
-      const untrusted = await unsignedPackages(context.layout, (checksum) => incoming.locate(checksum), id, present, ring);
+      const untrusted = await unsignedPackages(context.layout, (checksum) => incoming.locate(checksum), id, present, await ring());
       for (const [item, problem] of untrusted) missing.set(item, { problem: { ...problem, url: this.urlOf(item) }, fromUpstream: false });
     }
     for (const { taken, published } of contents.undecided) {

@@ -7,7 +7,6 @@ import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
 import { declaredHosts, type ResolvedSources } from '../downloads/mirror-lists';
 import type { ListedPackage } from '../rpm-metadata/primary';
-import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
 import { buildSnapshot, removeOrphanedRecords } from './build-snapshot';
 import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
@@ -15,10 +14,10 @@ import { noteChanges } from './note-changes';
 import { removeTree } from './files';
 import { frozen } from './judge-index';
 import { inOneSentence } from './problems';
+import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { Published } from './published';
 import type { Problem } from './record';
 import { removeUnfinished } from './snapshot';
-import { takeSlots } from './slots';
 import { type Modules, modulesOf } from './rsync-modules';
 import { sourcesOf } from './source-lists';
 import { Store } from './store';
@@ -26,6 +25,7 @@ import { type Done, type SyncContext, SyncFailed } from './sync';
 import { fetchIndex, type UpstreamIndex } from './upstream-index';
 import { Retrieval } from './retrieval';
 import { VerbatimView, type View } from './views';
+import { withSlots } from './with-slots';
 
 interface Upstream extends ResolvedSources {
   readonly client: HttpClient;
@@ -37,6 +37,8 @@ export class SyncRun {
   private readonly store: Store;
   private readonly definitionDigest: string;
   private readonly temporary: string;
+  /** Undefined where nothing of upstream's is signed. */
+  private readonly ring: PinnedRing | undefined;
   /** Digest of the mirror's keys, where it signs. */
   private signedBy: string | undefined;
 
@@ -47,6 +49,8 @@ export class SyncRun {
     this.store = new Store(context.layout.store);
     this.definitionDigest = digestOf(definition);
     this.temporary = context.layout.temporary(definition.id);
+    const { trust } = definition;
+    this.ring = trust.mode === 'digestsOnly' ? undefined : pinnedRing(context.layout, trust.keys, join(this.temporary, 'keys'));
   }
 
   /** Throws a MirrorError or a SyncFailed; what is published is then as it was. */
@@ -70,47 +74,26 @@ export class SyncRun {
 
   /** Upstream may change while it is read: then one new attempt starts from its index. */
   private async attempts(published: Published | undefined): Promise<Done> {
-    const ring = await this.keyRing();
     const upstream = await this.upstream();
     if (this.definition.view === 'accumulate') this.signedBy = (await this.context.signer()).identity.digest;
-    const index = await this.index(upstream, ring, published, true);
+    const index = await this.index(upstream, published, true);
     if (index === 'unchanged' || this.isUnchanged(index, published)) return this.unchanged(published as Published);
     // Only now, since most runs end by then.
-    const { layout, server, share, say } = this.context;
-    const slots = await takeSlots(layout, server.sync, new URL(index.url).host, this.definition.id, say);
-    await share.join(slots);
-    try {
-      return await this.takeOrAgain(index, upstream, published, ring);
-    } finally {
-      share.leave(slots);
-      await slots.release();
-    }
+    return withSlots(this.context, this.definition.id, index.url, () => this.takeOrAgain(index, upstream, published));
   }
 
-  private async takeOrAgain(
-    index: UpstreamIndex,
-    upstream: Upstream,
-    published: Published | undefined,
-    ring: KeyRing | undefined,
-  ): Promise<Done> {
+  private async takeOrAgain(index: UpstreamIndex, upstream: Upstream, published: Published | undefined): Promise<Done> {
     const moved = async (): Promise<UpstreamIndex | undefined> => {
-      const again = (await this.index(upstream, ring, published, false)) as UpstreamIndex;
+      const again = (await this.index(upstream, published, false)) as UpstreamIndex;
       return again.digest === index.digest ? undefined : again;
     };
     try {
-      return await this.take(index, upstream, published, ring, moved);
+      return await this.take(index, upstream, published, moved);
     } catch (error) {
       if (!(error instanceof UpstreamMoved)) throw error;
       this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
-      return this.take(error.index, upstream, published, ring, undefined);
+      return this.take(error.index, upstream, published, undefined);
     }
-  }
-
-  private async keyRing(): Promise<KeyRing | undefined> {
-    const { trust } = this.definition;
-    if (trust.mode === 'digestsOnly') return undefined;
-    const keys = trust.keys.map((key) => ({ path: join(this.context.layout.configuration, key.file), fingerprint: key.fingerprint }));
-    return buildKeyRing(keys, join(this.temporary, 'keys'));
   }
 
   /** Where the bytes come from, and a client that goes nowhere else within private networks than the definition says. */
@@ -123,7 +106,6 @@ export class SyncRun {
 
   private async index(
     { client, modules, sources, digests }: Upstream,
-    ring: KeyRing | undefined,
     published: Published | undefined,
     conditionally: boolean,
   ): Promise<UpstreamIndex | 'unchanged'> {
@@ -138,7 +120,7 @@ export class SyncRun {
       modules,
       digests,
       definition: this.definition,
-      ring,
+      ring: this.ring,
       known: known === undefined ? undefined : { url: known.url, digest: known.repomd, etag: known.etag, lastModified: known.lastModified },
       published: record,
       now: this.context.now(),
@@ -179,14 +161,13 @@ export class SyncRun {
     index: UpstreamIndex,
     from: Upstream,
     published: Published | undefined,
-    ring: KeyRing | undefined,
     moved: (() => Promise<UpstreamIndex | undefined>) | undefined,
   ): Promise<Done> {
     const { context, definition, store } = this;
     const { layout } = context;
     const at = context.now();
     const incoming = await store.incoming(definition.id);
-    const retrieval = new Retrieval({ ...from, context, definition, store, incoming, index, ring });
+    const retrieval = new Retrieval({ ...from, context, definition, store, incoming, index, ring: this.ring });
     const view: View =
       definition.view === 'verbatim'
         ? new VerbatimView(definition, index)

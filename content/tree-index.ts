@@ -7,6 +7,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import { isClearsigned, type TimedVerdict, verifyClearsigned, verifyDetachedTimed } from '../signatures/checksum-file';
 import type { KeyRing } from '../signatures/pinned-keys';
+import type { PinnedRing } from './pinned-ring';
 import { type Digests, joinDigests, readChecksums } from './tree-checksums';
 import type { TreeManifest } from './tree-manifest';
 import { asksForTreeInfo, planTree, shrunkTree, type TreeFacts, type TreeTarget } from './tree-plan';
@@ -27,7 +28,7 @@ export interface TreeIndex {
 
 export interface TreeIndexRequest {
   readonly definition: TreeDefinition;
-  readonly ring: KeyRing | undefined;
+  readonly ring: PinnedRing | undefined;
   /** What is published: nothing older is taken. */
   readonly published: TreeManifest | undefined;
   /** Whether "nothing changed" would end the run. */
@@ -162,7 +163,7 @@ class IndexReader {
     if (ring === undefined) return text;
     const data = join(temporary, 'checksums');
     await writeFile(data, file.bytes);
-    if (isClearsigned(text)) return this.clearsigned(data, file.path);
+    if (isClearsigned(text)) return this.clearsigned(await ring(), data, file.path);
     for (const suffix of SIGNATURE_SUFFIXES) {
       const signature = await this.source.small(`${file.path}${suffix}`, MAX_SIGNATURE);
       if (signature === undefined || signature === 'unchanged') continue;
@@ -170,7 +171,7 @@ class IndexReader {
       const path = join(temporary, 'signature');
       await writeFile(path, signature.bytes);
       if (isClearsigned(signature.bytes.toString('utf8'))) {
-        const signed = await this.clearsigned(path, signature.path);
+        const signed = await this.clearsigned(await ring(), path, signature.path);
         if (signed.trimEnd() === text.trimEnd()) return signed;
         throw new DownloadError({
           kind: 'corrupt',
@@ -178,7 +179,7 @@ class IndexReader {
           message: `${this.source.url}${signature.path} signs another text than ${file.path} has`,
         });
       }
-      this.judge(await verifyDetachedTimed(ring, path, data), signature.path, file.path);
+      this.judge(await verifyDetachedTimed(await ring(), path, data), signature.path, file.path);
       return text;
     }
     throw untrusted(
@@ -188,9 +189,9 @@ class IndexReader {
     );
   }
 
-  private async clearsigned(path: string, name: string): Promise<string> {
+  private async clearsigned(ring: KeyRing, path: string, name: string): Promise<string> {
     const output = join(this.request.temporary, `signed-${this.own.length}`);
-    this.judge(await verifyClearsigned(this.request.ring as KeyRing, path, output), name, name);
+    this.judge(await verifyClearsigned(ring, path, output), name, name);
     return readFile(output, 'utf8');
   }
 

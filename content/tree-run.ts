@@ -8,16 +8,14 @@ import type { HttpClient } from '../downloads/http';
 import { declaredHosts } from '../downloads/mirror-lists';
 import { Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
-import { removeOrphanedRecords } from './build-snapshot';
-import { publishBuilt } from './build-snapshot';
+import { publishBuilt, removeOrphanedRecords } from './build-snapshot';
 import { removeTree } from './files';
 import { Progress } from './progress';
+import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { type Modules, modulesOf } from './rsync-modules';
 import { isModule } from './rsync-source';
 import { RsyncTree } from './rsync-tree';
 import { currentSnapshot, filesOf, filesToCarry, freeName, removeUnfinished, TreeBuilder } from './snapshot';
-import { takeSlots } from './slots';
 import { requireSpace } from './storage';
 import { Store } from './store';
 import type { Done, SyncContext } from './sync';
@@ -25,6 +23,7 @@ import { fetchListed, fetchUnlisted, type TreeFetchContext, type TreeFound } fro
 import { readTreeIndex, type TreeIndex } from './tree-index';
 import { manifestText, readManifest, type TreeManifest, unlistedOf } from './tree-manifest';
 import { type TreeSource, WebTree } from './tree-source';
+import { withSlots } from './with-slots';
 
 /** What is published of a tree. */
 interface Published {
@@ -41,6 +40,8 @@ export class TreeRun {
   private readonly temporary: string;
   private readonly client: HttpClient;
   private readonly modules: Modules;
+  /** Undefined where no checksums are signed. */
+  private readonly ring: PinnedRing | undefined;
 
   constructor(
     private readonly context: SyncContext,
@@ -52,6 +53,8 @@ export class TreeRun {
     this.temporary = context.layout.temporary(definition.id);
     this.client = context.client.reaching(declaredHosts(definition.fetchFrom));
     this.modules = modulesOf(context, definition.id);
+    const { trust } = definition;
+    this.ring = trust.mode === 'signedChecksums' ? pinnedRing(context.layout, trust.keys, join(this.temporary, 'keys')) : undefined;
   }
 
   async run(): Promise<Done> {
@@ -76,49 +79,29 @@ export class TreeRun {
     const { id } = this.definition;
     const snapshot = await currentSnapshot(layout, id);
     const published = snapshot === undefined ? undefined : { snapshot, manifest: await readManifest(layout.record(id, snapshot, 'tree')) };
-    const ring = await this.keyRing();
-    const index = await this.index(ring, published);
+    const index = await this.index(published);
     if (index === 'unchanged') return unchanged(published as Published);
     // Only now, since most runs end by then.
-    const { server, share, say } = this.context;
-    const slots = await takeSlots(layout, server.sync, new URL(index.url).host, id, say);
-    await share.join(slots);
-    try {
-      return await this.takeOrAgain(index, published, ring);
-    } finally {
-      share.leave(slots);
-      await slots.release();
-    }
+    return withSlots(this.context, id, index.url, () => this.takeOrAgain(index, published));
   }
 
-  private async takeOrAgain(index: TreeIndex, published: Published | undefined, ring: KeyRing | undefined): Promise<Done> {
+  private async takeOrAgain(index: TreeIndex, published: Published | undefined): Promise<Done> {
     try {
       return await this.publishIndex(index, published);
     } catch (error) {
       if (!(error instanceof DownloadError) || error.kind === 'transient') throw error;
-      const again = (await this.index(ring, published, false)) as TreeIndex;
+      const again = (await this.index(published, false)) as TreeIndex;
       if (digestOf(again.targets) === digestOf(index.targets)) throw error;
       this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
       return this.publishIndex(again, published);
     }
   }
 
-  private async keyRing(): Promise<KeyRing | undefined> {
-    const { trust } = this.definition;
-    if (trust.mode !== 'signedChecksums') return undefined;
-    const keys = trust.keys.map((key) => ({ path: join(this.context.layout.configuration, key.file), fingerprint: key.fingerprint }));
-    return buildKeyRing(keys, join(this.temporary, 'keys'));
-  }
-
-  private async index(
-    ring: KeyRing | undefined,
-    published: Published | undefined,
-    mayBeUnchanged = true,
-  ): Promise<TreeIndex | 'unchanged'> {
+  private async index(published: Published | undefined, mayBeUnchanged = true): Promise<TreeIndex | 'unchanged'> {
     const { definition, temporary } = this;
     const complete = mayBeUnchanged && this.isComplete(published?.manifest);
     return withFailover(this.sources, this.context.retry, (url) =>
-      readTreeIndex(this.treeSource(url), { definition, ring, published: published?.manifest, complete, temporary }),
+      readTreeIndex(this.treeSource(url), { definition, ring: this.ring, published: published?.manifest, complete, temporary }),
     );
   }
 

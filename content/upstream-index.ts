@@ -12,8 +12,8 @@ import type { ResolvedSources } from '../downloads/mirror-lists';
 import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
 import { MAX_REPOMD_BYTES, parseRepomd, type Repomd } from '../rpm-metadata/repomd';
 import { verifyDetached } from '../signatures/detached';
-import type { KeyRing } from '../signatures/pinned-keys';
 import { frozen, replayed } from './judge-index';
+import type { PinnedRing } from './pinned-ring';
 import type { SnapshotRecord } from './record';
 import type { Modules } from './rsync-modules';
 import { isModule } from './rsync-source';
@@ -53,7 +53,7 @@ export interface IndexRequest {
   readonly retry: RetryOptions;
   readonly definition: RepositoryDefinition;
   /** The pinned keys; undefined when metadata is not signed. */
-  readonly ring: KeyRing | undefined;
+  readonly ring: PinnedRing | undefined;
   /** What is published: nothing older is taken. */
   readonly published: SnapshotRecord | undefined;
   readonly now: Date;
@@ -160,7 +160,7 @@ async function verify(request: IndexRequest, url: string, bytes: Buffer, signatu
   const files = { data: join(request.temporary, 'repomd.xml'), signature: join(request.temporary, 'repomd.xml.asc') };
   await writeFile(files.data, bytes);
   await writeFile(files.signature, signature);
-  const result = await verifyDetached(request.ring, files.signature, files.data);
+  const result = await verifyDetached(await request.ring(), files.signature, files.data);
   if (result.verdict === 'bad') {
     throw refused(
       'SIGNATURE_BAD',
