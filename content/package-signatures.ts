@@ -4,7 +4,11 @@ import { dirname, join } from 'node:path';
 import { ExitCode } from '../desired-state/errors';
 import { forEachParallel } from '../downloads/parallel';
 import type { Checksum } from '../rpm-metadata/checksum';
+import { quoted } from '../rpm-metadata/errors';
+import { nevra } from '../rpm-metadata/nevra';
+import { isSource } from '../rpm-metadata/package-lists';
 import type { ListedPackage } from '../rpm-metadata/primary';
+import { identityOf, type PackageIdentity } from '../signatures/package-identity';
 import { PackageVerifier } from '../signatures/packages';
 import type { KeyRing } from '../signatures/pinned-keys';
 import type { Layout } from './layout';
@@ -14,8 +18,10 @@ const BATCH = 200;
 const PARALLEL = 2;
 
 /**
- * Looks for a good signature by a pinned key in every package, and returns those without, with the reason. What was proven for this set of
- * keys is remembered by checksum, so that an unchanged package is looked at once. `locate` says where a package can be read.
+ * Looks for a good signature by a pinned key in every package, and returns those without, with the reason; and those of which the signed
+ * header says another name or version than the list, which nobody signed: an old package must not pass for its update. What was proven for
+ * this set of keys is remembered by checksum and name, so that an unchanged package is looked at once. `locate` says where a package can be
+ * read.
  */
 export async function unsignedPackages(
   layout: Layout,
@@ -26,21 +32,29 @@ export async function unsignedPackages(
 ): Promise<ReadonlyMap<ListedPackage, Problem>> {
   const journal = layout.provenSignatures(keySetOf(ring.fingerprints));
   const proven = await readProven(journal);
-  const open = new Map<string, ListedPackage>();
-  for (const item of packages) if (!proven.has(item.checksum.hex)) open.set(item.checksum.hex, item);
+  /** Of each, all places at which it is listed. */
+  const open = new Map<string, ListedPackage[]>();
+  for (const item of packages) {
+    const key = provenAs(item);
+    if (!proven.has(key)) open.set(key, [...(open.get(key) ?? []), item]);
+  }
   const failed = new Map<ListedPackage, Problem>();
   if (open.size === 0) return failed;
   const verifier = await PackageVerifier.create(ring, join(layout.temporary(id), 'rpm'));
   await mkdir(dirname(journal), { recursive: true });
-  await forEachParallel(batches([...open.values()], BATCH), PARALLEL, async (batch) => {
-    const paths = new Map(batch.map((item) => [locate(item.checksum), item]));
-    const failures = await verifier.failures([...paths.keys()]);
-    for (const [path, reason] of failures) {
-      const item = paths.get(path) as ListedPackage;
-      failed.set(item, untrusted(item, reason, ring));
+  await forEachParallel(batches([...open], BATCH), PARALLEL, async (batch) => {
+    const failures = await verifier.failures([...new Set(batch.map(([, [item]]) => locate((item as ListedPackage).checksum)))]);
+    const good: string[] = [];
+    for (const [key, places] of batch) {
+      for (const item of places) {
+        const path = locate(item.checksum);
+        const reason = failures.get(path);
+        const problem = reason === undefined ? misnamed(item, identityOf(path)) : untrusted(item, reason, ring);
+        if (problem !== undefined) failed.set(item, problem);
+      }
+      if (places.every((item) => !failed.has(item))) good.push(`${key}\n`);
     }
-    const good = [...paths].filter(([path]) => !failures.has(path)).map(([, item]) => item.checksum.hex);
-    if (good.length > 0) await appendFile(journal, good.map((hex) => `${hex}\n`).join(''));
+    if (good.length > 0) await appendFile(journal, good.join(''));
   });
   return failed;
 }
@@ -53,10 +67,31 @@ export function keySetOf(fingerprints: ReadonlySet<string>): string {
     .slice(0, 16);
 }
 
+/** What is remembered of a package: 64 hexadecimal digits. */
+function provenAs(item: ListedPackage): string {
+  return createHash('sha256')
+    .update(`${item.checksum.hex}\n${nevra(item)}`)
+    .digest('hex');
+}
+
+/** A package whose header says that it is another one than the list says. */
+function misnamed(item: ListedPackage, found: PackageIdentity | undefined): Problem | undefined {
+  // Tools differ in what they call a source package that lacks some of its sources.
+  const listed = { ...item, arch: isSource(item) ? 'src' : item.arch };
+  if (found !== undefined && nevra(found) === nevra(listed)) return undefined;
+  return {
+    path: item.path,
+    code: 'PACKAGE_MISNAMED',
+    message: `${item.path}: the package is ${found === undefined ? 'of no name' : quoted(nevra(found))} by its signed header, and the metadata calls it ${nevra(item)}`,
+    remedy: 'Nobody signed the metadata: compare it with another mirror of this upstream, and put one that is right into fetchFrom.',
+    exitCode: ExitCode.untrusted,
+  };
+}
+
 async function readProven(journal: string): Promise<ReadonlySet<string>> {
   const text = await readFile(journal, 'utf8').catch(() => '');
-  // A line that a crash cut short is no checksum.
-  return new Set(text.split('\n').filter((line) => /^([0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/.test(line)));
+  // A line that a crash cut short proves nothing.
+  return new Set(text.split('\n').filter((line) => /^[0-9a-f]{64}$/.test(line)));
 }
 
 function batches<T>(items: readonly T[], size: number): readonly (readonly T[])[] {

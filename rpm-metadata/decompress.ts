@@ -93,7 +93,7 @@ async function* child(path: string, kind: 'xz' | 'bzip2' | 'zstd', what: string)
     const code = await ended.catch((error: NodeJS.ErrnoException) => {
       throw error.code === 'ENOENT' ? toolMissing(argv[0], debianPackage) : error;
     });
-    if (code !== 0) throw damaged(what, stderr.trim() || `${argv[0]} ended with ${code}`);
+    if (code !== 0) throw damaged(what, stderr.trim().split('\n', 1)[0] || `${argv[0]} ended with ${code}`);
   } finally {
     process.kill('SIGKILL');
   }

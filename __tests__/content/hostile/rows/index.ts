@@ -1,7 +1,9 @@
 import type { Row } from '../support/row';
 import { CLOCK } from './clock';
+import { FILES } from './files';
 import { HTTP } from './http';
 import { LOCATIONS_ROWS } from './locations';
+import { MERGING } from './merging';
 import { METADATA } from './metadata';
 import { PACKAGES_ROWS } from './packages';
 import { REDIRECTS_ROWS } from './redirects';
@@ -11,6 +13,8 @@ import { TRUST } from './trust';
 /** Every hostile upstream, by what is hostile about it. */
 export const SUBJECTS: Readonly<Record<string, readonly Row[]>> = {
   metadata: METADATA,
+  files: FILES,
+  merging: MERGING,
   locations: LOCATIONS_ROWS,
   packages: PACKAGES_ROWS,
   http: HTTP,

@@ -1,7 +1,7 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { signPackage } from '../../support/keys';
-import { digest } from '../support/edits';
+import { digest, elementOf } from '../support/edits';
 import type { Field } from '../support/field';
 import { guard, type Row } from '../support/row';
 import { endless, status } from '../support/server';
@@ -174,6 +174,50 @@ export const PACKAGES_ROWS: readonly Row[] = [
     guard: guard(SIGNED, 'if (alone.code !== 0)'),
     hostile: (field) => instead(field, header(field.file(RPM))),
     says: /Packages\/p25-1-1\.noarch\.rpm: it is (damaged|no intact package)/,
+  },
+  {
+    name: 'an old package that is signed, and passed off as its update',
+    attack: 'rollback',
+    trust: 'packages',
+    guard: guard(
+      'content/package-signatures.ts',
+      'if (found !== undefined && nevra(found) === nevra(listed)) return undefined;',
+      'if (found !== undefined) return undefined;',
+    ),
+    hostile: (field) => {
+      // p01 is proven already: what is remembered of it must not count under another name.
+      field.put(RPM, field.file(pathOf('p01')));
+      field.item(NEWER, (element) =>
+        element
+          .replace('<name>p25<', '<name>p01<')
+          .replace(/ver="1"/, 'ver="2"')
+          .replace(/>[0-9a-f]{64}</, `>${digest(field.file(RPM))}<`)
+          .replace(/size package="\d+"/, `size package="${field.file(RPM).length}"`),
+      );
+    },
+    says: /p25-1-1\.noarch\.rpm: the package is "p01-1-1\.noarch" by its signed header, and the metadata calls it p01-2-1\.noarch/,
+  },
+  {
+    name: 'a package that nobody signed, listed under two names',
+    attack: 'arbitrary software',
+    trust: 'packages',
+    view: 'accumulate',
+    ends: 'degraded',
+    guard: guard('content/package-signatures.ts', 'open.set(key, [...(open.get(key) ?? []), item])', 'open.set(item.checksum.hex, [item])'),
+    hostile: (field) => {
+      instead(field, unsigned(field));
+      field.put('Packages/p26.rpm', field.file(RPM));
+      field.primary((xml) => {
+        const twin = elementOf(xml, NEWER)
+          .replace('<name>p25<', '<name>p26<')
+          .replace(/href="[^"]+"/, 'href="Packages/p26.rpm"');
+        return xml.replace('</metadata>', () => `${twin}\n</metadata>`);
+      });
+      // The packages that are good are there whatever becomes of it.
+      field.item('p24', (element) => element.replace('<summary>test', '<summary>newer'));
+    },
+    says: [/2 files of 26/, /p25-1-1\.noarch\.rpm: it is not signed/, /p26\.rpm: it is not signed/],
+    also: (field) => [RPM, 'Packages/p26.rpm'].filter((path) => field.published(path) !== undefined).map((path) => `${path} was published`),
   },
   {
     name: 'a web page in place of a package, as the metadata says',

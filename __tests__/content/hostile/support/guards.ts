@@ -1,7 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { SUBJECTS } from '../rows';
-import { type Engine, makeEngine, ROOT } from './engine';
+import { type Engine, makeEngine } from './engine';
+import { writeResult } from './page';
 import type { Row } from './row';
 import { Stage } from './stage';
 
@@ -46,7 +45,6 @@ export async function prove(stage: Stage, subject: string, row: Row): Promise<Pr
 
 /** Removes every guard, one at a time, and tells whether its row goes red. Returns the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const write = argv.includes('--write');
   const words = argv.filter((word) => !word.startsWith('--'));
   const whole = await makeEngine();
   const stage = await Stage.open(whole);
@@ -75,16 +73,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.stdout.write(
     `${proofs.length} hostile upstreams, ${guards} guards removed one at a time, in ${seconds} s; ${bad === 0 ? 'each turns its row red' : `${bad} failed`}\n`,
   );
-  if (write) {
-    const path = join(ROOT, 'campaign/results/guards.json');
-    mkdirSync(dirname(path), { recursive: true });
-    const date = new Date().toISOString().slice(0, 10);
-    writeFileSync(path, `${JSON.stringify({ date, upstreams: proofs.length, guards, failed: bad, proofs }, undefined, 1)}\n`);
-  }
+  if (argv.includes('--write')) writeResult(proofs);
   return bad === 0 ? 0 : 1;
 }
 
-function failed({ withGuard, withoutGuard }: Proof): boolean {
+export function failed({ withGuard, withoutGuard }: Proof): boolean {
   return withGuard.length > 0 || withoutGuard === undefined;
 }
 
