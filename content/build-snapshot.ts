@@ -50,9 +50,17 @@ export async function buildSnapshot(
   incoming: Incoming,
   plan: SnapshotPlan,
 ): Promise<{ readonly snapshot: string; readonly record: SnapshotRecord }> {
-  const { id, at } = plan;
+  const { id, at, published } = plan;
   const builder = await TreeBuilder.start(store, layout, id, at);
-  for (const { path, checksum } of plan.packages) builder.add({ path, checksum }, incoming.locate(checksum));
+  for (const { path, checksum } of plan.packages) {
+    try {
+      builder.add({ path, checksum }, incoming.locate(checksum));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || published === undefined) throw error;
+      await store.regain(checksum, join(published.tree, path));
+      builder.add({ path, checksum });
+    }
+  }
   for (const file of plan.files) builder.add(file, 'checksum' in file ? incoming.locate(file.checksum) : undefined);
   builder.folder('repodata');
   const index = await plan.write(builder.directory);

@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, linkSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { Hashes } from '../downloads/file';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { flushFileSystem } from './files';
+import { flushFileSystem, linkOrCopy } from './files';
 import { flat } from './layout';
 
 /**
@@ -18,18 +20,37 @@ export class Store {
     return join(this.root, checksum.algorithm, checksum.hex.slice(0, 2), checksum.hex);
   }
 
-  /** True when the file is there. Throws when its size is not the one that metadata says: one of the two is wrong. */
+  /**
+   * True when the file is there. One of another size than metadata says is not: what is fetched instead shows which of the two is wrong, and
+   * takes its place if it was the file.
+   */
   has(checksum: Checksum, size: number | undefined): boolean {
+    const found = statSync(this.path(checksum), { throwIfNoEntry: false });
+    return found !== undefined && (size === undefined || found.size === size);
+  }
+
+  /**
+   * Makes sure that a file is here which a published tree has at `source`: somebody may have deleted it here, and upstream may have it no more.
+   * Throws a MirrorError where neither has it whole.
+   */
+  async regain(checksum: Checksum, source: string): Promise<void> {
     const path = this.path(checksum);
-    const found = statSync(path, { throwIfNoEntry: false });
-    if (found === undefined) return false;
-    if (size === undefined || found.size === size) return true;
-    throw new MirrorError({
-      code: 'STORE_CONTRADICTS',
-      message: `${path} has ${found.size} bytes; the metadata says ${size}`,
-      remedy: `Check it with ${checksum.algorithm}sum. If the sum is not the file's name, delete the file and run again; else the upstream's metadata is wrong.`,
-      exitCode: ExitCode.untrusted,
-    });
+    if (existsSync(path)) return;
+    const hash = createHash(checksum.algorithm);
+    const found = await pipeline(createReadStream(source), hash).then(
+      () => hash.digest('hex'),
+      () => undefined,
+    );
+    if (found !== checksum.hex) {
+      throw new MirrorError({
+        code: 'CONTENT_LOST',
+        message: `${path} is gone, and ${source} is ${found === undefined ? 'gone, too' : 'damaged'}`,
+        remedy: `Bring one of the two back, from another snapshot or a backup: its ${checksum.algorithm} is its name in the store. Upstream lists it no more.`,
+        exitCode: ExitCode.environment,
+      });
+    }
+    mkdirSync(dirname(path), { recursive: true });
+    linkOrCopy(source, path);
   }
 
   /** Where the files of one repository arrive. Only the holder of its lock may open it. */
@@ -135,9 +156,11 @@ export class Incoming {
       this.folder(dirname(primary));
       renameSync(join(this.directory, name), primary);
       const alias = this.store.path(checksum);
-      if (alias !== primary && !existsSync(alias)) {
+      if (alias !== primary) {
         this.folder(dirname(alias));
-        linkSync(primary, alias);
+        // What is there may be damaged: it was fetched again.
+        linkSync(primary, join(this.directory, `${name}.alias`));
+        renameSync(join(this.directory, `${name}.alias`), alias);
       }
       this.pending.delete(name);
     }

@@ -1,6 +1,7 @@
 /** The view `accumulate`, from real upstreams to what dnf, gpgv and createrepo_c read of it. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { RepositoryDefinition, RepositoryWaiver } from '../../desired-state/definitions';
@@ -290,6 +291,27 @@ test('a lost catalogue and a lost list are made again from what is served', asyn
   upstreamHas(['hello-2.0']);
   expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
   expect(listed()).toEqual(['hello-1.0', 'hello-2.0']);
+});
+
+test('files that somebody deleted from the store come back from what is served, and one with a wrong size holds up nothing', async () => {
+  declare();
+  upstreamHas(['hello-1.0', 'other-1.0']);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+  rmSync(join(mirror.root, 'store'), { recursive: true });
+  upstreamHas(['other-1.0', 'hello-2.0']);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0, stderr: expect.stringContaining('of which 2 are to be fetched') });
+  expect(listed()).toEqual(['hello-1.0', 'hello-2.0', 'other-1.0']);
+  for (const name of readdirSync(mirror.published(ID, 'Packages'))) {
+    const bytes = readFileSync(mirror.published(ID, 'Packages', name));
+    const hex = createHash('sha256').update(bytes).digest('hex');
+    const stored = join(mirror.root, 'store/sha256', hex.slice(0, 2), hex);
+    expect(readFileSync(stored)).toEqual(bytes);
+    // A crash of the file system may have cut it.
+    if (name.startsWith('other')) truncateSync(stored, 10);
+  }
+  upstreamHas(['other-1.0', 'hello-3.0']);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+  expect(readFileSync(mirror.published(ID, 'Packages/other-1.0-1.noarch.rpm'))).toEqual(readFileSync(packages['other-1.0'] as string));
 });
 
 test('another signing key: an unchanged repository is signed anew; without a key it is refused, and stays', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import fs, { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -20,7 +21,34 @@ test('what the store has, by checksum and size', () => {
   expect(store.has(checksum, 7)).toBe(true);
   expect(store.has(checksum, undefined)).toBe(true);
   expect(store.has({ algorithm: 'sha256', hex: sha256('other') }, 7)).toBe(false);
-  expect(() => store.has(checksum, 8)).toThrow(/has 7 bytes; the metadata says 8/);
+  expect(store.has(checksum, 8)).toBe(false);
+});
+
+test('a file that was deleted comes back from a published tree, if it is whole there', async () => {
+  const published = join(directory, 'published');
+  rmSync(store.path(checksum));
+  await expect(store.regain(checksum, published)).rejects.toThrow(/is gone, and .*published is gone, too/);
+  writeFileSync(published, 'CONTENT');
+  await expect(store.regain(checksum, published)).rejects.toThrow(/is gone, and .*published is damaged/);
+  expect(store.has(checksum, undefined)).toBe(false);
+  writeFileSync(published, 'content');
+  await store.regain(checksum, published);
+  expect(readFileSync(store.path(checksum), 'utf8')).toBe('content');
+});
+
+test('what is fetched again takes the place of what is damaged, under both names', async () => {
+  const other = { algorithm: 'sha512' as const, hex: createHash('sha512').update('content').digest('hex') };
+  const incoming = await store.incoming('one');
+  for (const path of [store.path(checksum), store.path(other)]) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, 'cont');
+  }
+  expect([checksum, other].map((one) => store.has(one, 7))).toEqual([false, false]);
+  writeFileSync(incoming.path(other), 'content');
+  incoming.add(other, checksum.hex, 7);
+  await incoming.commit();
+  expect([checksum, other].map((one) => readFileSync(store.path(one), 'utf8'))).toEqual(['content', 'content']);
+  await incoming.close();
 });
 
 test('at the limit of links a second copy takes the place in the store', () => {
