@@ -238,8 +238,8 @@ export function batchOf(wanted: readonly Pick<RsyncWanted, 'size'>[], bandwidth:
   return count;
 }
 
-/** A run that broke off has brought files nevertheless. */
-function broken(error: unknown): DownloadError {
+/** For a run that broke off: it has brought files nevertheless, or there is another source. Rethrows what is no DownloadError. */
+export function broken(error: unknown): DownloadError {
   if (error instanceof DownloadError) return error;
   throw error;
 }

@@ -1,14 +1,14 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DownloadError } from '../downloads/errors';
 import { downloadVerified, Hashes, wrongSize } from '../downloads/file';
 import type { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
 import { type RetryOptions, Sources, withFailover } from '../downloads/sources';
+import { Writer } from '../downloads/writer';
 import type { Checksum } from '../rpm-metadata/checksum';
 import type { Modules } from './rsync-modules';
-import { isModule, type RsyncSource } from './rsync-source';
+import { broken, isModule, type RsyncSource } from './rsync-source';
 import type { Incoming, Store } from './store';
 import type { TreeTarget } from './tree-plan';
 import { conditionsOf, hrefOf, type Validators } from './tree-source';
@@ -61,8 +61,13 @@ export async function fetchListed(context: TreeFetchContext, targets: readonly S
   for (const group of groupsOf(context.sources)) {
     if (rest.length === 0) break;
     const sized = await (group.rsync
-      ? sizesOfModule(context.modules(group.urls[0] as string), rest)
+      ? sizesOfModule(context.modules(group.urls[0] as string), rest).catch(broken)
       : sizesOnWeb(context, group.urls, rest));
+    if (sized instanceof DownloadError) {
+      // Nothing can be had there; the next source may have everything.
+      for (const { path } of rest) failures.set(path, sized);
+      continue;
+    }
     if (!announced) await context.announce(sized.length, sum(sized));
     announced = true;
     for (const { path } of rest) failures.delete(path);
@@ -170,8 +175,8 @@ interface UnlistedDownload {
 async function download(context: TreeFetchContext, url: string, path: string, options: UnlistedDownload): Promise<TreeFound> {
   const { incoming, client } = context;
   const part = join(dirname(incoming.path({ algorithm: 'sha256', hex: '0'.repeat(64) })), `unlisted-${serial++}`);
-  const file = openSync(part, 'w', 0o444);
-  let open = true;
+  const file = await open(part, 'w', 0o444);
+  const writer = new Writer(file, 0);
   let size = 0;
   try {
     const hashes = new Hashes('sha256');
@@ -179,10 +184,10 @@ async function download(context: TreeFetchContext, url: string, path: string, op
       hashes.update(chunk);
       size += chunk.length;
       context.onBytes(chunk.length);
-      for (let rest = chunk; rest.length > 0;) rest = rest.subarray(writeSync(file, rest));
+      return writer.push(chunk);
     });
-    closeSync(file);
-    open = false;
+    await writer.drain();
+    await file.close();
     if (answer.status === 304 && options.before !== undefined) {
       await rm(part);
       return { ...options.before, path };
@@ -195,7 +200,8 @@ async function download(context: TreeFetchContext, url: string, path: string, op
     return { path, checksum, size, validators: { url, etag: answer.etag, lastModified: answer.lastModified } };
   } catch (error) {
     context.onBytes(-size);
-    if (open) closeSync(file);
+    await writer.drain().catch(() => undefined);
+    await file.close().catch(() => undefined);
     await rm(part, { force: true });
     throw error;
   }

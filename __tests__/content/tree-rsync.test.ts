@@ -115,6 +115,19 @@ test('what the module lacks comes from the next source, and the other way round'
   await nginx.stop();
 });
 
+test('a module that is gone', async () => {
+  const web = mkdtempSync(join(work, 'web-'));
+  write(web, { 'a b.tar': 'ab', 'sub/ä.txt': 'umlaut' });
+  write(web, { SUMS: sha256sums(web, ['a b.tar', 'sub/ä.txt']) });
+  const nginx = await startNginx(web);
+  await daemon.stop();
+  mirror.tree('rel', [url(), `http://127.0.0.1:${nginx.port}/`], { trust: sums('SUMS') });
+  const ran = await mirror.run('sync', 'rel');
+  await nginx.stop();
+  expect(ran.code).toBe(0);
+  expect(publishedFiles('rel')).toEqual(['SUMS', 'a b.tar', 'sub/ä.txt']);
+});
+
 describe('what is no regular file', () => {
   test.each<[string, () => void, RegExp]>([
     ['a symlink to a file', () => symlinkSync('a b.tar', join(root, 'rel/odd')), /odd \(symbolic link\)/],

@@ -215,3 +215,24 @@ test.each<[string | undefined, number | undefined, string | undefined, boolean]>
   if (good) check();
   else expect(check).toThrow(expect.objectContaining({ code: 'RANGE_WRONG' }) as Error);
 });
+
+test.each<[string, () => unknown]>([
+  ['takes each chunk at once', () => undefined],
+  ['makes the sender wait', () => new Promise((resolve) => setImmediate(resolve))],
+])('a connection that dies in the middle of a body is known at once by who %s', async (_name, sink) => {
+  for (const cut of [100_000, 5 * MiB]) {
+    behaviour = { cuts: [cut, cut] };
+    asked = [];
+    const started = Date.now();
+    let received = 0;
+    const error: unknown = await client
+      .get(url, { maxBytes: body.length }, (chunk) => {
+        received += chunk.length;
+        return sink() as Promise<unknown>;
+      })
+      .catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ kind: 'transient', message: expect.stringContaining('UND_ERR_SOCKET') });
+    expect(received).toBe(cut);
+    expect(Date.now() - started).toBeLessThan(5000);
+  }
+});
