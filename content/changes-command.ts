@@ -17,13 +17,22 @@ export interface ChangesQuery {
 export async function changesOf(layout: Layout, definitions: Definitions, query: ChangesQuery): Promise<readonly ChangeRecord[]> {
   const declared = [...definitions.repositories, ...hostedComponents(definitions)].map(({ id }) => id);
   const unknown = query.ids.find((id) => !declared.includes(id));
-  if (unknown !== undefined) throw notDeclared(unknown);
+  if (unknown !== undefined) throw definitions.trees.some(({ id }) => id === unknown) ? noPackages(unknown) : notDeclared(unknown);
   const records: ChangeRecord[] = [];
   for (const id of declared)
     if (query.ids.length === 0 || query.ids.includes(id)) records.push(...(await readChanges(layout, id, query.since)));
   return records
     .filter(({ cves }) => !query.cves || cves.length > 0)
     .sort((a, b) => (a.at === b.at ? (a.id < b.id ? -1 : 1) : a.at < b.at ? -1 : 1));
+}
+
+function noPackages(id: string): MirrorError {
+  return new MirrorError({
+    code: 'NO_PACKAGES',
+    message: `${id} is a file tree: it has no packages of which changes are recorded`,
+    remedy: `mirrorctl status ${id} says what is published, and since when.`,
+    exitCode: ExitCode.usage,
+  });
 }
 
 /** Reads the value of `--since`: a day or a time in UTC. */

@@ -134,7 +134,7 @@ export function program(): Command {
       const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
       const records = await changesOf(layout, definitions, { ids, since, cves: options.cves });
       if (options.json) printJson({ publishes: records });
-      else if (records.length === 0) print('nothing is recorded');
+      else if (records.length === 0) print(options.cves ? 'no publish that fixes a CVE is recorded' : 'nothing is recorded');
       else for (const record of records) for (const line of options.cves ? cveLines(record) : [changeLine(record)]) print(line);
     });
   root

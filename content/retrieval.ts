@@ -131,9 +131,19 @@ export class Retrieval {
     for (const { taken, published } of contents.undecided) {
       if (missing.has(taken) || isWaived(definition, 'changedPackages')) continue;
       if ((await this.contentOf(taken.checksum)) !== (await this.contentOf(published.checksum)))
-        missing.set(taken, { problem: changed(taken, nevra(taken), undefined), fromUpstream: false });
+        missing.set(taken, { problem: { ...changed(taken, nevra(taken), undefined), url: this.urlOf(taken) }, fromUpstream: false });
     }
     return { missing, fetched: { files: this.files, bytes: this.bytes } };
+  }
+
+  /** Problems of packages that were not asked for, with where upstream has them. */
+  located(problems: readonly Problem[], upstream: readonly ListedPackage[]): readonly Problem[] {
+    if (problems.length === 0) return problems;
+    const byPath = new Map(upstream.map((item) => [item.path, item]));
+    return problems.map((problem) => {
+      const item = byPath.get(problem.path);
+      return item === undefined ? problem : { ...problem, url: this.urlOf(item) };
+    });
   }
 
   private async fetch(wanted: Parameters<typeof fetchFiles>[1], progress: Progress | undefined): Promise<Fetched> {

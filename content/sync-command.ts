@@ -130,7 +130,9 @@ export function outcomeText(outcome: SyncOutcome): string {
 const MAX_NAMED = 50;
 
 function problemLines(problems: readonly Problem[], firstIsTold: boolean): readonly string[] {
-  if (firstIsTold && problems.length === 1) return [];
+  const [first] = problems;
+  if (firstIsTold && problems.length === 1 && first !== undefined && (first.url === undefined || first.message.includes(first.url)))
+    return [];
   const lines = problems
     .slice(0, MAX_NAMED)
     .map(({ url, message }) => `  - ${url === undefined || message.includes(url) ? '' : `${url}: `}${message}`);

@@ -189,7 +189,8 @@ export class SyncRun {
     if ([...missing.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();
 
     const contents = missing.size === 0 ? wanted : view.contents(upstream, before, new Set<object>(missing.keys()));
-    const problems = [...(await view.prepare(lost)), ...contents.problems, ...[...missing.values()].map(({ problem }) => problem)];
+    const refused = retrieval.located(contents.problems, upstream);
+    const problems = [...(await view.prepare(lost)), ...refused, ...[...missing.values()].map(({ problem }) => problem)];
     const held = view.holds(problems, upstream.length);
     if (held !== undefined || (problems.length > 0 && contents.packages.length === 0)) {
       // The next run has less to do.

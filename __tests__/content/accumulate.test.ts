@@ -244,10 +244,12 @@ test('a version with other content is held back, and taken by a waiver', async (
   expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
   const before = readFileSync(mirror.published(ID, 'Packages/hello-1.0-1.noarch.rpm'));
   upstreamHas(['rebuilt', 'hello-2.0']);
-  expect(await mirror.run('sync', ID)).toMatchObject({
+  const ran = await mirror.run('sync', ID);
+  expect(ran).toMatchObject({
     code: 6,
     stderr: expect.stringMatching(/hello-1\.0-1\.noarch was published with other content[^]*Waiver\.changedPackages/),
   });
+  expect(ran.stderr).toContain(`  - ${upstream.url}Packages/hello-1.0-1.noarch.rpm: `);
   expect(listed()).toEqual(['hello-1.0', 'hello-2.0']);
   expect(readFileSync(mirror.published(ID, 'Packages/hello-1.0-1.noarch.rpm'))).toEqual(before);
   declare(waive('changedPackages'));

@@ -319,7 +319,7 @@ describe('mirrorctl changes', () => {
     expect((await mirror.run('changes', '--cves')).stdout).toBe(
       '2026-11-22 03:10 epel-7: CVE-2024-1234 (bind 9.11.4-26.P2.el7_9.16), A-1\n',
     );
-    expect((await mirror.run('changes', 'centos-7-updates', '--cves')).stdout).toBe('nothing is recorded\n');
+    expect((await mirror.run('changes', 'centos-7-updates', '--cves')).stdout).toBe('no publish that fixes a CVE is recorded\n');
     expect(JSON.parse((await mirror.run('changes', '--json', 'epel-7', '--since', '2026-11-22T03:00')).stdout)).toEqual({
       publishes: [
         expect.objectContaining({ id: 'epel-7', added: ['c-1-1.noarch'], cves: [expect.objectContaining({ name: 'CVE-2024-1234' })] }),
@@ -329,10 +329,15 @@ describe('mirrorctl changes', () => {
 
   test.each([
     [['changes', 'nobody'], /"nobody" is not declared on this server/],
+    [
+      ['changes', 'installer'],
+      /installer is a file tree: it has no packages of which changes are recorded\n {2}mirrorctl status installer says/,
+    ],
     [['changes', '--since', 'yesterday'], /--since "yesterday" is no day and no time\n {2}Write 2026-11-22/],
     [['changes', '--sinse', '2026-11-22'], /unknown option '--sinse'/],
     [['changes', '--since'], /argument missing/],
   ])('%j is a usage error', async (argv, message) => {
+    mirror.tree('installer', ['http://127.0.0.1/']);
     const ran = await mirror.run(...argv);
     expect(ran).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) });
     expect(ran.stderr).not.toMatch(/^\s+at /m);
