@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, rmSync } from 'node:fs';
 import { access, lstat, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -24,7 +24,20 @@ export async function openGpgHome(memory = MEMORY): Promise<string> {
     });
   });
   await removeLeftovers(memory);
-  return mkdtemp(join(memory, `${PREFIX}${process.pid}-${await startOf(process.pid)}-`));
+  const home = await mkdtemp(join(memory, `${PREFIX}${process.pid}-${await startOf(process.pid)}-`));
+  if (open.size === 0) for (const signal of SIGNALS) process.once(signal, onSignal);
+  open.add(home);
+  return home;
+}
+
+const open = new Set<string>();
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** A signal ends the program as ever, but no secret key stays: the agent ends by itself when its directory is gone. */
+function onSignal(signal: NodeJS.Signals): void {
+  for (const home of open) rmSync(home, { recursive: true, force: true });
+  for (const one of SIGNALS) process.off(one, onSignal);
+  process.kill(process.pid, signal);
 }
 
 /** Ends the agent and removes its directory: nothing keeps the key. */
@@ -34,6 +47,8 @@ export async function closeGpgHome(home: string): Promise<void> {
   const sockets = await lstat(`/run/user/${process.getuid?.() ?? ''}/gnupg`).catch(() => undefined);
   if (sockets !== undefined) await run('gpgconf', ['--homedir', home, '--remove-socketdir']);
   await rm(home, { recursive: true, force: true });
+  open.delete(home);
+  if (open.size === 0) for (const signal of SIGNALS) process.off(signal, onSignal);
 }
 
 /** Options of every gpg that works in a home. */

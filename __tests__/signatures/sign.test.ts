@@ -135,7 +135,8 @@ test('a key with a passphrase is refused at once', async () => {
   expect(homes()).toEqual([]);
 });
 
-test('what a killed run left is removed by the next one, its agent included; what is not ours is left alone', async () => {
+/** A process that has signed, and waits. */
+async function signingProcess(): Promise<ReturnType<typeof spawn>> {
   const program = join(work, 'killed.cjs');
   const entry = join(work, 'killed.ts');
   writeFileSync(
@@ -150,6 +151,26 @@ test('what a killed run left is removed by the next one, its agent included; wha
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await new Promise((resolve) => child.stdout.once('data', resolve));
+  return child;
+}
+
+const agentsOf = (pid: number | undefined): string =>
+  spawnSync('pgrep', ['-af', `gpg-agent.*mirror-gnupg-${pid}-`], { encoding: 'utf8' }).stdout;
+
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s leaves no key and no agent', async (signal) => {
+  const child = await signingProcess();
+  const left = (): readonly string[] => readdirSync(MEMORY).filter((name) => name.startsWith(`.mirror-gnupg-${child.pid}-`));
+  expect(left()).toHaveLength(1);
+  const ended = new Promise((resolve) => child.once('close', (_code, by) => resolve(by)));
+  child.kill(signal);
+  expect(await ended).toBe(signal);
+  expect(left()).toEqual([]);
+  for (let i = 0; i < 250 && agentsOf(child.pid) !== ''; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(agentsOf(child.pid)).toBe('');
+});
+
+test('what a killed run left is removed by the next one, its agent included; what is not ours is left alone', async () => {
+  const child = await signingProcess();
   const left = readdirSync(MEMORY).filter((name) => name.startsWith(`.mirror-gnupg-${child.pid}-`));
   expect(left).toHaveLength(1);
   // While it lives, its home is its own.
@@ -166,9 +187,8 @@ test('what a killed run left is removed by the next one, its agent included; wha
     expect(readdirSync(MEMORY).filter((name) => name.startsWith(`.mirror-gnupg-${child.pid}-`))).toEqual([
       `.mirror-gnupg-${child.pid}-1-readable`,
     ]);
-    const agents = (): string => spawnSync('pgrep', ['-af', `gpg-agent.*mirror-gnupg-${child.pid}-`], { encoding: 'utf8' }).stdout;
-    for (let i = 0; i < 50 && agents() !== ''; i++) await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(agents()).toBe('');
+    for (let i = 0; i < 50 && agentsOf(child.pid) !== ''; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(agentsOf(child.pid)).toBe('');
   } finally {
     rmSync(open, { recursive: true });
   }
