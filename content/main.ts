@@ -31,7 +31,7 @@ Examples:
 const SYNC_EXAMPLES = `
 Examples:
   mirrorctl sync centos-7-os epel-7    these two
-  mirrorctl sync --all                 every declared repository
+  mirrorctl sync --all                 every declared repository and file tree
   mirrorctl sync --new                 those that were never published; a deploy starts this
 A run that was interrupted is continued by the next one.`;
 
@@ -72,8 +72,8 @@ export function program(): Command {
   root
     .command('sync')
     .description('copy what is new from the upstream, verify all of it, and publish it')
-    .argument('[ids...]', 'repositories')
-    .option('--all', 'every declared repository', false)
+    .argument('[ids...]', 'repositories and file trees')
+    .option('--all', 'every declared repository and file tree', false)
     .option('--new', 'those that were never published, and such as are declared meanwhile', false)
     .addOption(new Option('--wait <seconds>', 'wait so long for another run of the same repository').default(0).argParser(wholeSeconds))
     .option('--json', 'print one JSON document on standard output', false)
@@ -103,7 +103,7 @@ export function program(): Command {
   root
     .command('status')
     .description('what is published here, since when, and what failed')
-    .argument('[ids...]', 'repositories and hosted components')
+    .argument('[ids...]', 'repositories, file trees and hosted components')
     .option('--json', 'print one JSON document on standard output', false)
     .addHelpText('after', STATUS_EXAMPLES)
     .action(async (ids: string[], options: { json: boolean }) => {
