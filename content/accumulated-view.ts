@@ -54,7 +54,8 @@ export class AccumulatedView implements View {
   contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<object>): Contents {
     const { definition } = this.options;
     const there = without.size === 0 ? upstream : upstream.filter((item) => !without.has(item));
-    return accumulatedContents(selectPackages(there, definition.filter), before, definition);
+    const stay = without.size === 0 ? before : before.filter((item) => !without.has(item));
+    return accumulatedContents(selectPackages(there, definition.filter), stay, definition);
   }
 
   async prepare(without: ReadonlyMap<RepomdRecord, Problem>): Promise<readonly Problem[]> {

@@ -1,5 +1,4 @@
 import { waiverFor } from '../desired-state/definitions';
-import type { SnapshotRecord } from './record';
 
 /** When upstream says that its metadata was made. */
 export interface IndexTime {
@@ -24,11 +23,7 @@ const FIRST_UNIX_TIME = 1_000_000_000;
 const SMALL = 20;
 
 /** Refuses metadata that is older than what is published (a replay), or from the future (nothing could follow it). Pure. */
-export function replayed(
-  index: IndexTime,
-  published: Pick<SnapshotRecord, 'revision' | 'newest'> | undefined,
-  now: Date,
-): Refusal | undefined {
+export function replayed(index: IndexTime, published: IndexTime | undefined, now: Date): Refusal | undefined {
   const latest = Math.max(unixTime(index.revision) ?? 0, index.newest ?? 0);
   if (latest > now.getTime() / 1000 + AHEAD) {
     return {

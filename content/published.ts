@@ -5,6 +5,7 @@ import { decompressed } from '../rpm-metadata/decompress';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import type { MetadataSource } from '../rpm-metadata/elements';
 import { parseRepomd } from '../rpm-metadata/repomd';
+import type { IndexTime } from './judge-index';
 import type { Layout } from './layout';
 import { readPackageList } from './package-list';
 import { readRecord, type SnapshotRecord } from './record';
@@ -37,6 +38,17 @@ export class Published {
   /** Its packages: from the list beside it, or, where that is lost, from the metadata that is served. */
   async packages(): Promise<readonly ListedPackage[]> {
     return readPackageList(this.layout.record(this.id, this.snapshot, 'packages')) ?? (await this.fromMetadata());
+  }
+
+  /** When the served index says that it was made; undefined where it cannot be read. */
+  async indexTime(): Promise<IndexTime | undefined> {
+    const path = join(this.tree, 'repodata/repomd.xml');
+    try {
+      const { revision, newest } = parseRepomd(await readFile(path), path, { weakChecksums: true });
+      return { revision, newest };
+    } catch {
+      return undefined;
+    }
   }
 
   private async fromMetadata(): Promise<readonly ListedPackage[]> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
 import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
@@ -134,6 +135,26 @@ export class Retrieval {
         missing.set(taken, { problem: { ...changed(taken, nevra(taken), undefined), url: this.urlOf(taken) }, fromUpstream: false });
     }
     return { missing, fetched: { files: this.files, bytes: this.bytes } };
+  }
+
+  /**
+   * Packages that stay from what is published in `tree`, and that today's trust does not allow: they were taken under another one, or their
+   * key is no longer pinned. Empty where trust asks nothing of packages.
+   */
+  async untrustedKept({ packages, taken }: Contents, tree: string): Promise<ReadonlyMap<ListedPackage, Missing>> {
+    const { context, definition, ring } = this.options;
+    const { id, trust } = definition;
+    const untrusted = new Map<ListedPackage, Missing>();
+    if (trust.mode !== 'signedPackages' || ring === undefined) return untrusted;
+    const kept = packages.filter((item) => !taken.has(item));
+    if (kept.length === 0) return untrusted;
+    const places = new Map(kept.map(({ checksum, path }) => [keyOf(checksum), join(tree, path)]));
+    const locate = (checksum: Checksum): string => places.get(keyOf(checksum)) as string;
+    for (const [item, problem] of await unsignedPackages(context.layout, locate, id, kept, await ring())) {
+      const message = `${problem.message}; it was published before, and is left out now`;
+      untrusted.set(item, { problem: { ...problem, message }, fromUpstream: false });
+    }
+    return untrusted;
   }
 
   /** Problems of packages that were not asked for, with where upstream has them. */

@@ -21,6 +21,12 @@ export function stamp(at: Date): string {
     .replaceAll(/[-:]/g, '');
 }
 
+/** The time in a snapshot's name, as ISO. */
+export function timeOf(snapshot: string): string | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-/.exec(snapshot);
+  return match === null ? undefined : `${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}.000Z`;
+}
+
 /**
  * The name of the published snapshot, or undefined before the first. Throws where `current` leads nowhere or cannot be read: to take that for
  * a first sync would lose what only this mirror still has.
@@ -158,10 +164,13 @@ export function filesToCarry(options: {
   return Object.fromEntries(kept);
 }
 
-/** A name that no snapshot has, `<time>-<12 hex>`: later by seconds where it is taken. Only the holder of the lock may ask. */
+/** A name that no snapshot has, `<time>-<12 hex>`: later by seconds where it is taken, and later than the published one, whatever the clock says. Only the holder of the lock may ask. */
 export async function freeName(layout: Layout, id: string, digest: string, at: Date): Promise<string> {
+  const current = await currentSnapshot(layout, id);
+  const before = current === undefined ? undefined : timeOf(current);
+  const from = Math.max(at.getTime(), before === undefined ? 0 : Date.parse(before) + 1000);
   for (let second = 0; ; second++) {
-    const name = `${stamp(new Date(at.getTime() + second * 1000))}-${digest.slice(0, 12)}`;
+    const name = `${stamp(new Date(from + second * 1000))}-${digest.slice(0, 12)}`;
     if ((await lstat(join(layout.snapshots(id), name)).catch(() => undefined)) === undefined) return name;
   }
 }

@@ -8,7 +8,7 @@ import type { Layout } from './layout';
 import { lockHolder } from './lock';
 import { size } from './progress';
 import { type Problem, readRecord } from './record';
-import { currentSnapshot } from './snapshot';
+import { currentSnapshot, timeOf } from './snapshot';
 import { type Failure, failureOf, readState, type RunRecord } from './state';
 import { readManifest } from './tree-manifest';
 
@@ -99,12 +99,6 @@ async function hostedRow(layout: Layout, id: string, publicPath: string): Promis
   let bytes = 0;
   for (const path of packages) bytes += (await lstat(join(tree, path))).size;
   return { ...base, snapshot, lastSuccess: timeOf(snapshot), result: 'ready', packages: packages.length, bytes };
-}
-
-/** The time in a snapshot's name, as ISO. */
-export function timeOf(snapshot: string): string | undefined {
-  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-/.exec(snapshot);
-  return match === null ? undefined : `${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}.000Z`;
 }
 
 /** The status as a table, with what failed below it. */

@@ -10,9 +10,10 @@ import type { ListedPackage } from '../rpm-metadata/primary';
 import { buildSnapshot, removeOrphanedRecords } from './build-snapshot';
 import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
+import { hasSameProblems, isSameContent, requireMost } from './compare-contents';
 import { noteChanges } from './note-changes';
 import { removeTree } from './files';
-import { frozen } from './judge-index';
+import { frozen, type IndexTime } from './judge-index';
 import { inOneSentence } from './problems';
 import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { Published } from './published';
@@ -23,7 +24,7 @@ import { sourcesOf } from './source-lists';
 import { Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
 import { fetchIndex, type UpstreamIndex } from './upstream-index';
-import { Retrieval } from './retrieval';
+import { type Missing, Retrieval } from './retrieval';
 import { VerbatimView, type View } from './views';
 import { withSlots } from './with-slots';
 
@@ -122,10 +123,16 @@ export class SyncRun {
       definition: this.definition,
       ring: this.ring,
       known: known === undefined ? undefined : { url: known.url, digest: known.repomd, etag: known.etag, lastModified: known.lastModified },
-      published: record,
+      published: record === undefined ? await this.served(published) : { revision: record.revision, newest: record.newest },
       now: this.context.now(),
       temporary: this.temporary,
     });
+  }
+
+  /** When upstream made what is served, where the record of it is lost: its own index says so, a merged one does not. */
+  private async served(published: Published | undefined): Promise<IndexTime | undefined> {
+    if (published === undefined || this.definition.view !== 'verbatim') return undefined;
+    return published.indexTime();
   }
 
   /** Published under the same definition, nothing is missing, and no grace has passed. */
@@ -185,10 +192,15 @@ export class SyncRun {
     const deltas = definition.view === 'verbatim' ? await retrieval.deltas() : [];
     const before = (await published?.packages()) ?? [];
     const wanted = view.contents(upstream, before, new Set());
-    const { missing, fetched } = await retrieval.packages(wanted, deltas);
-    if ([...missing.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();
+    const { missing: lacking, fetched } = await retrieval.packages(wanted, deltas);
+    if ([...lacking.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();
 
-    const contents = missing.size === 0 ? wanted : view.contents(upstream, before, new Set<object>(missing.keys()));
+    const without = (some: ReadonlyMap<object, unknown>): Contents =>
+      some.size === 0 ? wanted : view.contents(upstream, before, new Set(some.keys()));
+    const untrusted = published === undefined ? new Map<never, Missing>() : await retrieval.untrustedKept(without(lacking), published.tree);
+    requireMost(definition, untrusted, before.length);
+    const missing = new Map([...lacking, ...untrusted]);
+    const contents = without(missing);
     const refused = retrieval.located(contents.problems, upstream);
     const problems = [...(await view.prepare(lost)), ...refused, ...[...missing.values()].map(({ problem }) => problem)];
     const held = view.holds(problems, upstream.length);
@@ -275,21 +287,6 @@ function isSameIndex(index: UpstreamIndex, published: Published | undefined): bo
   return (
     record?.repomd === index.digest && record.signature === digestOfOptional(index.signature) && record.key === digestOfOptional(index.key)
   );
-}
-
-function isSameContent({ packages }: Contents, before: readonly ListedPackage[]): boolean {
-  const key = ({ path, checksum }: ListedPackage): string => `${path}\t${checksum.hex}`;
-  const known = new Set(before.map(key));
-  return packages.length === before.length && packages.every((item) => known.has(key(item)));
-}
-
-function hasSameProblems(a: readonly Problem[], b: readonly Problem[]): boolean {
-  const paths = (problems: readonly Problem[]): string =>
-    problems
-      .map(({ path }) => path)
-      .sort()
-      .join('\n');
-  return paths(a) === paths(b);
 }
 
 function digestOfOptional(bytes: Buffer | undefined): string | undefined {

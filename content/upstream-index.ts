@@ -12,9 +12,8 @@ import type { ResolvedSources } from '../downloads/mirror-lists';
 import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
 import { MAX_REPOMD_BYTES, parseRepomd, type Repomd } from '../rpm-metadata/repomd';
 import { verifyDetached } from '../signatures/detached';
-import { frozen, replayed } from './judge-index';
+import { frozen, type IndexTime, replayed } from './judge-index';
 import type { PinnedRing } from './pinned-ring';
-import type { SnapshotRecord } from './record';
 import type { Modules } from './rsync-modules';
 import { isModule } from './rsync-source';
 
@@ -55,7 +54,7 @@ export interface IndexRequest {
   /** The pinned keys; undefined when metadata is not signed. */
   readonly ring: PinnedRing | undefined;
   /** What is published: nothing older is taken. */
-  readonly published: SnapshotRecord | undefined;
+  readonly published: IndexTime | undefined;
   readonly now: Date;
   readonly known: KnownIndex | undefined;
   /** For the files that gpgv reads. */

@@ -341,3 +341,31 @@ test('packages that upstream did not sign are left out', async () => {
   expect(await mirror.run('sync', ID)).toMatchObject({ code: 6, stderr: expect.stringContaining('it is not signed') });
   expect(listed()).toEqual(['other-1.0']);
 });
+
+test('trust that is tightened reaches what was published before; most of it is never left out by one wrong key', async () => {
+  const signed = ['3.0', '4.0', '5.0'].map((version) => {
+    const path = join(work, `trusted-${version}-1.noarch.rpm`);
+    copyFileSync(buildPackage(join(work, `trusted-${version}`), 'trusted', version), path);
+    signPackage(next, path);
+    packages[`trusted-${version}`] = path;
+    return `trusted-${version}`;
+  });
+  declare();
+  upstreamHas(['hello-1.0', ...signed]);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+  upstreamHas(signed);
+  mirror.repository(ID, [upstream.url], mirror.pin('signedPackages', own), { view: 'accumulate' });
+  const before = mirror.currentTarget(ID);
+  expect(await mirror.run('sync', ID)).toMatchObject({
+    code: 6,
+    stderr: expect.stringMatching(/4 of 4 published packages are not signed by a pinned key[^]*Pin the key[^]*Waiver\.shrunk/),
+  });
+  expect(mirror.currentTarget(ID)).toBe(before);
+  mirror.repository(ID, [upstream.url], mirror.pin('signedPackages', next), { view: 'accumulate' });
+  expect(await mirror.run('sync', ID)).toMatchObject({
+    code: 6,
+    stderr: expect.stringMatching(/hello-1\.0-1\.noarch\.rpm: it is not signed; .*it was published before, and is left out now/),
+  });
+  expect(listed()).toEqual(['trusted-3.0', 'trusted-4.0', 'trusted-5.0']);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+});

@@ -348,6 +348,23 @@ describe('superseded content', () => {
     }
   });
 
+  test('a lost record does not let an older upstream in', async () => {
+    publishUpstream('a');
+    const old = readFileSync(join(tree, 'repodata/repomd.xml'), 'utf8');
+    await at(hours(0));
+    rmSync(join(mirror.root, 'repositories/epel-7/records'), { recursive: true });
+    writeFileSync(join(tree, 'repodata/repomd.xml'), old.replace(/<revision>\d+/, '<revision>1000000001'));
+    expect(await at(hours(1))).toMatchObject({ result: 'failed', error: { code: 'METADATA_OLDER' } });
+  });
+
+  test('a clock that went back does not make the newest snapshot an older one', async () => {
+    publishUpstream('a');
+    await at(hours(5));
+    publishUpstream('b');
+    expect(await at(hours(3))).toMatchObject({ result: 'published', snapshot: expect.stringMatching(/^20261122T050001Z-/) });
+    expect((await mirror.run('changes')).stdout).toMatch(/epel-7: .*[^]*epel-7: /);
+  });
+
   test('a lost or damaged state loses how the last run went, and nothing else', async () => {
     publishUpstream('a');
     await at(hours(0));
