@@ -47,8 +47,13 @@ export async function recordChanges(layout: Layout, id: string, record: ChangeRe
   for (const name of kept.slice(0, Math.max(0, kept.length - MAX_RECORDS))) await rm(join(directory, `${name}.json`));
 }
 
-/** The records of a repository, oldest first, of publishes at or after `since`. */
-export async function readChanges(layout: Layout, id: string, since: Date = new Date(0)): Promise<readonly ChangeRecord[]> {
+/** The records of a repository, oldest first, of publishes at or after `since`. One that is damaged is passed over, and told. */
+export async function readChanges(
+  layout: Layout,
+  id: string,
+  since: Date = new Date(0),
+  warn: (line: string) => void = () => undefined,
+): Promise<readonly ChangeRecord[]> {
   const directory = layout.changes(id);
   // Where it is damaged, the status says so.
   const current = await currentSnapshot(layout, id).catch(ignoreDamage);
@@ -56,8 +61,12 @@ export async function readChanges(layout: Layout, id: string, since: Date = new 
   for (const name of await namesOf(directory)) {
     // Snapshots are named by their time: what is later than the published one is not published (yet).
     if (current === undefined || name > current) break;
-    const record = await read(directory, name);
-    if (Date.parse(record.at) >= since.getTime()) records.push(record);
+    const record = await read(directory, name).catch((error: unknown) => {
+      if (!(error instanceof MirrorError)) throw error;
+      warn(error.describe());
+      return undefined;
+    });
+    if (record !== undefined && Date.parse(record.at) >= since.getTime()) records.push(record);
   }
   return records;
 }

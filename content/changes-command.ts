@@ -14,13 +14,18 @@ export interface ChangesQuery {
 }
 
 /** The records that were asked for, oldest first. Throws a MirrorError for an id that is not declared. */
-export async function changesOf(layout: Layout, definitions: Definitions, query: ChangesQuery): Promise<readonly ChangeRecord[]> {
+export async function changesOf(
+  layout: Layout,
+  definitions: Definitions,
+  query: ChangesQuery,
+  warn: (line: string) => void,
+): Promise<readonly ChangeRecord[]> {
   const declared = [...definitions.repositories, ...hostedComponents(definitions)].map(({ id }) => id);
   const unknown = query.ids.find((id) => !declared.includes(id));
   if (unknown !== undefined) throw definitions.trees.some(({ id }) => id === unknown) ? noPackages(unknown) : notDeclared(unknown);
   const records: ChangeRecord[] = [];
   for (const id of declared)
-    if (query.ids.length === 0 || query.ids.includes(id)) records.push(...(await readChanges(layout, id, query.since)));
+    if (query.ids.length === 0 || query.ids.includes(id)) records.push(...(await readChanges(layout, id, query.since, warn)));
   return records
     .filter(({ cves }) => !query.cves || cves.length > 0)
     .sort((a, b) => (a.at === b.at ? (a.id < b.id ? -1 : 1) : a.at < b.at ? -1 : 1));

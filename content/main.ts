@@ -132,7 +132,7 @@ export function program(): Command {
       const { configuration, state } = root.opts<GlobalOptions>();
       const definitions = await readDefinitions(configuration);
       const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
-      const records = await changesOf(layout, definitions, { ids, since, cves: options.cves });
+      const records = await changesOf(layout, definitions, { ids, since, cves: options.cves }, warn);
       if (options.json) printJson({ publishes: records });
       else if (records.length === 0) print(options.cves ? 'no publish that fixes a CVE is recorded' : 'nothing is recorded');
       else for (const record of records) for (const line of options.cves ? cveLines(record) : [changeLine(record)]) print(line);

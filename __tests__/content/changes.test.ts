@@ -268,13 +268,15 @@ describe('records on disk', () => {
     expect(left[0]).toBe(`${name(5)}.json`);
   });
 
-  test('that are damaged are named', async () => {
-    mkdirSync(layout.changes('a'), { recursive: true });
-    writeFileSync(join(layout.changes('a'), `${name(1)}.json`), '{"version":1');
-    publishDay(1);
-    await expect(days()).rejects.toMatchObject({ code: 'STATE_DAMAGED', exitCode: 7, message: expect.stringContaining(`${name(1)}.json`) });
+  test('one that is damaged is named, and hides none of the others', async () => {
+    await recordChanges(layout, 'a', record(1, undefined));
     await recordChanges(layout, 'a', record(2, 1));
-    expect(readdirSync(layout.changes('a'))).toEqual([`${name(1)}.json`, `${name(2)}.json`]);
+    publishDay(2);
+    writeFileSync(join(layout.changes('a'), `${name(1)}.json`), '{"ver');
+    const said: string[] = [];
+    const read = await readChanges(layout, 'a', undefined, (line) => said.push(line));
+    expect(read.map(({ to }) => to)).toEqual([name(2)]);
+    expect(said).toEqual([expect.stringMatching(new RegExp(`${name(1)}\\.json is not a record[^]*Remove the file`))]);
   });
 
   test('of a component with slashes in its id stay below the directory', async () => {
