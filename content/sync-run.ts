@@ -23,7 +23,7 @@ import { type Modules, modulesOf } from './rsync-modules';
 import { sourcesOf } from './source-lists';
 import { Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
-import { fetchIndex, type UpstreamIndex } from './upstream-index';
+import { fetchIndex, type UpstreamIndex, validatorsOf } from './upstream-index';
 import { type Missing, Retrieval } from './retrieval';
 import { VerbatimView, type View } from './views';
 import { withSlots } from './with-slots';
@@ -244,8 +244,7 @@ export class SyncRun {
           key: digestOfOptional(index.key),
           revision: index.repomd.revision,
           newest: index.repomd.newest,
-          etag: index.answer.etag,
-          lastModified: index.answer.lastModified,
+          ...validatorsOf(index.answer, at),
         }),
         url: index.url,
         upstreamPackages: upstream.length,

@@ -135,6 +135,15 @@ function judge({ definition, published, now }: IndexRequest, url: string, repomd
   throw new DownloadError({ kind: 'refused', code, message: `${url} ${why}`, remedy, exitCode: ExitCode.untrusted });
 }
 
+/** Web servers tell versions of a file apart by second and size: one that is younger may change once more unnoticed. */
+const SETTLED_MILLISECONDS = 2000;
+
+/** What a later conditional request may rely on. */
+export function validatorsOf({ etag, lastModified }: Answer, now: Date): Pick<KnownIndex, 'etag' | 'lastModified'> {
+  const age = now.getTime() - Date.parse(lastModified ?? '');
+  return age < SETTLED_MILLISECONDS ? { etag: undefined, lastModified: undefined } : { etag, lastModified };
+}
+
 /** Headers for a conditional request, when the same address was answered before. */
 export function conditions(known: KnownIndex | undefined, url: string): Record<string, string> {
   if (known === undefined || known.url !== url) return {};

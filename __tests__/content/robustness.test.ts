@@ -196,6 +196,20 @@ describe('lock', () => {
   });
 });
 
+test('two publishes of upstream within a second are two, although its validators are the same', async () => {
+  const modified = new Date().toUTCString();
+  upstream.handlers.set('repodata/repomd.xml', (request, response) => {
+    if (request.headers['if-none-match'] === '"same"') return response.writeHead(304).end() !== undefined;
+    response.writeHead(200, { etag: '"same"', 'last-modified': modified });
+    return response.end(readFileSync(join(tree, 'repodata/repomd.xml'))) !== undefined;
+  });
+  publishUpstream('a');
+  expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
+  publishUpstream('b');
+  expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('published') });
+  expectWhole('epel-7');
+});
+
 test('one that waits goes on when the first has ended', async () => {
   publishUpstream('a');
   let end: () => void = () => undefined;
