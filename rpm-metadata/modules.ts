@@ -110,8 +110,13 @@ export function splitDocuments(text: string, what: string): readonly string[] {
     lines = [];
     length = 0;
   };
-  for (const match of text.matchAll(/[^\n]*\n|[^\n]+$/g)) {
-    const line = match[0].endsWith('\n') ? match[0] : `${match[0]}\n`;
+  // Not by a pattern: on a line of megabytes its engine may run out of stack.
+  for (let start = 0; start < text.length;) {
+    const end = text.indexOf('\n', start);
+    const line = end < 0 ? `${text.slice(start)}\n` : text.slice(start, end + 1);
+    start = end < 0 ? text.length : end + 1;
+    if (length + line.length > MAX_DOCUMENT && !/^(---|\.\.\.)/.test(line.slice(0, 3)))
+      throw refuse('METADATA_TOO_LARGE', `has a document of more than ${MAX_DOCUMENT / 1024 / 1024} MiB`);
     if (/^---(\s|$)/.test(line)) finish();
     if (/^\.\.\.(\s|$)/.test(line)) {
       finish();
