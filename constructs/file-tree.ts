@@ -1,11 +1,11 @@
 import { Construct } from 'constructs';
 import type { TreeDefinition } from '../desired-state/definitions';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { distribution, id as validId, sourceUrl, treeFolder, treeGlob, treePath, upstreamUrl } from '../desired-state/validate';
-import { check, checkList, checkProps, invalid, show } from './private/check';
+import { sourceUrl, treeFolder, treeGlob, treePath } from '../desired-state/validate';
+import { checkList, checkProps, invalid, show } from './private/check';
+import { copied } from './private/copied';
 import { declare } from './private/declare';
-import { publicPath } from './private/public-path';
-import { Distribution } from './distribution';
+import type { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
 import { SyncTimer } from './sync-timer';
@@ -61,12 +61,9 @@ export class FileTree extends Construct {
       distribution: true,
     });
     const treeId = props.id ?? id;
-    check(this, 'id', treeId, validId);
-    if (props.formerId !== undefined) server.checkFormerId(this, 'tree', treeId, props.formerId);
-    check(this, 'publishedAs', props.publishedAs, upstreamUrl);
+    const path = copied(this, server, 'tree', treeId, props);
     const fetchFrom = props.fetchFrom ?? [props.publishedAs];
     checkList(this, 'fetchFrom', fetchFrom, 'URL', sourceUrl, 'Leave fetchFrom out to fetch from publishedAs.');
-    check(this, 'distribution', props.distribution ?? Distribution.CENTOS, distribution);
     if (!((props.trust as unknown) instanceof TreeTrust)) {
       throw invalid(this, 'trust', show(props.trust), {
         allowed: 'every tree declares its trust',
@@ -75,9 +72,6 @@ export class FileTree extends Construct {
     }
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
-
-    const path = publicPath(this, props.publishedAs, props.distribution ?? Distribution.CENTOS);
-    server.claimPath(this, path.decoded);
     const definition: TreeDefinition = {
       kind: 'tree',
       id: treeId,

@@ -2,13 +2,12 @@ import { Construct } from 'constructs';
 import type { RepositoryDefinition } from '../desired-state/definitions';
 import { copiedRepoFile } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { distribution, id as validId, upstreamUrl } from '../desired-state/validate';
 import { maxAgeDays } from '../desired-state/validate-sync';
 import { check, checkProps, invalid, show } from './private/check';
+import { copied } from './private/copied';
 import { declare } from './private/declare';
-import { publicPath } from './private/public-path';
 import { TRUST_SOURCE, type TrustSource } from './private/source';
-import { Distribution } from './distribution';
+import type { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
 import { filterOf, type PackageFilter } from './package-filter';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
@@ -80,11 +79,8 @@ export class RpmRepository extends Construct {
       distribution: true,
     });
     const repositoryId = props.id ?? id;
-    check(this, 'id', repositoryId, validId);
-    if (props.formerId !== undefined) server.checkFormerId(this, 'repository', repositoryId, props.formerId);
-    check(this, 'publishedAs', props.publishedAs, upstreamUrl);
+    const path = copied(this, server, 'repository', repositoryId, props);
     const fetchFrom = sourcesOf(this, props.fetchFrom ?? [props.publishedAs]);
-    check(this, 'distribution', props.distribution ?? Distribution.CENTOS, distribution);
     if (!((props.trust as unknown) instanceof Trust)) {
       throw invalid(this, 'trust', show(props.trust), {
         allowed: 'every repository declares its trust',
@@ -98,9 +94,6 @@ export class RpmRepository extends Construct {
       });
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
-
-    const path = publicPath(this, props.publishedAs, props.distribution ?? Distribution.CENTOS);
-    server.claimPath(this, path.decoded);
     const trust = props.trust.definition();
     const position = props.trust.declaredAt;
     if (position !== undefined) this.node.addMetadata(TRUST_SOURCE, { repository: repositoryId, position } satisfies TrustSource);

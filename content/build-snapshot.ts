@@ -71,7 +71,8 @@ export async function buildSnapshot(
   ] as const;
   for (const [path, bytes] of indexFiles) if (bytes !== undefined) builder.add({ path, bytes });
   const own = new Set([...plan.packages, ...plan.files].map(({ path }) => path).concat(index.made, plan.withheld));
-  const carried = await carry(plan, builder, own);
+  const superseded = published && { tree: published.tree, carried: published.record?.carried };
+  const carried = await carrySuperseded(builder, superseded, own, plan);
 
   const record: SnapshotRecord = {
     version: 1,
@@ -108,20 +109,17 @@ export async function publishBuilt(
   await incoming.close();
 }
 
-async function carry(
-  { published, graceSeconds, at }: SnapshotPlan,
+/** Links what stays served of the superseded tree, in its grace period; returns it, with until when. `own` are paths of the new tree. */
+export async function carrySuperseded(
   builder: TreeBuilder,
+  superseded: { readonly tree: string; readonly carried: Readonly<Record<string, string>> | undefined } | undefined,
   own: ReadonlySet<string>,
+  { at, graceSeconds }: { readonly at: Date; readonly graceSeconds: number },
 ): Promise<Readonly<Record<string, string>>> {
-  if (published === undefined) return {};
-  const carried = filesToCarry({
-    superseded: await filesOf(published.tree),
-    carriedBefore: published.record?.carried ?? {},
-    own,
-    now: at,
-    graceSeconds,
-  });
-  return Object.fromEntries(Object.entries(carried).filter(([path]) => builder.carry(published.tree, path)));
+  if (superseded === undefined) return {};
+  const { tree, carried: carriedBefore = {} } = superseded;
+  const carried = filesToCarry({ superseded: await filesOf(tree), carriedBefore, own, now: at, graceSeconds });
+  return Object.fromEntries(Object.entries(carried).filter(([path]) => builder.carry(tree, path)));
 }
 
 /** Removes the records of snapshots that are not there: an interrupted run wrote them. Only the holder of the lock may do so. */

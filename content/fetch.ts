@@ -5,7 +5,7 @@ import { downloadVerified } from '../downloads/file';
 import type { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
 import { combined, pauseBefore, type RetryOptions, Sources, withFailover } from '../downloads/sources';
-import type { Checksum } from '../rpm-metadata/checksum';
+import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import type { Modules } from './rsync-modules';
 import { isModule } from './rsync-source';
 import type { Incoming, Store } from './store';
@@ -46,10 +46,14 @@ const COMMIT_BYTES = 1024 * 1024 * 1024;
 const MAX_IN_A_ROW = 10;
 
 /** What of `wanted` neither the store nor an earlier run has, each file once. */
-export async function missingFiles<T extends Wanted>(store: Store, incoming: Incoming, wanted: Iterable<T>): Promise<readonly T[]> {
+export async function missingFiles<T extends Pick<Wanted, 'checksum'> & Partial<Pick<Wanted, 'size'>>>(
+  store: Store,
+  incoming: Incoming,
+  wanted: Iterable<T>,
+): Promise<readonly T[]> {
   const missing = new Map<string, T>();
   for (const file of wanted) {
-    const key = `${file.checksum.algorithm}-${file.checksum.hex}`;
+    const key = checksumKey(file.checksum);
     if (missing.has(key) || incoming.has(file.checksum) || store.has(file.checksum, file.size)) continue;
     if (!(await incoming.adopt(file.checksum, file.size))) missing.set(key, file);
   }

@@ -1,6 +1,8 @@
-import { copyFileSync, linkSync, renameSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, createReadStream, linkSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { ExitCode, faultCode, MirrorError } from '../desired-state/errors';
 import { run } from '../signatures/run';
 
@@ -56,6 +58,13 @@ export function linkOrCopy(source: string, target: string): void {
     renameSync(copy, source);
     linkSync(source, target);
   }
+}
+
+/** The digest of a file, in hex. */
+export async function fileDigest(path: string, algorithm: string): Promise<string> {
+  const hash = createHash(algorithm);
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
 }
 
 export async function removeTree(path: string): Promise<void> {

@@ -1,4 +1,6 @@
 import { waiverFor } from '../desired-state/definitions';
+import { ExitCode } from '../desired-state/errors';
+import { DownloadError } from '../downloads/errors';
 
 /** When upstream says that its metadata was made. */
 export interface IndexTime {
@@ -12,6 +14,11 @@ export interface Refusal {
   readonly code: string;
   readonly why: string;
   readonly remedy: string;
+}
+
+/** A refusal of the metadata at `what`, its URL. A source that has such is like one that does not answer: another one is asked. */
+export function refusedIndex(what: string, { code, why, remedy }: Refusal): DownloadError {
+  return new DownloadError({ kind: 'refused', code, message: `${what} ${why}`, remedy, exitCode: ExitCode.untrusted });
 }
 
 const DAY = 24 * 3600;

@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
-import { DownloadError } from '../downloads/errors';
+import type { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
 import type { Sources } from '../downloads/sources';
-import type { Checksum } from '../rpm-metadata/checksum';
+import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import { DELTA_RECORDS, type ListedDelta, readDeltas } from '../rpm-metadata/deltas';
 import { decompressed } from '../rpm-metadata/decompress';
 import { nevra } from '../rpm-metadata/nevra';
@@ -13,7 +11,8 @@ import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import { MAX_UNDECLARED_METADATA_BYTES, type RepomdRecord } from '../rpm-metadata/repomd';
 import { changed, type Contents } from './contents';
 import { type Fetched, fetchFiles, missingFiles } from './fetch';
-import { shrunk } from './judge-index';
+import { fileDigest } from './files';
+import { refusedIndex, shrunk } from './judge-index';
 import { unsignedPackages } from './package-signatures';
 import type { PinnedRing } from './pinned-ring';
 import { problemOf } from './problems';
@@ -61,14 +60,14 @@ export class Retrieval {
   async metadata(required: readonly RepomdRecord[], optional: readonly RepomdRecord[]): Promise<ReadonlyMap<RepomdRecord, Problem>> {
     const { store, incoming } = this.options;
     const { failures } = await this.fetch(await missingFiles(store, incoming, [...required, ...optional]), undefined);
-    const failed = new Map([...failures].map(([{ checksum }, error]) => [keyOf(checksum), error]));
+    const failed = byChecksum(failures);
     for (const { checksum } of required) {
-      const error = failed.get(keyOf(checksum));
+      const error = failed.get(checksumKey(checksum));
       if (error !== undefined) throw error;
     }
     const lost = new Map<RepomdRecord, Problem>();
     for (const record of optional) {
-      const error = failed.get(keyOf(record.checksum));
+      const error = failed.get(checksumKey(record.checksum));
       if (error !== undefined) lost.set(record, problemOf(record.path, this.urlOf(record), error));
     }
     return lost;
@@ -82,7 +81,7 @@ export class Retrieval {
     const stream = decompressed(incoming.locate(primary.checksum), what, primary.openSize);
     const packages = await readPrimary(stream, what, { weakChecksums: isWaived(definition, 'weakChecksums') });
     const refusal = isWaived(definition, 'shrunk') ? undefined : shrunk(packages.length, before);
-    if (refusal !== undefined) throw new DownloadError({ kind: 'refused', ...refusal, message: `${what} ${refusal.why}`, exitCode: 6 });
+    if (refusal !== undefined) throw refusedIndex(what, refusal);
     return packages;
   }
 
@@ -117,9 +116,9 @@ export class Retrieval {
       progress.stop();
     }
     if (fetched.failures.size > 0) {
-      const failed = new Map([...fetched.failures].map(([{ checksum }, error]) => [keyOf(checksum), error]));
+      const failed = byChecksum(fetched.failures);
       for (const item of files) {
-        const error = failed.get(keyOf(item.checksum));
+        const error = failed.get(checksumKey(item.checksum));
         if (error === undefined) continue;
         missing.set(item, { problem: problemOf(item.path, this.urlOf(item), error), fromUpstream: error.kind !== 'transient' });
       }
@@ -148,8 +147,8 @@ export class Retrieval {
     if (trust.mode !== 'signedPackages' || ring === undefined) return untrusted;
     const kept = packages.filter((item) => !taken.has(item));
     if (kept.length === 0) return untrusted;
-    const places = new Map(kept.map(({ checksum, path }) => [keyOf(checksum), join(tree, path)]));
-    const locate = (checksum: Checksum): string => places.get(keyOf(checksum)) as string;
+    const places = new Map(kept.map(({ checksum, path }) => [checksumKey(checksum), join(tree, path)]));
+    const locate = (checksum: Checksum): string => places.get(checksumKey(checksum)) as string;
     for (const [item, problem] of await unsignedPackages(context.layout, locate, id, kept, await ring())) {
       const message = `${problem.message}; it was published before, and is left out now`;
       untrusted.set(item, { problem: { ...problem, message }, fromUpstream: false });
@@ -200,12 +199,11 @@ export class Retrieval {
     if (checksum.algorithm === 'sha256') return checksum.hex;
     const arrived = incoming.sha256Of(checksum);
     if (arrived !== undefined) return arrived;
-    const hash = createHash('sha256');
-    for await (const chunk of createReadStream(incoming.locate(checksum)) as AsyncIterable<Buffer>) hash.update(chunk);
-    return hash.digest('hex');
+    return fileDigest(incoming.locate(checksum), 'sha256');
   }
 }
 
-function keyOf({ algorithm, hex }: Checksum): string {
-  return `${algorithm}-${hex}`;
+/** Why files could not be had, by what they are. */
+function byChecksum(failures: Fetched['failures']): ReadonlyMap<string, DownloadError> {
+  return new Map([...failures].map(([{ checksum }, error]) => [checksumKey(checksum), error]));
 }

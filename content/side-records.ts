@@ -47,39 +47,59 @@ export async function sideRecords(options: SideRecordsOptions): Promise<SideReco
     const from = without.has(record) ? before.get(record.type) : localFile(record, options);
     if (from !== undefined) records.push({ type: record.type, name: basename(without.has(record) ? from.path : record.path), from });
   }
-  const kinds = [
-    ['updateinfo', 'updateinfo.xml.gz', mergeUpdateinfo, plan.updateinfo],
-    ['group_gz', 'comps.xml.gz', mergeComps, plan.comps === undefined ? [] : [plan.comps]],
-    ['modules', 'modules.yaml.gz', mergeModules, plan.modules],
-  ] as const;
-  for (const [type, name, merge, upstream] of kinds) {
-    const previous = before.get(type) ?? (type === 'group_gz' ? before.get('group') : undefined);
+  for (const { outputs, merge, upstream } of mergesOf(plan)) {
+    const [{ type, name }] = outputs;
+    const previous = outputs.map((output) => before.get(output.type)).find((source) => source !== undefined);
     if (previous === undefined && upstream.length === 0) continue;
     const usable = upstream.filter((record) => !without.has(record));
     const digest = usable.map(({ checksum }) => checksum.hex).join(' ');
+    const same = published?.record?.merged?.[type] === digest ? outputs.map((output) => before.get(output.type)) : [undefined];
+    if (same.every((source) => source !== undefined)) {
+      outputs.forEach((output, i) => records.push({ ...output, from: same[i] as MetadataSource }));
+      merged[type] = digest;
+      continue;
+    }
     const task: CompsMerge = {
       previous,
       upstream: usable.map((record) => localFile(record, options)),
       output: join(work, name),
-      plain: join(work, 'comps.xml'),
+      plain: join(work, PLAIN_COMPS),
     };
-    const plainBefore = before.get('group');
-    if (previous !== undefined && published?.record?.merged?.[type] === digest && (type !== 'group_gz' || plainBefore !== undefined)) {
-      records.push({ type, name, from: previous });
-      if (type === 'group_gz' && plainBefore !== undefined) records.push({ type: 'group', name: 'comps.xml', from: plainBefore });
-      merged[type] = digest;
-      continue;
-    }
     const problem = await tried(upstream[0], task.upstream[0]?.what, () => merge(task));
     if (problem !== undefined) {
       problems.push(problem);
       if (previous === undefined) continue;
       await merge({ ...task, upstream: [] });
     } else merged[type] = digest;
-    records.push({ type, name, from: { path: task.output, what: task.output } });
-    if (type === 'group_gz') records.push({ type: 'group', name: 'comps.xml', from: { path: task.plain, what: task.plain } });
+    for (const output of outputs) records.push({ ...output, from: { path: join(work, output.name), what: join(work, output.name) } });
   }
   return { records, merged, problems };
+}
+
+const PLAIN_COMPS = 'comps.xml';
+
+interface MergeOf {
+  /** What it writes, as records of the index; the first one names it. */
+  readonly outputs: readonly [Output, ...Output[]];
+  readonly merge: (task: CompsMerge) => Promise<unknown>;
+  readonly upstream: readonly RepomdRecord[];
+}
+
+type Output = Pick<ExtraRecord, 'type' | 'name'>;
+
+function mergesOf(plan: RecordPlan<RepomdRecord>): readonly MergeOf[] {
+  return [
+    { outputs: [{ type: 'updateinfo', name: 'updateinfo.xml.gz' }], merge: mergeUpdateinfo, upstream: plan.updateinfo },
+    {
+      outputs: [
+        { type: 'group_gz', name: 'comps.xml.gz' },
+        { type: 'group', name: PLAIN_COMPS },
+      ],
+      merge: mergeComps,
+      upstream: plan.comps === undefined ? [] : [plan.comps],
+    },
+    { outputs: [{ type: 'modules', name: 'modules.yaml.gz' }], merge: mergeModules, upstream: plan.modules },
+  ];
 }
 
 async function tried(

@@ -1,12 +1,10 @@
-import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, linkSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { Hashes } from '../downloads/file';
-import type { Checksum } from '../rpm-metadata/checksum';
-import { flushFileSystem, linkOrCopy } from './files';
+import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
+import { fileDigest, flushFileSystem, linkOrCopy } from './files';
 import { flat } from './layout';
 
 /**
@@ -36,11 +34,7 @@ export class Store {
   async regain(checksum: Checksum, source: string): Promise<void> {
     const path = this.path(checksum);
     if (existsSync(path)) return;
-    const hash = createHash(checksum.algorithm);
-    const found = await pipeline(createReadStream(source), hash).then(
-      () => hash.digest('hex'),
-      () => undefined,
-    );
+    const found = await fileDigest(source, checksum.algorithm).catch(() => undefined);
     if (found !== checksum.hex) {
       throw new MirrorError({
         code: 'CONTENT_LOST',
@@ -83,26 +77,26 @@ export class Incoming {
 
   /** Where a download of this file belongs. */
   path(checksum: Checksum): string {
-    return join(this.directory, nameOf(checksum));
+    return join(this.directory, checksumKey(checksum));
   }
 
   /** Where the file can be read now: here, or in the store. */
   locate(checksum: Checksum): string {
-    return this.pending.has(nameOf(checksum)) ? this.path(checksum) : this.store.path(checksum);
+    return this.pending.has(checksumKey(checksum)) ? this.path(checksum) : this.store.path(checksum);
   }
 
   has(checksum: Checksum): boolean {
-    return this.pending.has(nameOf(checksum));
+    return this.pending.has(checksumKey(checksum));
   }
 
   /** SHA-256 of a file that arrived in this run and is not in the store yet. */
   sha256Of(checksum: Checksum): string | undefined {
-    return this.pending.get(nameOf(checksum))?.sha256;
+    return this.pending.get(checksumKey(checksum))?.sha256;
   }
 
   /** Takes over what an interrupted run had fetched, if its bytes are right: a power cut may have left holes in it. */
   async adopt(checksum: Checksum, size: number | undefined): Promise<boolean> {
-    const name = nameOf(checksum);
+    const name = checksumKey(checksum);
     if (!this.leftovers.delete(name)) return false;
     const path = join(this.directory, name);
     const hashes = new Hashes(checksum.algorithm);
@@ -122,7 +116,7 @@ export class Incoming {
 
   /** Notes that the file at `path(checksum)` is complete and verified. */
   add(checksum: Checksum, sha256: string, bytes: number): void {
-    this.pending.set(nameOf(checksum), { checksum, sha256 });
+    this.pending.set(checksumKey(checksum), { checksum, sha256 });
     this.pendingBytes += bytes;
   }
 
@@ -171,8 +165,4 @@ export class Incoming {
     mkdirSync(path, { recursive: true });
     this.folders.add(path);
   }
-}
-
-function nameOf(checksum: Checksum): string {
-  return `${checksum.algorithm}-${checksum.hex}`;
 }

@@ -1,24 +1,20 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
-import { ExitCode } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
 import { declaredHosts, type ResolvedSources } from '../downloads/mirror-lists';
 import type { ListedPackage } from '../rpm-metadata/primary';
-import { buildSnapshot, removeOrphanedRecords } from './build-snapshot';
+import { buildSnapshot } from './build-snapshot';
 import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
 import { hasSameProblems, isSameContent, requireMost } from './compare-contents';
 import { noteChanges } from './note-changes';
-import { removeTree } from './files';
-import { frozen, type IndexTime } from './judge-index';
+import { frozen, type IndexTime, refusedIndex } from './judge-index';
 import { inOneSentence } from './problems';
 import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { Published } from './published';
 import type { Problem } from './record';
-import { removeUnfinished } from './snapshot';
 import { type Modules, modulesOf } from './rsync-modules';
 import { sourcesOf } from './source-lists';
 import { Store } from './store';
@@ -27,6 +23,7 @@ import { fetchIndex, type UpstreamIndex, validatorsOf } from './upstream-index';
 import { type Missing, Retrieval } from './retrieval';
 import { VerbatimView, type View } from './views';
 import { withSlots } from './with-slots';
+import { inWorkspace } from './workspace';
 
 interface Upstream extends ResolvedSources {
   readonly client: HttpClient;
@@ -58,19 +55,7 @@ export class SyncRun {
   async run(): Promise<Done> {
     const { layout } = this.context;
     const { id } = this.definition;
-    await removeTree(this.temporary);
-    // An rsync of a run that was killed may go on for a moment: it writes where nothing is any more.
-    await removeTree(layout.quarantine(id));
-    await removeUnfinished(layout, id);
-    await removeOrphanedRecords(layout, id);
-    await mkdir(this.temporary, { recursive: true });
-    try {
-      return await this.attempts(await Published.read(layout, id));
-    } finally {
-      await removeTree(this.temporary);
-      await removeTree(layout.quarantine(id));
-      await removeUnfinished(layout, id);
-    }
+    return inWorkspace(layout, id, async () => this.attempts(await Published.read(layout, id)));
   }
 
   /** Upstream may change while it is read: then one new attempt starts from its index. */
@@ -159,8 +144,7 @@ export class SyncRun {
     const { packages, bytes, url, revision, newest } = record;
     const { maxAgeDays } = this.definition;
     const stale = isWaived(this.definition, 'staleMetadata') ? undefined : frozen({ revision, newest }, maxAgeDays, this.context.now());
-    if (stale !== undefined)
-      throw new DownloadError({ kind: 'refused', ...stale, message: `${url} ${stale.why}`, exitCode: ExitCode.untrusted });
+    if (stale !== undefined) throw refusedIndex(url, stale);
     return { result: 'unchanged', snapshot, packages, bytes, downloadedFiles: 0, downloadedBytes: 0, problems: [] };
   }
 

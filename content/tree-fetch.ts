@@ -7,6 +7,7 @@ import { forEachParallel } from '../downloads/parallel';
 import { type RetryOptions, Sources, withFailover } from '../downloads/sources';
 import { Writer } from '../downloads/writer';
 import type { Checksum } from '../rpm-metadata/checksum';
+import { missingFiles } from './fetch';
 import type { Modules } from './rsync-modules';
 import { broken, isModule, type RsyncSource } from './rsync-source';
 import type { Incoming, Store } from './store';
@@ -48,15 +49,9 @@ type Sized = TreeTarget & { readonly checksum: Checksum };
 
 /** Fetches what is missing of files whose checksums are known, from any of the sources. Throws when one cannot be had. */
 export async function fetchListed(context: TreeFetchContext, targets: readonly Sized[]): Promise<readonly string[]> {
-  const missing = new Map<string, Sized>();
-  for (const target of targets) {
-    const { algorithm, hex } = target.checksum;
-    if (missing.has(`${algorithm}-${hex}`) || context.incoming.has(target.checksum) || context.store.has(target.checksum, target.size))
-      continue;
-    if (!(await context.incoming.adopt(target.checksum, target.size))) missing.set(`${algorithm}-${hex}`, target);
-  }
+  const missing = await missingFiles(context.store, context.incoming, targets);
   const failures = new Map<string, DownloadError>();
-  let rest: readonly Sized[] = [...missing.values()];
+  let rest = missing;
   let announced = false;
   for (const group of groupsOf(context.sources)) {
     if (rest.length === 0) break;
@@ -76,8 +71,8 @@ export async function fetchListed(context: TreeFetchContext, targets: readonly S
     // Without the sizes that this source told: another one may have the right file.
     rest = rest.filter(({ path }) => failures.has(path));
   }
-  if (failures.size > 0) throw severalFailed([...failures.values()], missing.size);
-  return [...missing.values()].map(({ path }) => path);
+  if (failures.size > 0) throw severalFailed([...failures.values()], missing.length);
+  return missing.map(({ path }) => path);
 }
 
 async function fromWeb(

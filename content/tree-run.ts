@@ -8,14 +8,13 @@ import type { HttpClient } from '../downloads/http';
 import { declaredHosts } from '../downloads/mirror-lists';
 import { Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { publishBuilt, removeOrphanedRecords } from './build-snapshot';
-import { removeTree } from './files';
+import { carrySuperseded, publishBuilt } from './build-snapshot';
 import { Progress } from './progress';
 import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { type Modules, modulesOf } from './rsync-modules';
 import { isModule } from './rsync-source';
 import { RsyncTree } from './rsync-tree';
-import { currentSnapshot, filesOf, filesToCarry, freeName, removeUnfinished, TreeBuilder } from './snapshot';
+import { currentSnapshot, freeName, TreeBuilder } from './snapshot';
 import { requireSpace } from './storage';
 import { Store } from './store';
 import type { Done, SyncContext } from './sync';
@@ -24,6 +23,7 @@ import { readTreeIndex, type TreeIndex } from './tree-index';
 import { manifestText, readManifest, type TreeManifest, unlistedOf } from './tree-manifest';
 import { type TreeSource, WebTree } from './tree-source';
 import { withSlots } from './with-slots';
+import { inWorkspace } from './workspace';
 
 /** What is published of a tree. */
 interface Published {
@@ -58,19 +58,7 @@ export class TreeRun {
   }
 
   async run(): Promise<Done> {
-    const { layout } = this.context;
-    const { id } = this.definition;
-    try {
-      await removeUnfinished(layout, id);
-      await removeOrphanedRecords(layout, id);
-      // An rsync of a run that was killed may go on for a moment: it writes where nothing is any more.
-      await removeTree(layout.quarantine(id));
-      await removeTree(this.temporary);
-      await mkdir(this.temporary, { recursive: true, mode: 0o700 });
-      return await this.attempts();
-    } finally {
-      await removeTree(this.temporary);
-    }
+    return inWorkspace(this.context.layout, this.definition.id, () => this.attempts());
   }
 
   /** Upstream may change while it is read: then one new attempt starts from its index. */
@@ -145,7 +133,8 @@ export class TreeRun {
     for (const { path, checksum } of found) builder.add({ path, checksum }, incoming.locate(checksum));
     for (const { path, bytes } of index.own) builder.add({ path, bytes });
     const paths = new Set([...found, ...index.own].map(({ path }) => path));
-    const carried = await this.carry(builder, paths, published, at);
+    const superseded = published && { tree: join(layout.snapshots(id), published.snapshot), carried: published.manifest?.carried };
+    const carried = await carrySuperseded(builder, superseded, paths, { at, graceSeconds: this.context.graceSeconds });
     const manifest: TreeManifest = {
       version: 1,
       definition: this.definitionDigest,
@@ -164,7 +153,6 @@ export class TreeRun {
     await mkdir(dirname(record), { recursive: true });
     await writeFile(record, manifestText(manifest));
     await publishBuilt(layout, incoming, { id, snapshot, built: builder.directory });
-    await removeTree(layout.quarantine(id));
     return {
       result: 'published',
       snapshot,
@@ -220,24 +208,6 @@ export class TreeRun {
 
   private located({ path, checksum }: { path: string; checksum: Checksum }, incoming: TreeFetchContext['incoming']): TreeFound {
     return { path, checksum, size: statSync(incoming.locate(checksum)).size };
-  }
-
-  private async carry(
-    builder: TreeBuilder,
-    own: ReadonlySet<string>,
-    published: Published | undefined,
-    now: Date,
-  ): Promise<Readonly<Record<string, string>>> {
-    if (published === undefined) return {};
-    const tree = join(this.context.layout.snapshots(this.definition.id), published.snapshot);
-    const carried = filesToCarry({
-      superseded: await filesOf(tree),
-      carriedBefore: published.manifest?.carried ?? {},
-      own,
-      now,
-      graceSeconds: this.context.graceSeconds,
-    });
-    return Object.fromEntries(Object.entries(carried).filter(([path]) => builder.carry(tree, path)));
   }
 }
 

@@ -12,7 +12,7 @@ import type { ResolvedSources } from '../downloads/mirror-lists';
 import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
 import { MAX_REPOMD_BYTES, parseRepomd, type Repomd } from '../rpm-metadata/repomd';
 import { verifyDetached } from '../signatures/detached';
-import { frozen, type IndexTime, replayed } from './judge-index';
+import { frozen, type IndexTime, refusedIndex, replayed } from './judge-index';
 import type { PinnedRing } from './pinned-ring';
 import type { Modules } from './rsync-modules';
 import { isModule } from './rsync-source';
@@ -130,9 +130,7 @@ function judge({ definition, published, now }: IndexRequest, url: string, repomd
   const refusal =
     (isWaived(definition, 'olderRevision') ? undefined : replayed(repomd, published, now)) ??
     (isWaived(definition, 'staleMetadata') ? undefined : frozen(repomd, definition.maxAgeDays, now));
-  if (refusal === undefined) return;
-  const { code, why, remedy } = refusal;
-  throw new DownloadError({ kind: 'refused', code, message: `${url} ${why}`, remedy, exitCode: ExitCode.untrusted });
+  if (refusal !== undefined) throw refusedIndex(url, refusal);
 }
 
 /** Web servers tell versions of a file apart by second and size: one that is younger may change once more unnoticed. */

@@ -9,6 +9,11 @@ export interface Checksum {
   readonly hex: string;
 }
 
+/** A checksum as one word, `sha256-<hex>`: a key of maps, and the name of a file that is on its way into the store. */
+export function checksumKey({ algorithm, hex }: Checksum): string {
+  return `${algorithm}-${hex}`;
+}
+
 export interface ChecksumOptions {
   /** Takes sha1, against which collisions can be made: only where that is waived. */
   readonly weakChecksums: boolean;

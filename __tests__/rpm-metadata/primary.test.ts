@@ -1,4 +1,4 @@
-import { conflictsOf, nevra } from '../../rpm-metadata/nevra';
+import { nevra } from '../../rpm-metadata/nevra';
 import { readDeltas } from '../../rpm-metadata/deltas';
 import { baseLocation, deltaLocation } from '../../rpm-metadata/locations';
 import { type ListedPackage, readPrimary } from '../../rpm-metadata/primary';
@@ -142,31 +142,6 @@ describe('xml:base', () => {
     expect(() => parse(data('xml:base="file:///r" href="repodata/p.xml"'))).toThrow('is no http or https URL');
     expect(() => parse(data('xml:base="os" href="repodata/p.xml"'))).toThrow('is not directly in repodata/');
     expect(() => parse(data('xml:base="http://o/" href="repodata/p.xml"'), data('href="repodata/p.xml"', 'other'))).toThrow('two places');
-  });
-});
-
-describe('conflictsOf', () => {
-  const of = (name: string, digest: string, path = `${name}-${digest}.rpm`): ListedPackage => ({
-    name,
-    epoch: '0',
-    version: '1',
-    release: '1',
-    arch: 'noarch',
-    path,
-    href: path,
-    size: 1,
-    checksum: { algorithm: 'sha256', hex: digest },
-  });
-
-  test('names what has other content, each content once', () => {
-    const [a1, a2, a3, again] = [of('a', '1'), of('a', '2'), of('a', '3'), of('a', '2', 'again.rpm')];
-    expect(conflictsOf([a1, of('b', '1'), a2, again, a3])).toEqual([{ nevra: 'a-1-1.noarch', packages: [a1, a2, a3] }]);
-  });
-
-  test('the same content twice, another epoch or architecture: no conflict', () => {
-    const a = of('a', '1');
-    expect(conflictsOf([a, of('a', '1', 'b.rpm'), { ...of('a', '2'), epoch: '1' }, { ...of('a', '3'), arch: 'src' }])).toEqual([]);
-    expect(conflictsOf([])).toEqual([]);
   });
 });
 

@@ -173,8 +173,8 @@ export const SOURCES: readonly Row[] = [
     ends: 'survived',
     guard: guard(
       INDEX,
-      "throw new DownloadError({ kind: 'refused', code, message: `${url} ${why}`, remedy, exitCode: ExitCode.untrusted });",
-      'throw new MirrorError({ code, message: `${url} ${why}`, remedy, exitCode: ExitCode.untrusted });',
+      'throw refusedIndex(url, refusal);',
+      'throw new MirrorError({ ...refusal, message: `${url} ${refusal.why}`, exitCode: ExitCode.untrusted });',
     ),
     hostile: async (field) => {
       const old = (await beforeTheGood(field, field.workshop.before)).root;
