@@ -2,9 +2,10 @@ import { waiverFor } from '../desired-state/definitions';
 import { type ExitCode, MirrorError } from '../desired-state/errors';
 import type { Problem } from './record';
 
-/** A file that is not taken, because of `error`. */
+/** A file that is not taken, because of `error`. What its remedy says of the whole run is not so: the run goes on without the file. */
 export function problemOf(path: string, url: string | undefined, error: MirrorError): Problem {
-  const { code, message, remedy, exitCode } = error;
+  const { code, message, exitCode } = error;
+  const remedy = error.remedy.replace(/^Nothing was changed[.;] (.)/, (_match, first: string) => first.toUpperCase());
   return { path, ...(url === undefined ? {} : { url }), code, message, remedy, exitCode };
 }
 

@@ -194,6 +194,8 @@ test('a bad package holds up nothing: the rest is published, degraded, and the n
   expect(degraded).toMatchObject({ code: 6, stderr: expect.stringContaining(`${ID}: degraded: one file of 2 could not be had`) });
   expect(degraded.stderr).toContain(upstream.url + bad);
   expect(degraded.stderr).toContain('Waiver.incomplete(reason)');
+  // Much was changed.
+  expect(degraded.stderr).not.toContain('Nothing was changed');
   expect(listed()).toEqual(['hello-1.0', 'other-1.0']);
   expect((await mirror.run('status')).stdout).toMatch(/epel-7 +degraded[^]*could not be had/);
   const snapshot = mirror.currentTarget(ID);
