@@ -5,7 +5,7 @@ import { sha256 } from '../desired-state/canonical';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { flushDirectory, flushFileSystem } from './files';
 import type { Layout } from './layout';
-import { packageListText } from './package-list';
+import { writePackageList } from './package-list';
 import type { Published } from './published';
 import { recordText, type SnapshotRecord } from './record';
 import { filesOf, filesToCarry, freeName, namesIn, publish, TreeBuilder, type TreeFile } from './snapshot';
@@ -87,7 +87,7 @@ export async function buildSnapshot(
   const snapshot = await freeName(layout, id, sha256(index.repomd), at);
   mkdirSync(dirname(layout.record(id, snapshot, 'json')), { recursive: true });
   writeFileSync(layout.record(id, snapshot, 'json'), recordText(record));
-  writeFileSync(layout.record(id, snapshot, 'packages'), packageListText(plan.packages));
+  writePackageList(layout.record(id, snapshot, 'packages'), plan.packages);
   if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
 
   await plan.announce(snapshot, builder.directory);

@@ -13,7 +13,7 @@ export const MAX_RECORDS = 400;
 
 /**
  * The record of a publish from the lists of packages and the metadata before and after. What it changed must not hold it up: where metadata
- * cannot be read, the record says so instead of the CVE names. Pass arrays as packages: they are gone through several times.
+ * cannot be read, the record says so instead of the CVE names.
  */
 export async function describeChanges(
   publish: { readonly id: string; readonly at: Date; readonly from?: string | undefined; readonly to: string },

@@ -22,16 +22,15 @@ export interface Changes<P> {
 }
 
 /**
- * What is different, sorted by name. Of a name and architecture that was there and still is, the newest before and the newest after are an
- * update, unless the newest after was there before (then it is a removal of what was newer); older versions that come or go are added and
- * removed. The same content in another algorithm's digest is no change.
+ * What is different, sorted by name and architecture. Of a name and architecture that was there and still is, the newest before and the newest
+ * after are an update, unless the newest after was there before (then it is a removal of what was newer); older versions that come or go are
+ * added and removed. The same content in another algorithm's digest is no change.
  */
-export function changesBetween<P extends PackageVersion>(before: Iterable<P>, after: Iterable<P>): Changes<P> {
-  const affected = affectedNames(before, after);
+export function changesBetween<P extends PackageVersion>(before: readonly P[], after: readonly P[]): Changes<P> {
   const added: P[] = [];
   const updated: Update<P>[] = [];
   const removed: P[] = [];
-  for (const [, { old, now }] of [...affected].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const { old, now } of affected(before, after)) {
     const newestOld = newest(old);
     const newestNow = newest(now);
     const update =
@@ -49,30 +48,55 @@ export function changesBetween<P extends PackageVersion>(before: Iterable<P>, af
   return { added, updated, removed };
 }
 
+/** All versions of one name and architecture, by NEVRA. */
 interface Versions<P> {
   readonly old: Map<string, P>;
   readonly now: Map<string, P>;
 }
 
-/** All versions of each name and architecture of which any came or went. Most of a repository did not change: it is passed over by digest. */
-function affectedNames<P extends PackageVersion>(before: Iterable<P>, after: Iterable<P>): ReadonlyMap<string, Versions<P>> {
-  const digests = (items: Iterable<P>): Set<string> => {
-    const set = new Set<string>();
-    for (const { checksum } of items) set.add(checksum.hex);
-    return set;
-  };
-  const affected = new Map<string, Versions<P>>();
-  const note = (items: Iterable<P>, known: ReadonlySet<string>): void => {
-    for (const item of items) {
-      const name = nameOf(item);
-      if (!known.has(item.checksum.hex) && !affected.has(name)) affected.set(name, { old: new Map(), now: new Map() });
-    }
-  };
-  note(after, digests(before));
-  note(before, digests(after));
-  for (const item of before) affected.get(nameOf(item))?.old.set(nevra(item), item);
-  for (const item of after) affected.get(nameOf(item))?.now.set(nevra(item), item);
-  return affected;
+/**
+ * The versions of each name and architecture, in order and one after the other: the lists are long. Most of a repository did not change: names
+ * of which nothing came or went are passed over by digest.
+ */
+function* affected<P extends PackageVersion>(before: readonly P[], after: readonly P[]): Generator<Versions<P>> {
+  const names = new Set<string>();
+  noteNames(names, after, before);
+  noteNames(names, before, after);
+  const sorted = (items: readonly P[]): P[] => items.filter(({ name }) => names.has(name)).sort(byNameAndArch);
+  const olds = sorted(before);
+  const nows = sorted(after);
+  for (let i = 0, k = 0; i < olds.length || k < nows.length;) {
+    const [a, b] = [olds[i], nows[k]];
+    const first = a === undefined || (b !== undefined && byNameAndArch(b, a) < 0) ? (b as P) : a;
+    const old = versionsOf(first, olds, i);
+    const now = versionsOf(first, nows, k);
+    i += old.length;
+    k += now.length;
+    yield { old: byNevra(old), now: byNevra(now) };
+  }
+}
+
+/** Adds the names of packages whose content is not among the others. */
+function noteNames(names: Set<string>, packages: readonly PackageVersion[], others: readonly PackageVersion[]): void {
+  const known = new Set<string>();
+  for (const { checksum } of others) known.add(checksum.hex);
+  for (const { name, checksum } of packages) if (!known.has(checksum.hex)) names.add(name);
+}
+
+function byNameAndArch(a: Nevra, b: Nevra): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  return a.arch === b.arch ? 0 : a.arch < b.arch ? -1 : 1;
+}
+
+/** What a sorted list has of the name and architecture of `first`, from there on. */
+function versionsOf<P extends Nevra>(first: P, sorted: readonly P[], from: number): readonly P[] {
+  let end = from;
+  while (end < sorted.length && byNameAndArch(sorted[end] as P, first) === 0) end++;
+  return sorted.slice(from, end);
+}
+
+function byNevra<P extends Nevra>(packages: readonly P[]): Map<string, P> {
+  return new Map(packages.map((item) => [nevra(item), item]));
 }
 
 function newest<P extends PackageVersion>(versions: ReadonlyMap<string, P>): P | undefined {

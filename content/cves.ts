@@ -16,7 +16,7 @@ export interface CveFix {
 
 /** A published tree as far as CVE names matter. */
 export interface Published {
-  readonly packages: Iterable<PackageVersion>;
+  readonly packages: readonly PackageVersion[];
   readonly updateinfo: readonly MetadataSource[];
   readonly other: MetadataSource | undefined;
 }

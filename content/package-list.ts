@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import type { ChecksumAlgorithm } from '../rpm-metadata/checksum';
 import type { ListedPackage } from '../rpm-metadata/primary';
 
@@ -8,12 +8,23 @@ import type { ListedPackage } from '../rpm-metadata/primary';
  */
 const HEAD = 'packages 1';
 
-export function packageListText(packages: readonly ListedPackage[]): string {
-  const lines = packages.map(
-    (p) =>
-      `${p.checksum.algorithm}\t${p.checksum.hex}\t${p.size}\t${p.name}\t${p.epoch}\t${p.version}\t${p.release}\t${p.arch}\t${p.path}\n`,
-  );
-  return `${HEAD}\n${lines.join('')}end ${packages.length}\n`;
+/** Packages per write: a long list in one piece would take as much memory again as the packages themselves. */
+const PIECE = 1000;
+
+/** Writes the list to a new file. */
+export function writePackageList(path: string, packages: readonly ListedPackage[]): void {
+  const file = openSync(path, 'w');
+  try {
+    writeFileSync(file, `${HEAD}\n`);
+    for (let i = 0; i < packages.length; i += PIECE) writeFileSync(file, packages.slice(i, i + PIECE).map(line).join(''));
+    writeFileSync(file, `end ${packages.length}\n`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function line({ checksum: { algorithm, hex }, size, name, epoch, version, release, arch, path }: ListedPackage): string {
+  return `${algorithm}\t${hex}\t${size}\t${name}\t${epoch}\t${version}\t${release}\t${arch}\t${path}\n`;
 }
 
 /** The list in a file; undefined when it is absent or not whole. */

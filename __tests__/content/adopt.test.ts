@@ -16,7 +16,7 @@ import { dirname, join } from 'node:path';
 import { adopt, declaredAdoptions } from '../../content/adopt';
 import type { Definitions } from '../../content/definitions';
 import { Layout } from '../../content/layout';
-import { packageListText, readPackageList } from '../../content/package-list';
+import { readPackageList, writePackageList } from '../../content/package-list';
 import { readRecord, recordText, type SnapshotRecord } from '../../content/record';
 import { readState, writeState } from '../../content/state';
 
@@ -51,7 +51,7 @@ async function publishSnapshot(id: string, name: string, text: string): Promise<
   symlinkSync(`snapshots/${name}`, layout.current(id));
   mkdirSync(dirname(layout.record(id, name, 'json')), { recursive: true });
   writeFileSync(layout.record(id, name, 'json'), recordText(record('d')));
-  writeFileSync(layout.record(id, name, 'packages'), packageListText([]));
+  writePackageList(layout.record(id, name, 'packages'), []);
   const lastRun = { startedAt: 'then', finishedAt: 'then', result: 'published' as const };
   await writeState(layout.stateFile(id), { version: 2, id, lastSuccess: 'then', lastRun });
 }

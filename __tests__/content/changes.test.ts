@@ -39,6 +39,12 @@ const between = (before: readonly string[], after: readonly string[]): object =>
 test.each<[string, string[], string[], object]>([
   ['nothing', ['a-1-1.noarch'], ['a-1-1.noarch'], {}],
   ['the first', [], ['b-1-1.noarch', 'a-1-1.noarch'], { added: ['a-1-1.noarch', 'b-1-1.noarch'] }],
+  [
+    'names one by one',
+    ['c-1-1.noarch'],
+    ['foo-libs-1-1.i686', 'foo-1-1.x86_64', 'a-1-1.noarch', 'foo-1-1.i686'],
+    { added: ['a-1-1.noarch', 'foo-1-1.i686', 'foo-1-1.x86_64', 'foo-libs-1-1.i686'], removed: ['c-1-1.noarch'] },
+  ],
   ['an update that replaces', ['a-1-1.noarch'], ['a-2-1.noarch'], { updated: ['a-1-1.noarch → a-2-1.noarch'] }],
   ['an update beside the old one', ['a-1-1.noarch'], ['a-1-1.noarch', 'a-2-1.noarch'], { updated: ['a-1-1.noarch → a-2-1.noarch'] }],
   ['versions as rpm compares them', ['a-9-1.noarch'], ['a-10-1.noarch', 'a-9-1.noarch'], { updated: ['a-9-1.noarch → a-10-1.noarch'] }],

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { accumulatedContents, type Contents, verbatimContents } from '../../content/contents';
-import { packageListText, readPackageList } from '../../content/package-list';
+import { readPackageList, writePackageList } from '../../content/package-list';
 import { nevra } from '../../rpm-metadata/nevra';
 import type { ListedPackage } from '../../rpm-metadata/primary';
 
@@ -120,14 +120,17 @@ describe('the list beside a snapshot', () => {
   const odd = pkg('größe++', 'C', { path: 'Packages/g/größe++ 1~rc1^a.rpm', epoch: '3', version: '1~rc1^a' });
 
   test('is read as it was written', () => {
-    writeFileSync(file, packageListText([a, odd, b]));
+    writePackageList(file, [a, odd, b]);
     expect(readPackageList(file)).toEqual([a, odd, b]);
-    writeFileSync(file, packageListText([]));
+    writePackageList(file, []);
     expect(readPackageList(file)).toEqual([]);
+    const many = Array.from({ length: 2_001 }, (_, i) => pkg(`p${i}`, 'D'));
+    writePackageList(file, many);
+    expect(readPackageList(file)).toEqual(many);
   });
 
   test.each([0, 5, 40, 200])('cut after %i bytes it is none', (length) => {
-    writeFileSync(file, packageListText([a, odd, b]));
+    writePackageList(file, [a, odd, b]);
     truncateSync(file, length);
     expect(readPackageList(file)).toBeUndefined();
   });
