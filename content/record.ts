@@ -30,10 +30,8 @@ const SnapshotRecordSchema = z.object({
   merged: z.record(z.string(), z.string()).optional(),
   /** Digest of the keys that signed it; absent where upstream's own signature is served. */
   signedBy: z.string().optional(),
-  /** For the next conditional request, which only makes sense at the same address. */
+  /** Where upstream's index was asked for. */
   url: z.string(),
-  etag: z.string().optional(),
-  lastModified: z.string().optional(),
   publishedAt: z.string(),
   /** What upstream listed. */
   upstreamPackages: z.number(),

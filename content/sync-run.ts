@@ -19,7 +19,7 @@ import { type Modules, modulesOf } from './rsync-modules';
 import { sourcesOf } from './source-lists';
 import { Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
-import { fetchIndex, type UpstreamIndex, validatorsOf } from './upstream-index';
+import { fetchIndex, type UpstreamIndex } from './upstream-index';
 import { type Missing, Retrieval } from './retrieval';
 import { VerbatimView, type View } from './views';
 import { withSlots } from './with-slots';
@@ -93,12 +93,10 @@ export class SyncRun {
   private async index(
     { client, modules, sources, digests }: Upstream,
     published: Published | undefined,
-    conditionally: boolean,
+    mayBeUnchanged: boolean,
   ): Promise<UpstreamIndex | 'unchanged'> {
     const { retry } = this.context;
     const record = published?.record;
-    // A conditional request only where "not modified" would end the run: another definition, or a grace that has passed, needs the bytes.
-    const known = conditionally && record !== undefined && this.isComplete(published) ? record : undefined;
     return fetchIndex({
       client,
       retry,
@@ -107,7 +105,7 @@ export class SyncRun {
       digests,
       definition: this.definition,
       ring: this.ring,
-      known: known === undefined ? undefined : { url: known.url, digest: known.repomd, etag: known.etag, lastModified: known.lastModified },
+      known: mayBeUnchanged && this.isComplete(published) ? record?.repomd : undefined,
       published: record === undefined ? await this.served(published) : { revision: record.revision, newest: record.newest },
       now: this.context.now(),
       temporary: this.temporary,
@@ -228,7 +226,6 @@ export class SyncRun {
           key: digestOfOptional(index.key),
           revision: index.repomd.revision,
           newest: index.repomd.newest,
-          ...validatorsOf(index.answer, at),
         }),
         url: index.url,
         upstreamPackages: upstream.length,

@@ -6,7 +6,7 @@ import { isWaived, type RepositoryDefinition } from '../desired-state/definition
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError, isAbsent } from '../downloads/errors';
 import { tooLong } from '../downloads/exchange';
-import { type Answer, getSmall, type HttpClient } from '../downloads/http';
+import { getSmall, type HttpClient } from '../downloads/http';
 import type { IndexDigest } from '../downloads/metalink';
 import type { ResolvedSources } from '../downloads/mirror-lists';
 import { type RetryOptions, type Sources, withFailover } from '../downloads/sources';
@@ -25,22 +25,12 @@ export interface UpstreamIndex {
   readonly url: string;
   /** What it is below. */
   readonly base: string;
-  readonly answer: Answer;
   readonly bytes: Buffer;
   readonly digest: string;
   /** `repomd.xml.asc` and `repomd.xml.key`, where upstream has them. */
   readonly signature: Buffer | undefined;
   readonly key: Buffer | undefined;
   readonly repomd: Repomd;
-}
-
-/** What a conditional request knows. */
-export interface KnownIndex {
-  readonly url: string;
-  /** SHA-256 of the index. */
-  readonly digest: string;
-  readonly etag: string | undefined;
-  readonly lastModified: string | undefined;
 }
 
 export interface IndexRequest {
@@ -56,44 +46,45 @@ export interface IndexRequest {
   /** What is published: nothing older is taken. */
   readonly published: IndexTime | undefined;
   readonly now: Date;
-  readonly known: KnownIndex | undefined;
+  /** SHA-256 of the index that is published, where the same one ends the run. */
+  readonly known: string | undefined;
   /** For the files that gpgv reads. */
   readonly temporary: string;
 }
 
 /**
- * Fetches the index from the first source that has a good one; `unchanged` only when that source says so itself. A signature that does not
- * match is asked for again, since upstream may have been between its two files.
+ * Fetches the index from the first source that has a good one; `unchanged` when that source has the known one. Its bytes tell, not
+ * validators: by those, two versions of the same second and size are one. A signature that does not match is asked for again, since
+ * upstream may have been between its two files.
  */
 export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex | 'unchanged'> {
   return withFailover(request.sources, request.retry, async (source) => {
     const url = `${source}repodata/repomd.xml`;
     const found = await (isModule(source) ? fromModule(request, source) : fromWeb(request, url, request.digests.get(source)));
     if (found === 'unchanged') return found;
-    const { answer, bytes, signature, key } = found;
+    const { bytes, signature, key } = found;
     await verify(request, url, bytes, signature);
     const repomd = parsed(bytes, url, isWaived(request.definition, 'weakChecksums'));
     judge(request, url, repomd);
-    return { url, base: source, answer, bytes, digest: sha256(bytes), signature, key, repomd };
+    return { url, base: source, bytes, digest: sha256(bytes), signature, key, repomd };
   });
 }
 
-type Found = Pick<UpstreamIndex, 'answer' | 'bytes' | 'signature' | 'key'>;
+type Found = Pick<UpstreamIndex, 'bytes' | 'signature' | 'key'>;
 
 async function fromWeb(
-  { client, known: last }: IndexRequest,
+  { client, known }: IndexRequest,
   url: string,
   digests: readonly IndexDigest[] | undefined,
 ): Promise<Found | 'unchanged'> {
-  const known = mayStay(last, digests) ? last : undefined;
-  const { answer, bytes } = await getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES, headers: conditions(known, url) });
-  if (answer.status === 304) return 'unchanged';
+  const { bytes } = await getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES });
   requireListed(url, bytes, digests);
+  if (known === sha256(bytes)) return 'unchanged';
   const [signature, key] = await Promise.all([optional(client, `${url}.asc`), optional(client, `${url}.key`)]);
-  return { answer, bytes, signature, key };
+  return { bytes, signature, key };
 }
 
-/** The three files come in one run. A module knows no conditional requests: whether it is unchanged, the digests say. */
+/** The three files come in one run. */
 async function fromModule({ modules }: IndexRequest, source: string): Promise<Found> {
   const path = 'repodata/repomd.xml';
   const files = await modules(source).small([path, `${path}.asc`, `${path}.key`], MAX_REPOMD_BYTES);
@@ -104,13 +95,7 @@ async function fromModule({ modules }: IndexRequest, source: string): Promise<Fo
   const [signature, key] = [files.get(`${path}.asc`), files.get(`${path}.key`)];
   if (Math.max(signature?.length ?? 0, key?.length ?? 0) > MAX_SIGNATURE_BYTES)
     throw tooLong(`${url}${(signature?.length ?? 0) > MAX_SIGNATURE_BYTES ? '.asc' : '.key'}`, MAX_SIGNATURE_BYTES, 'is longer');
-  return { answer: { status: 200, url, etag: undefined, lastModified: undefined }, bytes, signature, key };
-}
-
-/** "Not modified" is no answer where a metalink does not list what is known: a mirror that stands still would hide what is new. */
-function mayStay(known: KnownIndex | undefined, listed: readonly IndexDigest[] | undefined): boolean {
-  // By other algorithms nothing is known of it: the bytes tell.
-  return listed === undefined || listed.some(({ algorithm, hex }) => algorithm === 'sha256' && hex === known?.digest);
+  return { bytes, signature, key };
 }
 
 /** A mirror that a metalink names must have one of the versions that it lists: another one is behind, damaged or not to be trusted. */
@@ -131,24 +116,6 @@ function judge({ definition, published, now }: IndexRequest, url: string, repomd
     (isWaived(definition, 'olderRevision') ? undefined : replayed(repomd, published, now)) ??
     (isWaived(definition, 'staleMetadata') ? undefined : frozen(repomd, definition.maxAgeDays, now));
   if (refusal !== undefined) throw refusedIndex(url, refusal);
-}
-
-/** Web servers tell versions of a file apart by second and size: one that is younger may change once more unnoticed. */
-const SETTLED_MILLISECONDS = 2000;
-
-/** What a later conditional request may rely on. */
-export function validatorsOf({ etag, lastModified }: Answer, now: Date): Pick<KnownIndex, 'etag' | 'lastModified'> {
-  const age = now.getTime() - Date.parse(lastModified ?? '');
-  return age < SETTLED_MILLISECONDS ? { etag: undefined, lastModified: undefined } : { etag, lastModified };
-}
-
-/** Headers for a conditional request, when the same address was answered before. */
-export function conditions(known: KnownIndex | undefined, url: string): Record<string, string> {
-  if (known === undefined || known.url !== url) return {};
-  return {
-    ...(known.etag === undefined ? {} : { 'if-none-match': known.etag }),
-    ...(known.lastModified === undefined ? {} : { 'if-modified-since': known.lastModified }),
-  };
 }
 
 async function verify(request: IndexRequest, url: string, bytes: Buffer, signature: Buffer | undefined): Promise<void> {

@@ -102,17 +102,6 @@ test('a first sync publishes upstream byte for byte; the second asks once and ch
   expect(readdirSync(join(mirror.root, 'store/.incoming'))).toEqual([]);
 });
 
-test('a server without validators is asked for the index only', async () => {
-  publishUpstream(['1.0']);
-  mirror.repository('epel-7', [upstream.url]);
-  const plain = readFileSync(join(tree, 'repodata/repomd.xml'));
-  upstream.handlers.set('repodata/repomd.xml', (_request, response) => void response.end(plain) === undefined);
-  await mirror.run('sync', 'epel-7');
-  upstream.requests.length = 0;
-  expect((await mirror.run('sync', 'epel-7')).stdout).toContain('unchanged');
-  expect(upstream.requests).toEqual(['repodata/repomd.xml', 'repodata/repomd.xml.asc', 'repodata/repomd.xml.key']);
-});
-
 test('an update publishes the new version, fetches nothing twice, and old metadata still resolves', async () => {
   publishUpstream(['1.0']);
   mirror.repository('epel-7', [upstream.url]);
