@@ -2,6 +2,7 @@ import { isWaived, type RepositoryDefinition, waiverFor } from '../desired-state
 import { ExitCode } from '../desired-state/errors';
 import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
+import { ByNevra } from './by-nevra';
 import type { Problem } from './record';
 
 /** What the next snapshot holds, if all of it can be had. */
@@ -27,16 +28,15 @@ export function verbatimContents(
   const problems: Problem[] = [];
   const undecided: { taken: ListedPackage; published: ListedPackage }[] = [];
   if (!isWaived(rules, 'changedPackages')) {
-    const before = byName(published ?? []);
-    const seen = new Map<string, ListedPackage>();
+    const before = new ByNevra(published);
+    const seen = new ByNevra<ListedPackage>();
     for (const item of upstream) {
-      const name = nevra(item);
-      const twin = seen.get(name);
-      const old = before.get(name);
-      if (twin !== undefined && differs(twin, item) === true) problems.push(changed(item, name, twin.path));
-      else if (old !== undefined && differs(old, item) === true) problems.push(changed(item, name, undefined));
+      const twin = seen.get(item);
+      const old = before.get(item);
+      if (twin !== undefined && differs(twin, item) === true) problems.push(changed(item, twin.path));
+      else if (old !== undefined && differs(old, item) === true) problems.push(changed(item, undefined));
       else if (old !== undefined && differs(old, item) === undefined) undecided.push({ taken: item, published: old });
-      seen.set(name, item);
+      seen.set(item);
     }
   }
   return { packages: upstream, taken: new Set(upstream), problems, undecided };
@@ -47,19 +47,17 @@ export function accumulatedContents(offered: readonly ListedPackage[], published
   const replace = isWaived(rules, 'changedPackages');
   const problems: Problem[] = [];
   const undecided: { taken: ListedPackage; published: ListedPackage }[] = [];
-  const before = byName(published);
   const union = new Union(published);
   const taken = new Set<ListedPackage>();
   for (const item of offered) {
-    const name = nevra(item);
-    const old = union.named(name);
+    const old = union.named(item);
     if (old !== undefined && taken.has(old)) {
-      if (differs(old, item) !== false) problems.push(changed(item, name, old.path));
+      if (differs(old, item) !== false) problems.push(changed(item, old.path));
       continue;
     }
     const verdict = old === undefined ? false : differs(old, item);
     if (old !== undefined && verdict === true && !replace) {
-      problems.push(changed(item, name, undefined));
+      problems.push(changed(item, undefined));
       continue;
     }
     const inTheWay = union.inTheWayOf(item, old);
@@ -69,7 +67,7 @@ export function accumulatedContents(offered: readonly ListedPackage[], published
     }
     for (const other of inTheWay) union.remove(other);
     if (old !== undefined) union.remove(old);
-    if (old !== undefined && verdict === undefined) undecided.push({ taken: item, published: before.get(name) as ListedPackage });
+    if (old !== undefined && verdict === undefined) undecided.push({ taken: item, published: old });
     union.add(item);
     taken.add(item);
   }
@@ -78,7 +76,7 @@ export function accumulatedContents(offered: readonly ListedPackage[], published
 
 /** Packages by name and by place. */
 class Union {
-  private readonly byName = new Map<string, ListedPackage>();
+  private readonly byNevra = new ByNevra<ListedPackage>();
   private readonly byPath = new Map<string, ListedPackage>();
   /** Folder → how many packages lie below it. */
   private readonly folders = new Map<string, number>();
@@ -87,8 +85,9 @@ class Union {
     for (const item of packages) this.add(item);
   }
 
-  named(name: string): ListedPackage | undefined {
-    return this.byName.get(name);
+  /** The one that has the same NEVRA. */
+  named(item: ListedPackage): ListedPackage | undefined {
+    return this.byNevra.get(item);
   }
 
   all(): readonly ListedPackage[] {
@@ -96,13 +95,13 @@ class Union {
   }
 
   add(item: ListedPackage): void {
-    this.byName.set(nevra(item), item);
+    this.byNevra.set(item);
     this.byPath.set(item.path, item);
     for (const folder of foldersOf(item.path)) this.folders.set(folder, (this.folders.get(folder) ?? 0) + 1);
   }
 
   remove(item: ListedPackage): void {
-    if (this.byName.get(nevra(item)) === item) this.byName.delete(nevra(item));
+    if (this.byNevra.get(item) === item) this.byNevra.delete(item);
     this.byPath.delete(item.path);
     for (const folder of foldersOf(item.path)) {
       const left = (this.folders.get(folder) as number) - 1;
@@ -125,10 +124,6 @@ function foldersOf(path: string): readonly string[] {
   return folders;
 }
 
-function byName(packages: readonly ListedPackage[]): ReadonlyMap<string, ListedPackage> {
-  return new Map(packages.map((item) => [nevra(item), item]));
-}
-
 /** Undefined where the checksums are of two kinds. */
 function differs(a: ListedPackage, b: ListedPackage): boolean | undefined {
   if (a.checksum.algorithm !== b.checksum.algorithm) return undefined;
@@ -136,12 +131,12 @@ function differs(a: ListedPackage, b: ListedPackage): boolean | undefined {
 }
 
 /** A package with the name of another and other content. `twin` is where upstream lists that one, undefined where it is published. */
-export function changed(item: ListedPackage, name: string, twin: string | undefined): Problem {
+export function changed(item: ListedPackage, twin: string | undefined): Problem {
   const other = twin === undefined ? 'was published with other content' : `is listed a second time with other content, at ${twin}`;
   return {
     path: item.path,
     code: 'PACKAGE_CHANGED',
-    message: `${item.path}: ${name} ${other}`,
+    message: `${item.path}: ${nevra(item)} ${other}`,
     remedy: `A version is built once: compare both packages. ${waiverFor('changedPackages')}`,
     exitCode: ExitCode.untrusted,
   };

@@ -6,7 +6,6 @@ import type { Sources } from '../downloads/sources';
 import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import { DELTA_RECORDS, type ListedDelta, readDeltas } from '../rpm-metadata/deltas';
 import { decompressed } from '../rpm-metadata/decompress';
-import { nevra } from '../rpm-metadata/nevra';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import { MAX_UNDECLARED_METADATA_BYTES, type RepomdRecord } from '../rpm-metadata/repomd';
 import { changed, type Contents } from './contents';
@@ -131,7 +130,7 @@ export class Retrieval {
     for (const { taken, published } of contents.undecided) {
       if (missing.has(taken) || isWaived(definition, 'changedPackages')) continue;
       if ((await this.contentOf(taken.checksum)) !== (await this.contentOf(published.checksum)))
-        missing.set(taken, { problem: { ...changed(taken, nevra(taken), undefined), url: this.urlOf(taken) }, fromUpstream: false });
+        missing.set(taken, { problem: { ...changed(taken, undefined), url: this.urlOf(taken) }, fromUpstream: false });
     }
     return { missing, fetched: { files: this.files, bytes: this.bytes } };
   }
