@@ -45,6 +45,11 @@ export interface PackageHandlers {
    * text with the usual prefixes, and declarations of what other namespaces it uses.
    */
   package(draft: PackageDraft, raw: Uint8Array): void;
+  /**
+   * Whether a package that looks usual is passed over: then it is neither read nor handed over. For who wants few of many, and does not depend on
+   * the others being well-formed. `raw` as with `package`.
+   */
+  passOver?(raw: Buffer): boolean;
   /** Once, after the last package: the end of the root element and what follows. */
   tail?(bytes: Uint8Array): void;
   /** After each piece of input, before the next is read: for who writes what he reads. */

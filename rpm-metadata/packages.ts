@@ -129,12 +129,13 @@ class PackageScanner {
         const stop = this.endOfPackage(from);
         if (stop === undefined) return end - from <= MAX_PACKAGE_BYTES;
         const raw = window.subarray(from, stop);
-        if (raw.length > MAX_PACKAGE_BYTES || !isUtf8(raw)) return false;
-        const draft = this.reader.read(window, from, stop);
-        if (draft === undefined) return false;
+        const passedOver = this.handlers.passOver?.(raw) === true;
+        if (!passedOver && (raw.length > MAX_PACKAGE_BYTES || !isUtf8(raw))) return false;
+        const draft = passedOver ? undefined : this.reader.read(window, from, stop);
+        if (draft === undefined && !passedOver) return false;
         this.start = stop;
         this.packages++;
-        this.handlers.package(draft, raw);
+        if (draft !== undefined) this.handlers.package(draft, raw);
       } else if (startsWith(window, from, end, this.rootEnd)) {
         let close = from + this.rootEnd.length;
         while (close < end && BLANK[window[close] as number] === 1) close++;
