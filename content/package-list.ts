@@ -1,5 +1,6 @@
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import type { ChecksumAlgorithm } from '../rpm-metadata/checksum';
+import { hrefOf } from '../rpm-metadata/locations';
 import type { ListedPackage } from '../rpm-metadata/primary';
 
 /**
@@ -16,49 +17,74 @@ export function writePackageList(path: string, packages: readonly ListedPackage[
   const file = openSync(path, 'w');
   try {
     writeFileSync(file, `${HEAD}\n`);
-    for (let i = 0; i < packages.length; i += PIECE) writeFileSync(file, packages.slice(i, i + PIECE).map(line).join(''));
+    for (let i = 0; i < packages.length; i += PIECE) {
+      const lines = packages.slice(i, i + PIECE).map(lineOf);
+      writeFileSync(file, `${lines.join('\n')}\n`);
+    }
     writeFileSync(file, `end ${packages.length}\n`);
   } finally {
     closeSync(file);
   }
 }
 
-function line({ checksum: { algorithm, hex }, size, name, epoch, version, release, arch, path }: ListedPackage): string {
-  return `${algorithm}\t${hex}\t${size}\t${name}\t${epoch}\t${version}\t${release}\t${arch}\t${path}\n`;
+function lineOf({ checksum: { algorithm, hex }, size, name, epoch, version, release, arch, path }: ListedPackage): string {
+  return `${algorithm}\t${hex}\t${size}\t${name}\t${epoch}\t${version}\t${release}\t${arch}\t${path}`;
 }
 
-/** The list in a file; undefined when it is absent or not whole. */
-export function readPackageList(path: string): readonly ListedPackage[] | undefined {
-  let text: string;
+/**
+ * The list in a file; undefined when it is absent or not whole. Packages that are the same in `upstream` share their strings with it: both lists
+ * are long, and mostly equal.
+ */
+export function readPackageList(path: string, upstream: readonly ListedPackage[] = []): readonly ListedPackage[] | undefined {
+  let file: number;
   try {
-    text = readFileSync(path, 'latin1');
+    file = openSync(path, 'r');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  const lines = text.split('\n');
-  if (lines[0] !== HEAD || lines[lines.length - 2] !== `end ${lines.length - 3}` || lines[lines.length - 1] !== '') return undefined;
-  const packages: ListedPackage[] = [];
-  for (let i = 1; i < lines.length - 2; i++) {
-    const [algorithm, hex, size, name, epoch, version, release, arch, path] = (lines[i] as string).split('\t');
-    if (path === undefined) return undefined;
-    const decoded = decode(path);
-    packages.push({
-      path: decoded,
-      href: decoded.split('/').map(encodeURIComponent).join('/'),
-      checksum: { algorithm: algorithm as ChecksumAlgorithm, hex: hex as string },
-      size: Number(size),
-      name: decode(name as string),
-      epoch: decode(epoch as string),
-      version: decode(version as string),
-      release: decode(release as string),
-      arch: decode(arch as string),
-    });
+  try {
+    return packagesOf(linesOf(file), upstream);
+  } finally {
+    closeSync(file);
   }
-  return packages;
 }
 
-/** Lines are split as latin1, which is fast and keeps strings small; what is not ASCII is UTF-8. */
-function decode(text: string): string {
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'latin1').toString('utf8');
+/** As latin1, which is fast: what is not ASCII is decoded later. After the end of the last line there is an empty one. */
+function* linesOf(file: number): Generator<string, undefined> {
+  const buffer = Buffer.alloc(64 * 1024);
+  let rest = '';
+  for (let length = readSync(file, buffer); length > 0; length = readSync(file, buffer)) {
+    const lines = (rest + buffer.toString('latin1', 0, length)).split('\n');
+    rest = lines.pop() as string;
+    yield* lines;
+  }
+  yield rest;
+}
+
+function packagesOf(lines: Generator<string, undefined>, upstream: readonly ListedPackage[]): readonly ListedPackage[] | undefined {
+  if (lines.next().value !== HEAD) return undefined;
+  const byPath = new Map<string, ListedPackage>();
+  for (const item of upstream) byPath.set(item.path, item);
+  const packages: ListedPackage[] = [];
+  for (const line of lines) {
+    if (line.startsWith('end ')) {
+      const isWhole = line === `end ${packages.length}` && lines.next().value === '' && lines.next().done === true;
+      return isWhole ? packages : undefined;
+    }
+    const same = byPath.get(line.slice(line.lastIndexOf('\t') + 1));
+    const item = same !== undefined && same.base === undefined && lineOf(same) === line ? { ...same } : packageOf(line);
+    if (item === undefined) return undefined;
+    packages.push(item);
+  }
+  return undefined;
+}
+
+function packageOf(line: string): ListedPackage | undefined {
+  // A copy: pieces of what was read would keep all of that in memory.
+  const text = Buffer.from(line, 'latin1').toString('utf8');
+  const [algorithm, hex = '', size, name = '', epoch = '', version = '', release = '', arch = '', path] = text.split('\t');
+  if (path === undefined) return undefined;
+  const checksum = { algorithm: algorithm as ChecksumAlgorithm, hex };
+  return { path, href: hrefOf(path), checksum, size: Number(size), name, epoch, version, release, arch };
 }

@@ -35,9 +35,12 @@ export class Published {
     return this.layout.record(this.id, this.snapshot, 'catalogue');
   }
 
-  /** Its packages: from the list beside it, or, where that is lost, from the metadata that is served. */
-  async packages(): Promise<readonly ListedPackage[]> {
-    return readPackageList(this.layout.record(this.id, this.snapshot, 'packages')) ?? (await this.fromMetadata());
+  /**
+   * Its packages: from the list beside it, or, where that is lost, from the metadata that is served. Those that are the same in `upstream` share
+   * memory with it.
+   */
+  async packages(upstream: readonly ListedPackage[]): Promise<readonly ListedPackage[]> {
+    return readPackageList(this.layout.record(this.id, this.snapshot, 'packages'), upstream) ?? (await this.fromMetadata());
   }
 
   /** When the served index says that it was made; undefined where it cannot be read. */

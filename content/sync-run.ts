@@ -172,7 +172,7 @@ export class SyncRun {
     if (lost.size > 0) await checkMoved();
     const upstream = await retrieval.list(published?.record?.upstreamPackages);
     const deltas = definition.view === 'verbatim' ? await retrieval.deltas() : [];
-    const before = (await published?.packages()) ?? [];
+    const before = (await published?.packages(upstream)) ?? [];
     const wanted = view.contents(upstream, before, new Set());
     const { missing: lacking, fetched } = await retrieval.packages(wanted, deltas);
     if ([...lacking.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();

@@ -33,7 +33,12 @@ export function safeLocation(href: string): Location {
   if (segments.some((s) => s === '')) return problem('has an empty segment');
   if (segments.some((s) => s === '.' || s === '..')) return problem('has a segment "." or ".."');
   if (segments.some((s) => Buffer.byteLength(s) > MAX_SEGMENT)) return problem(`has a segment of more than ${MAX_SEGMENT} bytes`);
-  return { path, href: segments.map(encodeURIComponent).join('/') };
+  return { path, href: hrefOf(path) };
+}
+
+/** How a path is requested: encoded, but for its slashes. */
+export function hrefOf(path: string): string {
+  return ORDINARY.test(path) ? path : path.split('/').map(encodeURIComponent).join('/');
 }
 
 /** `url` is another place than the repository, with a slash at its end; `folder` is to be put before the location below its own root. */

@@ -124,6 +124,13 @@ describe('the list beside a snapshot', () => {
     expect(readPackageList(file)).toEqual([a, odd, b]);
     writePackageList(file, []);
     expect(readPackageList(file)).toEqual([]);
+    // Strings are shared with what is the same, and only with that.
+    const upstream = [a, pkg('b', 'Z'), { ...odd, base: 'https://example.org/' }];
+    writePackageList(file, [a, odd, b]);
+    const read = readPackageList(file, upstream);
+    expect(read).toEqual([a, odd, b]);
+    expect(read?.[0]?.checksum).toBe(a.checksum);
+    expect(read?.[0]).not.toBe(a);
     const many = Array.from({ length: 2_001 }, (_, i) => pkg(`p${i}`, 'D'));
     writePackageList(file, many);
     expect(readPackageList(file)).toEqual(many);
