@@ -25,8 +25,15 @@ export function dnf(instance: Instance, certificate: string, options: DnfOptions
     for (const name of ['repos', 'cache', 'log', 'vars', 'root']) mkdirSync(join(work, name));
     for (const from of options.repoFile) {
       const target = join(work, 'repos', basename(from).replace(/(\.repo)?$/, '.repo'));
-      if (/^https?:\/\//.test(from)) run([...inside, 'curl', '-fsS', '--cacert', certificate, '-o', target, from]);
-      else copyFileSync(resolve(from), target);
+      try {
+        if (/^https?:\/\//.test(from)) run([...inside, 'curl', '-fsS', '--cacert', certificate, '-o', target, from]);
+        else copyFileSync(resolve(from), target);
+      } catch (error) {
+        throw usageError(
+          `dnf: the repo file ${from} cannot be had: ${error instanceof Error ? error.message : String(error)}`,
+          'Those of the mirror are http://mirror.example.org/repo-files/<id>.repo (docs/reference/urls.md).',
+        );
+      }
     }
     const settings: Record<string, string> = {
       reposdir: join(work, 'repos'), cachedir: join(work, 'cache'), persistdir: join(work, 'cache/state'), logdir: join(work, 'log'), varsdir: join(work, 'vars'),

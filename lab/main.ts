@@ -74,7 +74,7 @@ program
 program
   .command('dnf [args...]')
   .description('dnf on the client host, with only the given repositories, in an empty root')
-  .option('--repo-file <url or path...>', 'a .repo file; repeatable', (value: string, all: string[]) => [...all, value], [])
+  .option('--repo-file <url or path>', 'a .repo file; repeatable', (value: string, all: string[]) => [...all, value], [])
   .option('--installroot <directory>', 'keep what is installed there (default: a fresh root, removed afterwards)')
   .passThroughOptions()
   .action((args: string[], options: { repoFile: string[]; installroot?: string }) => {

@@ -77,6 +77,12 @@ describe('the 15 URLs of the MOS seed', () => {
     expect(result.status).toBe(0);
     expect(dnf([`http://${NAME}/repo-files/${file}`], 'makecache', '--enablerepo=*').status).toBe(0);
   });
+  test('a yum configuration that is not there is told, with where they are', () => {
+    const missing = dnf([`http://${NAME}/repo-files/absent.repo`], 'repolist');
+    expect(missing.status).toBe(2);
+    expect(missing.text).toMatch(/the repo file http:.*absent\.repo cannot be had: .*404[^]*docs\/reference\/urls\.md/);
+    expect(missing.text).not.toContain('    at ');
+  });
   test('and those of the customer, from the yum configuration below its prefix', () => {
     expect(dnf([`http://${NAME}/customer/mos7.0-centos6.repo`], 'makecache', '--enablerepo=*').text).toMatch(/Metadata cache created/);
   });
