@@ -82,6 +82,7 @@ export function program(): Command {
       if ([ids.length > 0, options.all, options.new].filter(Boolean).length !== 1) {
         throw usage('mirrorctl sync wants ids, or --all, or --new', 'mirrorctl sync --help has examples.');
       }
+      sayWhenInterrupted();
       const { definitionsReader } = await import('./definitions');
       const { exitCodeOf, outcomeText, syncSelected } = await import('./sync-command');
       const { configuration, state } = root.opts<GlobalOptions>();
@@ -169,6 +170,16 @@ export function program(): Command {
       }
     });
   return root;
+}
+
+/** Then the signal does what it does. */
+function sayWhenInterrupted(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      warn(`mirrorctl: interrupted by ${signal}; what is served is whole, and the next run goes on with what was fetched`);
+      process.kill(process.pid, signal);
+    });
+  }
 }
 
 function wholeSeconds(text: string): number {

@@ -191,6 +191,13 @@ describe('lock', () => {
     first.kill();
     await first.done;
     expect((await mirror.run('status')).stdout).toMatch(/epel-7 +interrupted/);
+    const other = mirror.start('sync', 'epel-7');
+    await until(() => other.said().includes('to be fetched'));
+    other.kill('SIGTERM');
+    expect(await other.done).toMatchObject({
+      code: null,
+      stderr: expect.stringContaining('mirrorctl: interrupted by SIGTERM; what is served is whole'),
+    });
     upstream.handlers.clear();
     expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0 });
   });

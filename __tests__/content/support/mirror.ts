@@ -87,14 +87,14 @@ export class TestMirror {
     return [bundle(), '--configuration', this.configuration, '--state', this.state, ...argv];
   }
 
-  start(...argv: string[]): { readonly done: Promise<Ran>; kill(): void; said(): string } {
+  start(...argv: string[]): { readonly done: Promise<Ran>; kill(signal?: NodeJS.Signals): void; said(): string } {
     const child = spawn(process.execPath, this.argv(...argv), { stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     const done = new Promise<Ran>((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
-    return { done, kill: () => child.kill('SIGKILL'), said: () => stderr };
+    return { done, kill: (signal = 'SIGKILL') => child.kill(signal), said: () => stderr };
   }
 
   /** A path in what is published. */
