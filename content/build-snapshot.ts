@@ -70,7 +70,10 @@ export async function buildSnapshot(
     ['repodata/repomd.xml.key', index.key],
   ] as const;
   for (const [path, bytes] of indexFiles) if (bytes !== undefined) builder.add({ path, bytes });
-  const own = new Set([...plan.packages, ...plan.files].map(({ path }) => path).concat(index.made, plan.withheld));
+  // The first snapshot is compared with nothing, and the list is long.
+  const own = new Set(
+    published === undefined ? [] : [...plan.packages, ...plan.files].map(({ path }) => path).concat(index.made, plan.withheld),
+  );
   const superseded = published && { tree: published.tree, carried: published.record?.carried };
   const carried = await carrySuperseded(builder, superseded, own, plan);
 

@@ -5,7 +5,7 @@ import { downloadVerified } from '../downloads/file';
 import type { HttpClient } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
 import { combined, pauseBefore, type RetryOptions, Sources, withFailover } from '../downloads/sources';
-import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
+import type { Checksum } from '../rpm-metadata/checksum';
 import type { Modules } from './rsync-modules';
 import { isModule } from './rsync-source';
 import type { Incoming, Store } from './store';
@@ -51,11 +51,12 @@ export async function missingFiles<T extends Pick<Wanted, 'checksum'> & Partial<
   incoming: Incoming,
   wanted: Iterable<T>,
 ): Promise<readonly T[]> {
+  // By digest alone: none has the length of another algorithm's, and a first sync misses everything.
   const missing = new Map<string, T>();
   for (const file of wanted) {
-    const key = checksumKey(file.checksum);
-    if (missing.has(key) || incoming.has(file.checksum) || store.has(file.checksum, file.size)) continue;
-    if (!(await incoming.adopt(file.checksum, file.size))) missing.set(key, file);
+    const { hex } = file.checksum;
+    if (missing.has(hex) || incoming.has(file.checksum) || store.has(file.checksum, file.size)) continue;
+    if (!(await incoming.adopt(file.checksum, file.size))) missing.set(hex, file);
   }
   return [...missing.values()];
 }
