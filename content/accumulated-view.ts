@@ -10,6 +10,7 @@ import { recordsToKeep } from '../rpm-metadata/records';
 import type { RepomdRecord } from '../rpm-metadata/repomd';
 import type { Signer } from '../signatures/sign';
 import type { SnapshotIndex } from './build-snapshot';
+import { listed } from './compare-contents';
 import { accumulatedContents, type Contents } from './contents';
 import type { Layout } from './layout';
 import type { Published } from './published';
@@ -76,14 +77,13 @@ export class AccumulatedView implements View {
 
   async write(tree: string, { packages, taken }: Contents): Promise<SnapshotIndex> {
     const { definition, published, index, signer, at } = this.options;
-    const places = new Set([...taken].map(placeOf));
-    const all = new Set(packages.map(placeOf));
+    const isThere = listed(packages);
     const catalogue = join(this.work, 'catalogue');
     const written = await writeAccumulated({
       previous: published === undefined ? undefined : { repodata: join(published.tree, 'repodata'), catalogue: published.catalogue },
       sources: [this.source()],
-      accept: (entry) => places.has(placeOf(entry)),
-      keep: (entry) => all.has(placeOf(entry)),
+      accept: listed(taken),
+      keep: isThere,
       records: this.side.records,
       tags: readTags(index.bytes, index.url),
       directory: join(tree, 'repodata'),
@@ -92,7 +92,7 @@ export class AccumulatedView implements View {
     });
     // A package that a verbatim upstream had at two places is listed once.
     const digests = new Set(packages.map(({ checksum }) => checksum.hex));
-    if (written.packages.length !== digests.size || ![...written.packages].every((entry) => all.has(placeOf(entry))))
+    if (written.packages.length !== digests.size || ![...written.packages].every(isThere))
       throw new Error(
         `${definition.id}: the merged metadata lists ${written.packages.length} packages, not the ${digests.size} that are there`,
       );
@@ -115,8 +115,4 @@ export class AccumulatedView implements View {
     };
     return { primary: of('primary') as SourceFile, filelists: of('filelists'), other: of('other') };
   }
-}
-
-function placeOf({ path, checksum }: Pick<ListedPackage, 'path' | 'checksum'>): string {
-  return `${path}\t${checksum.hex}`;
 }

@@ -6,11 +6,18 @@ import type { Contents } from './contents';
 import type { Problem } from './record';
 import type { Missing } from './retrieval';
 
+type Place = Pick<ListedPackage, 'path' | 'checksum'>;
+
+/** Tells which packages are in a list, at the same place with the same content. The list has each path once. */
+export function listed(list: Iterable<Place>): (item: Place) => boolean {
+  const digests = new Map<string, string>();
+  for (const { path, checksum } of list) digests.set(path, checksum.hex);
+  return ({ path, checksum }) => digests.get(path) === checksum.hex;
+}
+
 /** Whether a list has the same packages at the same places. */
 export function isSameContent({ packages }: Contents, before: readonly ListedPackage[]): boolean {
-  const key = ({ path, checksum }: ListedPackage): string => `${path}\t${checksum.hex}`;
-  const known = new Set(before.map(key));
-  return packages.length === before.length && packages.every((item) => known.has(key(item)));
+  return packages.length === before.length && packages.every(listed(before));
 }
 
 /** A wrong key in the declaration must not take away most of what only this mirror has. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { accumulatedContents, type Contents, verbatimContents } from '../../content/contents';
+import { isSameContent } from '../../content/compare-contents';
 import { readPackageList, writePackageList } from '../../content/package-list';
 import { nevra } from '../../rpm-metadata/nevra';
 import type { ListedPackage } from '../../rpm-metadata/primary';
@@ -111,6 +112,16 @@ describe('accumulate', () => {
       }),
     );
   });
+});
+
+test.each<[string, ListedPackage[], boolean]>([
+  ['the same in another order', [b, a], true],
+  ['one that is gone', [a], false],
+  ['one more', [a, b, pkg('c', 'C')], false],
+  ['other content', [changedA, b], false],
+  ['another place', [pkg('a', 'A', { path: 'x/a.rpm' }), b], false],
+])('contents beside what is published: %s', (_name, upstream, expected) => {
+  expect(isSameContent(verbatimContents(upstream, [], {}), [a, b])).toBe(expected);
 });
 
 describe('the list beside a snapshot', () => {
