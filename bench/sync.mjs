@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { bundle } from '../scripts/build.mjs';
 import { interleaved, Results } from './measure.mjs';
 import { publishOne } from './publish-one.mjs';
-import { BEST, DEFAULT, Floor, Mirrorctl, peakMemory, Reposync } from './sync/contenders.mjs';
+import { BEST, DEFAULT, Floor, installPrograms, Mirrorctl, peakMemory, Reposync } from './sync/contenders.mjs';
 import { LATENCY, listedRepository, repository, settle, Web } from './sync/upstream.mjs';
 
 const BEST_NAME = 'dnf reposync, best setting';
@@ -36,6 +36,7 @@ export async function sync({
   const work = mkdtempSync(join(tmpdir(), 'bench-sync-'));
   // Each place in a part of the disk of its own (ext4), as far from what others remove as can be.
   spawnSync('chattr', ['+T', work], { stdio: 'ignore' });
+  await installPrograms(work);
   const results = new Results('sync', directory);
   const web = await Web.start(work);
   let places = 0;

@@ -16,7 +16,7 @@ export const ServerPaths = {
   configuration: '/etc/mirror',
   /** Journals, per-repository state, status, signing key ring. Root's, with group `mirror` and the sticky bit; `host/` is root's alone. */
   state: '/var/lib/mirror',
-  /** `<digest>/mirror-host.cjs` and `<digest>/mirrorctl.cjs`. Owned by root. */
+  /** A directory for each digest of the server programs, with those and the compiled code of `mirrorctl`. Owned by root. */
   programs: '/usr/local/lib/mirror',
 } as const;
 
@@ -182,7 +182,11 @@ export type ObservationRequest = z.infer<typeof ObservationRequestSchema>;
 /** What travels to `mirror-host receive` on standard input: the server programs, each in base64. */
 export const ProgramsRequestSchema = z.strictObject({
   digest: z.string().regex(/^[0-9a-f]{64}$/),
-  programs: z.strictObject({ 'mirror-host.cjs': z.string().base64(), 'mirrorctl.cjs': z.string().base64() }),
+  programs: z.strictObject({
+    'mirror-host.cjs': z.string().base64(),
+    'mirrorctl.cjs': z.string().base64(),
+    'mirrorctl-body.cjs': z.string().base64(),
+  }),
 });
 export type ProgramsRequest = z.infer<typeof ProgramsRequestSchema>;
 

@@ -1,7 +1,7 @@
 import { digestOf } from './canonical';
 
 /** The programs that run on a server, by file name in `ServerPaths.programs/<digest>/`. */
-export const SERVER_PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs'] as const;
+export const SERVER_PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'mirrorctl-body.cjs'] as const;
 export type ServerProgram = (typeof SERVER_PROGRAMS)[number];
 
 /**

@@ -1,5 +1,3 @@
-import { request as plainRequest } from 'node:http';
-import { request as secureRequest } from 'node:https';
 import { isIP, type Socket } from 'node:net';
 import type { Connect } from './connect';
 import { buildConnector } from './undici';
@@ -41,10 +39,12 @@ function matches(exception: string, host: string): boolean {
 export function tunnel(proxy: Proxy, timeout: number): Connect {
   const { protocol, hostname, port } = new URL(proxy.url);
   const secure = buildConnector({ timeout });
+  // Not at each start of the program: it takes 4 ms, and most have no proxy.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { request } = require(protocol === 'https:' ? 'node:https' : 'node:http') as typeof import('node:http');
   return (options, callback) => {
     const target = `${options.hostname}:${options.port === '' ? '443' : options.port}`;
-    const ask = protocol === 'https:' ? secureRequest : plainRequest;
-    const asked = ask({
+    const asked = request({
       host: hostname.replace(/^\[(.*)\]$/, '$1'),
       port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
       method: 'CONNECT',

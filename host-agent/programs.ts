@@ -1,9 +1,10 @@
-import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
+import { compile, COMPILED, isCompiled } from '../desired-state/compiled';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { programsDigestBy } from '../desired-state/programs';
-import { isMissing, kindOf, linkTarget, replaceSymlink } from './files';
+import { isMissing, kindOf, linkTarget, replaceSymlink, writeBytesSynced } from './files';
 import type { HostPaths } from './paths';
 
 /** Digest of the programs in a directory, or undefined when one is missing. */
@@ -25,6 +26,23 @@ export function requirePrograms(paths: HostPaths, digest: string): void {
     remedy: 'Deploy again: apply uploads them.',
     exitCode: ExitCode.environment,
   });
+}
+
+/**
+ * Keeps the compiled code of the programs in a directory, unless it is there for this version of Node. It saves time and nothing depends on it:
+ * where it cannot be made, they start without.
+ */
+export function keepCompiled(directory: string): void {
+  try {
+    const body = join(directory, 'mirrorctl-body.cjs');
+    const source = readFileSync(body);
+    const path = join(directory, COMPILED);
+    if (isCompiled(source, existsSync(path) ? readFileSync(path) : undefined)) return;
+    writeBytesSynced(`${path}.mirror-new`, compile(source, body), 0o644);
+    renameSync(`${path}.mirror-new`, path);
+  } catch {
+    // Told to nobody, since there is nothing to do about it: a full disk fails what matters, too.
+  }
 }
 
 /** Link path → what it must point at, for a digest. */

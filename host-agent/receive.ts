@@ -7,7 +7,7 @@ import type { ProgramsRequest, ProgramsResult } from '../desired-state/model';
 import { programsDigestBy, SERVER_PROGRAMS } from '../desired-state/programs';
 import { syncDirectory, writeBytesSynced } from './files';
 import type { HostPaths } from './paths';
-import { digestOfPrograms, linkPrograms } from './programs';
+import { digestOfPrograms, keepCompiled, linkPrograms } from './programs';
 
 /** Installs server programs under the digest they come with, whole or not at all. Throws MirrorError when they are not what it says. */
 export function receivePrograms(paths: HostPaths, request: ProgramsRequest): ProgramsResult {
@@ -40,6 +40,7 @@ export function receivePrograms(paths: HostPaths, request: ProgramsRequest): Pro
       if (digestOfPrograms(target) !== digest) throw error;
     }
   }
+  keepCompiled(target);
   linkPrograms(paths, digest, 'ifMissing');
   return { kind: 'programs', digest };
 }

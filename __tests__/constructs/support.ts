@@ -108,7 +108,7 @@ export function synth(app: App): Synthesized {
   const text = readFileSync(join(stack, 'cdk.tf.json'), 'utf8');
   const json = JSON.parse(text) as StackJson;
   const files = new Map(
-    ['desired-state.json', 'target.json', 'apply.cjs', 'observe.cjs', 'mirror-host.cjs', 'mirrorctl.cjs'].map((f) => [
+    ['desired-state.json', 'target.json', 'apply.cjs', 'observe.cjs', 'mirror-host.cjs', 'mirrorctl.cjs', 'mirrorctl-body.cjs'].map((f) => [
       f,
       readFileSync(join(stack, 'mirror', f), 'utf8'),
     ]),

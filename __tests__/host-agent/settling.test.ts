@@ -1,9 +1,22 @@
 /** What is decided around the switch of a generation: who may, until when, and what is left afterwards. */
-import { chownSync, lstatSync, mkdtempSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../../desired-state/canonical';
 import { ObservationRequestSchema, ProgramsRequestSchema } from '../../desired-state/model';
+import { COMPILED, isCompiled } from '../../desired-state/compiled';
 import { programsDigest } from '../../desired-state/programs';
 import { unpublished } from '../../desired-state/unpublish';
 import { accountDeviations, sudoersText } from '../../host-agent/account';
@@ -251,8 +264,11 @@ describe('the deploy account', () => {
 
 describe('receiving programs', () => {
   const base64 = (text: string): string => Buffer.from(text).toString('base64');
-  const digest = programsDigest({ 'mirror-host.cjs': sha256('host'), 'mirrorctl.cjs': sha256('content') });
-  const request = { digest, programs: { 'mirror-host.cjs': base64('host'), 'mirrorctl.cjs': base64('content') } };
+  const texts = { 'mirror-host.cjs': 'host', 'mirrorctl.cjs': 'content', 'mirrorctl-body.cjs': 'module.exports = 1;' };
+  const each = (change: (text: string) => string) =>
+    Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, change(text)])) as typeof texts;
+  const digest = programsDigest(each(sha256));
+  const request = { digest, programs: each(base64) };
   const paths = () => {
     const made = hostPaths(directory);
     for (const place of ['/usr/local/sbin', '/usr/local/bin', '/usr/local/lib']) mkdirSync(join(directory, place), { recursive: true });
@@ -265,6 +281,29 @@ describe('receiving programs', () => {
     expect(receivePrograms(host, request)).toEqual({ kind: 'programs', digest });
     expect(readdirSync(host.programs)).toEqual([digest]);
     expect(statSync(join(host.programs, digest, 'mirror-host.cjs')).mode & 0o777).toBe(0o755);
+  });
+  test('keeps the compiled code of mirrorctl beside it, and makes it anew where it is that of another Node', () => {
+    const host = paths();
+    receivePrograms(host, request);
+    const kept = join(host.programs, digest, COMPILED);
+    const source = Buffer.from(texts['mirrorctl-body.cjs']);
+    expect(isCompiled(source, readFileSync(kept))).toBe(true);
+    expect(statSync(kept).mode & 0o777).toBe(0o644);
+    const before = statSync(kept).ino;
+    receivePrograms(host, request);
+    expect(statSync(kept).ino).toBe(before);
+    writeFileSync(kept, 'that of another one');
+    receivePrograms(host, request);
+    expect(isCompiled(source, readFileSync(kept))).toBe(true);
+  });
+  test('does without the compiled code where it cannot be written', () => {
+    const host = paths();
+    receivePrograms(host, request);
+    const kept = join(host.programs, digest, COMPILED);
+    rmSync(kept);
+    mkdirSync(`${kept}.mirror-new`);
+    expect(receivePrograms(host, request)).toEqual({ kind: 'programs', digest });
+    expect(existsSync(kept)).toBe(false);
   });
   test('what was damaged there is replaced', () => {
     const host = paths();
@@ -283,6 +322,7 @@ describe('receiving programs', () => {
     [{ ...request, digest: '../..' }, 'digest'],
     [{ ...request, programs: { ...request.programs, 'evil.cjs': 'x' } }, 'programs'],
     [{ ...request, programs: { 'mirror-host.cjs': 'AAAA' } }, 'mirrorctl.cjs'],
+    [{ ...request, programs: { 'mirror-host.cjs': 'AAAA', 'mirrorctl.cjs': 'AAAA' } }, 'mirrorctl-body.cjs'],
     [{ digest }, 'programs'],
   ])('a request that is none is refused by name: %j', (bad, name) => {
     expect(() => parseRequest(ProgramsRequestSchema, JSON.stringify(bad))).toThrow(name);

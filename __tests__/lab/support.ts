@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { canonicalJson, sha256 } from '../../desired-state/canonical';
 import type { DesiredState } from '../../desired-state/model';
-import { programsDigest, SERVER_PROGRAMS, type ServerProgram } from '../../desired-state/programs';
+import { programsDigestBy, SERVER_PROGRAMS } from '../../desired-state/programs';
 import { summarize, type PlanSummary, type TerraformPlan } from '../../scripts/plan-summary';
 
 export const ROOT = join(__dirname, '..', '..');
@@ -152,12 +152,11 @@ export class Deployment {
   upgradePrograms(): void {
     const directory = join(this.stack, 'mirror');
     for (const name of SERVER_PROGRAMS) appendFileSync(join(directory, name), '// upgraded\n');
-    const digestOf = (name: ServerProgram): string => sha256(readFileSync(join(directory, name)));
     const json = join(this.stack, 'cdk.tf.json');
     const text = readFileSync(json, 'utf8');
     const planned = /"programs": "([0-9a-f]{64})"/.exec(text)?.[1];
     if (planned === undefined) throw new Error('the synthesized stack plans no programs');
-    const next = programsDigest({ 'mirror-host.cjs': digestOf('mirror-host.cjs'), 'mirrorctl.cjs': digestOf('mirrorctl.cjs') });
+    const next = programsDigestBy((name) => sha256(readFileSync(join(directory, name))));
     writeFileSync(json, text.replaceAll(planned, next));
   }
 

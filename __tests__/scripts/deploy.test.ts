@@ -12,13 +12,19 @@ import { connect, type Connection } from '../../transport/connection';
 import { makeKey, startServer, type TestServer } from '../transport/ssh-server';
 
 const program = (digest: string) => ({ content: Buffer.from(digest), sha256: digest });
-const programs: Programs = { 'mirror-host.cjs': program('a'.repeat(64)), 'mirrorctl.cjs': program('b'.repeat(64)), digest: 'c'.repeat(64) };
+const programs: Programs = {
+  'mirror-host.cjs': program('a'.repeat(64)),
+  'mirrorctl.cjs': program('b'.repeat(64)),
+  'mirrorctl-body.cjs': program('d'.repeat(64)),
+  digest: 'c'.repeat(64),
+};
 
 test('the digest of the programs depends on each of them', () => {
-  const digest = programsDigest({ 'mirror-host.cjs': 'a', 'mirrorctl.cjs': 'b' });
+  const digest = programsDigest({ 'mirror-host.cjs': 'a', 'mirrorctl.cjs': 'b', 'mirrorctl-body.cjs': 'c' });
   expect(digest).toMatch(/^[0-9a-f]{64}$/);
-  expect(programsDigest({ 'mirrorctl.cjs': 'b', 'mirror-host.cjs': 'a' })).toBe(digest);
-  expect(programsDigest({ 'mirror-host.cjs': 'b', 'mirrorctl.cjs': 'a' })).not.toBe(digest);
+  expect(programsDigest({ 'mirrorctl-body.cjs': 'c', 'mirrorctl.cjs': 'b', 'mirror-host.cjs': 'a' })).toBe(digest);
+  expect(programsDigest({ 'mirror-host.cjs': 'b', 'mirrorctl.cjs': 'a', 'mirrorctl-body.cjs': 'c' })).not.toBe(digest);
+  expect(programsDigest({ 'mirror-host.cjs': 'a', 'mirrorctl.cjs': 'b', 'mirrorctl-body.cjs': 'd' })).not.toBe(digest);
 });
 
 test.each([

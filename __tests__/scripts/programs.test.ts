@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { sha256 } from '../../desired-state/canonical';
-import { programsDigest } from '../../desired-state/programs';
+import { programsDigestBy, SERVER_PROGRAMS } from '../../desired-state/programs';
 import { makeKey } from '../transport/ssh-server';
 
 const root = join(__dirname, '..', '..');
@@ -49,7 +49,7 @@ beforeAll(async () => {
   }
   writeFileSync(key, makeKey('ed25519').privateKey, { mode: 0o600 });
   // The server programs are only read and hashed here.
-  for (const name of ['mirror-host.cjs', 'mirrorctl.cjs']) writeFileSync(join(template, 'mirror', name), `// ${name}\n`);
+  for (const name of SERVER_PROGRAMS) writeFileSync(join(template, 'mirror', name), `// ${name}\n`);
 }, 60_000);
 afterAll(() => rmSync(template, { recursive: true }));
 
@@ -62,7 +62,7 @@ beforeEach(() => {
   environment = {
     PATH: process.env.PATH ?? '',
     MIRROR_DESIRED_STATE_SHA256: digest('desired-state.json'),
-    MIRROR_PROGRAMS_SHA256: programsDigest({ 'mirror-host.cjs': digest('mirror-host.cjs'), 'mirrorctl.cjs': digest('mirrorctl.cjs') }),
+    MIRROR_PROGRAMS_SHA256: programsDigestBy(digest),
     MIRROR_SIGNING_KEY: 'key',
     MIRROR_SSH_KEY: key,
   };

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { root, run } from '../measure.mjs';
 
 /**
@@ -12,6 +13,22 @@ function aside(directory, names) {
   const old = join(directory, 'old', String(process.hrtime.bigint()));
   mkdirSync(old, { recursive: true });
   for (const name of names) if (existsSync(join(directory, name))) renameSync(join(directory, name), join(old, name));
+}
+
+/** Keeps compiled code beside the programs in `dist`, as a deploy does on the server: once, since a deploy is not what is measured. */
+export async function installPrograms(directory) {
+  const program = join(directory, 'install.cjs');
+  const entryPoints = ['bench/apps/install.ts'];
+  await build({
+    absWorkingDir: root,
+    entryPoints,
+    outfile: program,
+    bundle: true,
+    platform: 'node',
+    target: 'node18',
+    logLevel: 'warning',
+  });
+  await run('node', [program, join(root, 'dist', 'programs')]);
 }
 
 /** `mirrorctl sync`, as the server's unit runs it: everything verified, flushed and published when it ends. */

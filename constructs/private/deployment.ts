@@ -10,7 +10,7 @@ import { programsDigestBy } from '../../desired-state/programs';
 import type { Target } from '../../desired-state/target';
 import { TRUST_SOURCE, type TrustSource } from './source';
 
-const PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'apply.cjs', 'observe.cjs'] as const;
+const PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'mirrorctl-body.cjs', 'apply.cjs', 'observe.cjs'] as const;
 
 /**
  * Writes what the activation needs beside the synthesized JSON, in `stacks/<stack>/mirror/`: the desired state, the connection and the

@@ -16,10 +16,11 @@ export interface ProgramFile {
   readonly sha256: string;
 }
 
-/** The two server programs that lie beside this one, and the digest that names them together. */
+/** The server programs that lie beside this one, and the digest that names them together. */
 export interface Programs {
   readonly 'mirror-host.cjs': ProgramFile;
   readonly 'mirrorctl.cjs': ProgramFile;
+  readonly 'mirrorctl-body.cjs': ProgramFile;
   readonly digest: string;
 }
 
@@ -42,10 +43,12 @@ export function readPrograms(directory: string): Programs {
   };
   const host = file('mirror-host.cjs');
   const content = file('mirrorctl.cjs');
+  const body = file('mirrorctl-body.cjs');
   return {
     'mirror-host.cjs': host,
     'mirrorctl.cjs': content,
-    digest: programsDigest({ 'mirror-host.cjs': host.sha256, 'mirrorctl.cjs': content.sha256 }),
+    'mirrorctl-body.cjs': body,
+    digest: programsDigest({ 'mirror-host.cjs': host.sha256, 'mirrorctl.cjs': content.sha256, 'mirrorctl-body.cjs': body.sha256 }),
   };
 }
 

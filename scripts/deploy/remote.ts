@@ -68,6 +68,7 @@ export async function installPrograms(
     programs: {
       'mirror-host.cjs': programs['mirror-host.cjs'].content.toString('base64'),
       'mirrorctl.cjs': programs['mirrorctl.cjs'].content.toString('base64'),
+      'mirrorctl-body.cjs': programs['mirrorctl-body.cjs'].content.toString('base64'),
     },
   };
   const payload = JSON.stringify(request);

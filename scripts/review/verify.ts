@@ -11,6 +11,7 @@ export const STACK_FILES = [
   'mirror/apply.cjs',
   'mirror/mirror-host.cjs',
   'mirror/mirrorctl.cjs',
+  'mirror/mirrorctl-body.cjs',
   'mirror/observe.cjs',
 ] as const;
 
