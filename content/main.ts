@@ -50,6 +50,18 @@ Examples:
   mirrorctl changes --since 2026-11-01 --cves   which CVEs were fixed this month, and by which packages
   mirrorctl changes --json                      with the packages that came, changed and went, for programs`;
 
+const IMPORT_EXAMPLES = `
+Whatever is intact and could be published by something that is declared enters the store; the next sync finds it and does not fetch it.
+Packages are checked by their own digests, and by their signatures where everything that is declared wants signed packages.
+Files are hard-linked where they belong to the user mirror, are read-only (0444) and lie on the file system of the store; else they are
+reflinked where it can, else copied. The directory itself is only read.
+
+Examples:
+  mirrorctl import /srv/old/output/stx-r1/CentOS/pike --dry-run   what would be taken, and what is not to be trusted
+  mirrorctl import /srv/old/output/stx-r1/CentOS/pike             take it; then: mirrorctl sync --all
+  mirrorctl import /mnt/usb/reposync --copy --json                share nothing with the disk, with a result for programs
+A run that was interrupted is continued by the next one.`;
+
 const PREPARE_EXAMPLES = `
 Examples:
   mirrorctl prepare        by hand, as root; a deploy does it by itself`;
@@ -65,7 +77,7 @@ export function program(): Command {
   let keys: KeySource | undefined;
   root.hook('preAction', async (_root, command) => {
     // While this may still be root, to whom the keys belong.
-    if (command.name() !== 'status')
+    if (['sync', 'prepare'].includes(command.name()))
       keys = (await import('./signing-keys')).signingKeys(root.opts<GlobalOptions>().configuration, process.env);
     becomeContentUser();
   });
@@ -137,6 +149,30 @@ export function program(): Command {
       if (options.json) printJson({ publishes: records });
       else if (records.length === 0) print(options.cves ? 'no publish that fixes a CVE is recorded' : 'nothing is recorded');
       else for (const record of records) for (const line of options.cves ? cveLines(record) : [changeLine(record)]) print(line);
+    });
+  root
+    .command('import')
+    .description('take over the files of a mirror tree that is there already, so that syncs do not fetch them')
+    .argument('<directory>', 'what a download script, reposync or rsync left')
+    .option('--copy', 'copy every file: no hard links, no reflinks', false)
+    .option('--dry-run', 'say what would be taken, and take nothing', false)
+    .option('--json', 'print one JSON document on standard output', false)
+    .addHelpText('after', IMPORT_EXAMPLES)
+    .action(async (directory: string, options: { copy: boolean; dryRun: boolean; json: boolean }) => {
+      sayWhenInterrupted();
+      const { readDefinitions } = await import('./definitions');
+      const { Layout } = await import('./layout');
+      const { importTree } = await import('./import');
+      const { importExitCode, importText, problemText } = await import('./import-command');
+      const { configuration, state } = root.opts<GlobalOptions>();
+      const definitions = await readDefinitions(configuration);
+      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const { copy: copyOnly, dryRun } = options;
+      const outcome = await importTree({ layout, definitions, directory, copyOnly, dryRun, say: warn });
+      if (options.json) printJson(outcome);
+      else print(importText(outcome));
+      if (outcome.problems.length > 0) warn(problemText(outcome.problems));
+      process.exitCode = importExitCode(outcome);
     });
   root
     .command('prepare')

@@ -15,7 +15,7 @@ export class Bar {
   constructor(standing: Standing) {
     this.bar = new SingleBar({
       stream: process.stderr,
-      format: '{bar} {percentage}%  {files} packages, {amount}  {speed}',
+      format: '{bar} {percentage}%  {files} files, {amount}  {speed}',
       barsize: 24,
       barCompleteChar: '#',
       barIncompleteChar: '-',

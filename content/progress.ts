@@ -41,11 +41,11 @@ export interface Standing {
   readonly rate: number;
 }
 
-/** `epel-7, centos-7-os: 310 of 4,100 packages, 0.2 of 9.8 GiB, 11.2 MiB/s, 15 min left`. */
+/** `epel-7, centos-7-os: 310 of 4,100 files, 0.2 of 9.8 GiB, 11.2 MiB/s, 15 min left`. */
 export function standingText(ids: readonly string[], { files, totalFiles, bytes, totalBytes, rate }: Standing): string {
   const who = ids.length <= MAX_NAMED ? ids.join(', ') : `${ids.length} repositories`;
   const speed = rate < 1 ? [] : [`${size(rate)}/s`, `${duration((totalBytes - bytes) / rate)} left`];
-  return `${who}: ${[`${files} of ${totalFiles} packages`, sizeOf(bytes, totalBytes), ...speed].join(', ')}`;
+  return `${who}: ${[`${files} of ${totalFiles} files`, sizeOf(bytes, totalBytes), ...speed].join(', ')}`;
 }
 
 const MAX_NAMED = 3;

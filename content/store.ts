@@ -136,6 +136,18 @@ export class Incoming {
     return this.committing;
   }
 
+  /** Gives a file of the store the name that metadata with another algorithm has for it. */
+  name(sha256: string, checksum: Checksum): void {
+    const primary = this.store.path({ algorithm: 'sha256', hex: sha256 });
+    const alias = this.store.path(checksum);
+    if (alias === primary) return;
+    this.folder(dirname(alias));
+    // What is there may be damaged: it came again.
+    const temporary = `${this.path(checksum)}.alias`;
+    linkSync(primary, temporary);
+    renameSync(temporary, alias);
+  }
+
   /** Removes the directory with whatever nobody asked for. */
   async close(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
@@ -149,13 +161,7 @@ export class Incoming {
       const primary = this.store.path({ algorithm: 'sha256', hex: sha256 });
       this.folder(dirname(primary));
       renameSync(join(this.directory, name), primary);
-      const alias = this.store.path(checksum);
-      if (alias !== primary) {
-        this.folder(dirname(alias));
-        // What is there may be damaged: it was fetched again.
-        linkSync(primary, join(this.directory, `${name}.alias`));
-        renameSync(join(this.directory, `${name}.alias`), alias);
-      }
+      this.name(sha256, checksum);
       this.pending.delete(name);
     }
   }

@@ -27,6 +27,11 @@ export interface ChecksumProblem {
 
 const STRICT: ChecksumOptions = { weakChecksums: false };
 
+/** The algorithms by which metadata may name a file. */
+export function acceptedAlgorithms({ weakChecksums }: ChecksumOptions): readonly ChecksumAlgorithm[] {
+  return (Object.keys(LENGTHS) as ChecksumAlgorithm[]).filter((name) => name !== 'sha1' || weakChecksums);
+}
+
 /** Reads `<checksum type="…">`. md5 is refused, and sha1 (which createrepo also calls `sha`) where the options do not allow it. */
 export function parseChecksum(
   type: string | undefined,

@@ -3,18 +3,19 @@ import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { foreignKey } from './foreign-key';
 import type { KeyRing } from './pinned-keys';
-import { run } from './run';
+import { run, type RunResult } from './run';
 
 /** Checks signatures inside RPM packages against an rpm data base that holds exactly the pinned keys. */
 export class PackageVerifier {
   private constructor(private readonly database: string) {}
 
-  /** Makes the data base in `directory` (emptied first). */
-  static async create(ring: KeyRing, directory: string): Promise<PackageVerifier> {
+  /** Makes the data base in `directory` (emptied first). Without a ring no signature is good. */
+  static async create(ring: KeyRing | undefined, directory: string): Promise<PackageVerifier> {
     await rm(directory, { recursive: true, force: true });
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const database = join(directory, 'rpmdb');
     await mkdir(database);
+    if (ring === undefined) return new PackageVerifier(database);
     const result = await run('rpmkeys', ['--dbpath', database, '--import', ...ring.armoured]);
     if (result.code !== 0) {
       throw new MirrorError({
@@ -32,27 +33,44 @@ export class PackageVerifier {
    * with the reason.
    */
   async failures(paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    return this.unproven(paths, SIGNED);
+  }
+
+  /** The same of packages that are not as their own digests over header and payload say; whoever signed them. */
+  async damaged(paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    return this.unproven(paths, INTACT);
+  }
+
+  private async unproven(paths: readonly string[], check: Check): Promise<ReadonlyMap<string, string>> {
     const failed = new Map<string, string>();
-    const proven = provenPaths((await this.checksig(paths, false)).stdout);
+    if (paths.length === 0) return failed;
+    const proven = provenPaths((await this.checksig(paths, check)).stdout, check.good);
     for (const path of paths) {
       // What the batch did not prove is looked at alone, for the reason: rpmkeys mixes lines after a damaged package.
       if (proven.has(path)) continue;
-      const alone = await this.checksig([path], true);
+      const alone = await this.checksig([path], check, '-v');
       if (alone.code !== 0) failed.set(path, failureReason(alone.stdout + alone.stderr));
     }
     return failed;
   }
 
-  private async checksig(paths: readonly string[], verbose: boolean): Promise<{ code: number; stdout: string; stderr: string }> {
-    // "all" wants a signature and digests over header and payload: without it an unsigned package passes as "digests OK".
-    const options = ['--dbpath', this.database, '--define', '_pkgverify_level all', '--checksig', ...(verbose ? ['-v'] : [])];
-    return run('rpmkeys', [...options, '--', ...paths]);
+  private async checksig(paths: readonly string[], { options }: Check, ...more: readonly string[]): Promise<RunResult> {
+    return run('rpmkeys', ['--dbpath', this.database, ...options, '--checksig', ...more, '--', ...paths]);
   }
 }
 
-/** The paths of which `rpmkeys --checksig` says exactly that digests and signatures are good. */
-export function provenPaths(stdout: string): ReadonlySet<string> {
-  const good = ': digests signatures OK';
+/** What rpmkeys is asked, and what it says of a package that is as it must be. */
+interface Check {
+  readonly options: readonly string[];
+  readonly good: string;
+}
+
+/** "all" wants a signature and digests over header and payload: without it an unsigned package passes as "digests OK". */
+const SIGNED: Check = { options: ['--define', '_pkgverify_level all'], good: ': digests signatures OK' };
+const INTACT: Check = { options: ['--define', '_pkgverify_level digest', '--nosignature'], good: ': digests OK' };
+
+/** The paths of which `rpmkeys --checksig` says exactly what is said of a good one: `: digests signatures OK`. */
+export function provenPaths(stdout: string, good: string): ReadonlySet<string> {
   return new Set(
     stdout
       .split('\n')

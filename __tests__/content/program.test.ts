@@ -24,7 +24,7 @@ test('the help has examples and the exit codes', async () => {
     stderr: '',
     stdout: expect.stringMatching(/Exit codes:[\s\S]*4 {2}another process holds the lock[\s\S]*Examples:/),
   });
-  for (const command of ['sync', 'status', 'changes', 'prepare']) {
+  for (const command of ['sync', 'status', 'changes', 'import', 'prepare']) {
     expect(await mirror.run(command, '--help')).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(new RegExp(`Examples:\\n {2}mirrorctl ${command}`)),

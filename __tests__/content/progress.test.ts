@@ -21,9 +21,9 @@ test.each([
 });
 
 test.each<[string[], number, string]>([
-  [['a'], 0, 'a: 3 of 10 packages, 1.0 of 5.0 MiB'],
-  [['a', 'b'], 2 * MiB, 'a, b: 3 of 10 packages, 1.0 of 5.0 MiB, 2.0 MiB/s, 2 s left'],
-  [['a', 'b', 'c', 'd'], MiB / 100, '4 repositories: 3 of 10 packages, 1.0 of 5.0 MiB, 10.2 KiB/s, 7 min left'],
+  [['a'], 0, 'a: 3 of 10 files, 1.0 of 5.0 MiB'],
+  [['a', 'b'], 2 * MiB, 'a, b: 3 of 10 files, 1.0 of 5.0 MiB, 2.0 MiB/s, 2 s left'],
+  [['a', 'b', 'c', 'd'], MiB / 100, '4 repositories: 3 of 10 files, 1.0 of 5.0 MiB, 10.2 KiB/s, 7 min left'],
 ])('%j at %d bytes a second', (ids, rate, text) => {
   expect(standingText(ids, { files: 3, totalFiles: 10, bytes: MiB, totalBytes: 5 * MiB, rate })).toBe(text);
 });
@@ -44,8 +44,8 @@ test('in a journal, repositories that are fetched at a time have lines together'
   two.stop();
   nothing.stop();
   const count = said.length;
-  expect(said[0]).toBe('one, two: 2 of 4 packages, 2.0 of 4.0 MiB');
-  expect(said[1]).toMatch(/^two: 2 of 4 packages, 3\.0 of 4\.0 MiB, \d+\.\d MiB\/s, 1 s left$/);
+  expect(said[0]).toBe('one, two: 2 of 4 files, 2.0 of 4.0 MiB');
+  expect(said[1]).toMatch(/^two: 2 of 4 files, 3\.0 of 4\.0 MiB, \d+\.\d MiB\/s, 1 s left$/);
   await sleep(80);
   expect(said).toHaveLength(count);
 });
@@ -78,9 +78,9 @@ describe('on a terminal', () => {
   test('it is a bar, and lines are written above it', () => {
     const shown = shownBy(`setTimeout(() => writeLine(process.stderr, 'a line'), 600);
       setTimeout(() => progress.stop(), 1200);`);
-    expect(shown).toMatch(/######-+ 25%  1 of 4 packages, 1\.0 of 4\.0 KiB/);
+    expect(shown).toMatch(/######-+ 25%  1 of 4 files, 1\.0 of 4\.0 KiB/);
     expect(shown).toContain('\r\u001b[Ka line\r\n');
-    expect(shown.slice(shown.indexOf('a line'))).toMatch(/25%  1 of 4 packages/);
+    expect(shown.slice(shown.indexOf('a line'))).toMatch(/25%  1 of 4 files/);
     expect(shown).not.toContain('SAID');
     expect(shown).toContain('ended with 0');
   });

@@ -78,5 +78,5 @@ test('progress is a plain line every few seconds', () => {
   progress.stop();
   jest.advanceTimersByTime(60_000);
   jest.useRealTimers();
-  expect(said).toEqual(['centos-7-os: 120 of 4000 packages, 1.2 of 9.8 GiB']);
+  expect(said).toEqual(['centos-7-os: 120 of 4000 files, 1.2 of 9.8 GiB']);
 });

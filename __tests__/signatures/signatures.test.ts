@@ -73,7 +73,7 @@ test('only an exact line proves a package', () => {
     '/s/d:/s/e: digests signatures OK',
     '',
   ].join('\n');
-  expect([...provenPaths(out)]).toEqual(['/s/a', '/s/d:/s/e']);
+  expect([...provenPaths(out, ': digests signatures OK')]).toEqual(['/s/a', '/s/d:/s/e']);
 });
 
 test.each([
