@@ -5,8 +5,9 @@ import { Construct, type IConstruct } from 'constructs';
 import { MIRROR_KEY, MIRROR_PACKAGES, NOT_OBSERVED, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
-import { syncNewService, syncService } from '../desired-state/render/systemd';
+import { scrubService, scrubTimer, syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
+import { wholeNumber } from '../desired-state/validate-sync';
 import { confirmSeconds, flag, host, id as validId, port, storageRoot, user } from '../desired-state/validate';
 import { check, checkProps, invalid } from './private/check';
 import { authorizedKeysOf, type DeployAccountProps } from './private/deploy-account';
@@ -50,6 +51,11 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps, Signi
   readonly waivers?: readonly Waiver<'server'>[];
   /** How much of the host, of the line and of the upstreams syncs may take together. @default 4 at a time, 2 from one upstream */
   readonly sync?: SyncLimits;
+  /**
+   * All content is read again, and compared with its digests, within so many days: each day as large a part of it.
+   * @default 30
+   */
+  readonly scrubEveryDays?: number;
 }
 
 /** Kinds of elements whose ids are names of directories below `repositories/`. */
@@ -126,6 +132,7 @@ export class MirrorServer extends Construct {
       confirmWithinSeconds: true,
       waivers: true,
       sync: true,
+      scrubEveryDays: true,
     });
     check(this, 'address', props.address, host);
     check(this, 'port', props.port ?? 22, port);
@@ -133,6 +140,7 @@ export class MirrorServer extends Construct {
     check(this, 'confirmWithinSeconds', props.confirmWithinSeconds ?? 60, confirmSeconds);
     checkServerWaivers(this, props.waivers ?? []);
     const limits = syncLimitsOf(this, props.sync);
+    if (props.scrubEveryDays !== undefined) check(this, 'scrubEveryDays', props.scrubEveryDays, wholeNumber(1, 365));
     const hostKeys = hostKeysOf(this, '', props, { address: props.address, port: props.port ?? 22 });
     let jumpHost: Target['jumpHost'];
     if (props.jumpHost !== undefined) {
@@ -169,7 +177,7 @@ export class MirrorServer extends Construct {
     this.waivers = props.waivers ?? [];
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
     this.activation = this.activate(files);
-    this.declareServices(authorizedKeys, limits);
+    this.declareServices(authorizedKeys, limits, props.scrubEveryDays);
     this.node.addValidation({
       validate: () =>
         this.site
@@ -308,24 +316,44 @@ export class MirrorServer extends Construct {
     return [...MIRROR_PACKAGES, ...(this.settings.deployAccount === undefined ? [] : ['sudo'])];
   }
 
-  private declareServices(authorizedKeys: string | undefined, limits: ServerDefinition['sync']): void {
+  private declareServices(
+    authorizedKeys: string | undefined,
+    limits: ServerDefinition['sync'],
+    scrubEveryDays: ServerDefinition['scrubEveryDays'],
+  ): void {
     const definition: ServerDefinition = {
       kind: 'server',
       storageRoot: this.storageRoot,
       ownMount: this.ownMount,
       ...(limits === undefined ? {} : { sync: limits }),
+      ...(scrubEveryDays === undefined ? {} : { scrubEveryDays }),
     };
     const yaml = definitionYaml(definition);
     const sync = syncService({ root: this.storageRoot });
     const syncNew = syncNewService({ root: this.storageRoot });
+    const scrub = scrubService({ root: this.storageRoot });
+    const timer = scrubTimer();
     declare(
       new Construct(this, 'Services'),
       {
         id: 'server/services',
-        files: { 'definitions/server.yaml': yaml, 'systemd/mirror-sync@.service': sync, 'systemd/mirror-sync-new.service': syncNew },
+        files: {
+          'definitions/server.yaml': yaml,
+          'systemd/mirror-sync@.service': sync,
+          'systemd/mirror-sync-new.service': syncNew,
+          'systemd/mirror-scrub.service': scrub,
+          'systemd/mirror-scrub.timer': timer,
+        },
         links: {},
       },
-      { definition: yaml, packages: this.packages.join('\n'), sync_service: sync, sync_new_service: syncNew },
+      {
+        definition: yaml,
+        packages: this.packages.join('\n'),
+        sync_service: sync,
+        sync_new_service: syncNew,
+        scrub_service: scrub,
+        scrub_timer: timer,
+      },
     );
     if (authorizedKeys === undefined) return;
     declare(

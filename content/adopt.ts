@@ -61,7 +61,7 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
 
 /** Whether it was copied from an upstream: what owners publish has no records. */
 function hasRecord(layout: Layout, id: string, snapshot: string): boolean {
-  return RECORD_KINDS.some((kind) => existsSync(layout.record(id, snapshot, kind)));
+  return RECORD_KINDS.some((kind) => kind !== 'damage' && existsSync(layout.record(id, snapshot, kind)));
 }
 
 function linkRecords(layout: Layout, formerId: string, id: string, snapshot: string): void {

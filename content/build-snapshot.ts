@@ -3,6 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { ListedPackage } from '../rpm-metadata/primary';
+import { type LostFile, writeDamage } from './damage';
 import { flushDirectory, flushFileSystem } from './files';
 import type { Layout } from './layout';
 import { writePackageList } from './package-list';
@@ -18,6 +19,8 @@ export interface SnapshotPlan {
   readonly graceSeconds: number;
   readonly published: Published | undefined;
   readonly packages: readonly ListedPackage[];
+  /** Packages that stay listed although they were lost. */
+  readonly lost: readonly LostFile[];
   /** Paths at which the index lists what is not here: what was there before has other content. */
   readonly withheld: readonly string[];
   /** Files beside the packages and the index; those that `write` makes are not among them. */
@@ -26,7 +29,7 @@ export interface SnapshotPlan {
   readonly write: (tree: string) => Promise<SnapshotIndex>;
   /** Called before the snapshot is published, with its name and where it lies by then. */
   readonly announce: (snapshot: string, tree: string) => Promise<void>;
-  readonly record: Omit<SnapshotRecord, 'version' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy' | 'merged'>;
+  readonly record: Omit<SnapshotRecord, 'version' | 'index' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy' | 'merged'>;
 }
 
 export interface SnapshotIndex {
@@ -52,7 +55,9 @@ export async function buildSnapshot(
 ): Promise<{ readonly snapshot: string; readonly record: SnapshotRecord }> {
   const { id, at, published } = plan;
   const builder = await TreeBuilder.start(store, layout, id, at);
+  const lost = new Set(plan.lost.map(({ path }) => path));
   for (const { path, checksum } of plan.packages) {
+    if (lost.has(path)) continue;
     try {
       builder.add({ path, checksum }, incoming.locate(checksum));
     } catch (error) {
@@ -69,7 +74,12 @@ export async function buildSnapshot(
     ['repodata/repomd.xml.asc', index.signature],
     ['repodata/repomd.xml.key', index.key],
   ] as const;
-  for (const [path, bytes] of indexFiles) if (bytes !== undefined) builder.add({ path, bytes });
+  const digests: Record<string, string> = {};
+  for (const [path, bytes] of indexFiles) {
+    if (bytes === undefined) continue;
+    builder.add({ path, bytes });
+    digests[path] = sha256(bytes);
+  }
   // The first snapshot is compared with nothing, and the list is long.
   const own = new Set(
     published === undefined ? [] : [...plan.packages, ...plan.files].map(({ path }) => path).concat(index.made, plan.withheld),
@@ -82,6 +92,7 @@ export async function buildSnapshot(
     ...plan.record,
     ...(index.signedBy === undefined ? {} : { signedBy: index.signedBy }),
     ...(index.merged === undefined ? {} : { merged: index.merged }),
+    index: digests,
     publishedAt: at.toISOString(),
     packages: plan.packages.length,
     bytes: plan.packages.reduce((sum, { size }) => sum + size, 0),
@@ -91,6 +102,7 @@ export async function buildSnapshot(
   mkdirSync(dirname(layout.record(id, snapshot, 'json')), { recursive: true });
   writeFileSync(layout.record(id, snapshot, 'json'), recordText(record));
   writePackageList(layout.record(id, snapshot, 'packages'), plan.packages);
+  await writeDamage(layout, id, snapshot, plan.lost);
   if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
 
   await plan.announce(snapshot, builder.directory);

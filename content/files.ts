@@ -60,6 +60,10 @@ export function linkOrCopy(source: string, target: string): void {
   }
 }
 
+export function isAbsent(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
 /** The digest of a file, in hex. */
 export async function fileDigest(path: string, algorithm: string): Promise<string> {
   const hash = createHash(algorithm);

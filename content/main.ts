@@ -40,6 +40,15 @@ Examples:
   mirrorctl status                 everything that is declared
   mirrorctl status epel-7 --json   one repository, for programs`;
 
+const SCRUB_EXAMPLES = `
+A damaged file is put right from another copy or from upstream; one that cannot be is served no more, is kept in quarantine/ of the storage
+root, and is in mirrorctl status until it is back. Exit code 6: something is lost. A run that was interrupted is continued by the next one.
+
+Examples:
+  mirrorctl scrub               what is due today; a timer runs it daily
+  mirrorctl scrub --all         everything, now
+  mirrorctl scrub --all --json  with each file that was repaired or lost, for programs`;
+
 const CHANGES_EXAMPLES = `
 CVE names are those of upstream's advisories; where upstream has none, those that appeared in the changelogs of updated packages.
 Times are UTC. The newest 400 publishes of each repository are remembered.
@@ -130,6 +139,24 @@ export function program(): Command {
       else process.stdout.write(statusTable(rows));
     });
   root
+    .command('scrub')
+    .description('read content again, and repair what is not as its digest says')
+    .option('--all', 'everything, and not only what is due', false)
+    .addOption(new Option('--wait <seconds>', 'wait so long for a sync that uses damaged files').default(0).argParser(wholeSeconds))
+    .option('--json', 'print one JSON document on standard output', false)
+    .addHelpText('after', SCRUB_EXAMPLES)
+    .action(async (options: { all: boolean; wait: number; json: boolean }) => {
+      sayWhenInterrupted();
+      const { readDefinitions } = await import('./definitions');
+      const { runScrub, scrubExitCode, scrubLines } = await import('./scrub-command');
+      const { configuration, state } = root.opts<GlobalOptions>();
+      const definitions = await readDefinitions(configuration);
+      const outcome = await runScrub(definitions, state, { all: options.all, waitSeconds: options.wait }, warn);
+      if (options.json) printJson(outcome);
+      else for (const line of scrubLines(outcome)) print(line);
+      process.exitCode = scrubExitCode(outcome);
+    });
+  root
     .command('changes')
     .description('what each publish added, updated and removed, and which CVEs it fixed')
     .argument('[ids...]', 'repositories and hosted components')
@@ -212,7 +239,7 @@ export function program(): Command {
 function sayWhenInterrupted(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      warn(`mirrorctl: interrupted by ${signal}; what is served is whole, and the next run goes on with what was fetched`);
+      warn(`mirrorctl: interrupted by ${signal}; what is served is whole, and the next run goes on from there`);
       process.kill(process.pid, signal);
     });
   }

@@ -5,6 +5,7 @@ import { decompressed } from '../rpm-metadata/decompress';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import type { MetadataSource } from '../rpm-metadata/elements';
 import { parseRepomd } from '../rpm-metadata/repomd';
+import { type LostFile, readDamage } from './damage';
 import type { IndexTime } from './judge-index';
 import type { Layout } from './layout';
 import { readPackageList } from './package-list';
@@ -29,6 +30,11 @@ export class Published {
 
   get tree(): string {
     return join(this.layout.snapshots(this.id), this.snapshot);
+  }
+
+  /** What a scrub found to be lost of it. */
+  get lost(): readonly LostFile[] {
+    return readDamage(this.layout, this.id, this.snapshot);
   }
 
   get catalogue(): string {

@@ -9,6 +9,7 @@ import { decompressed } from '../rpm-metadata/decompress';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import { MAX_UNDECLARED_METADATA_BYTES, type RepomdRecord } from '../rpm-metadata/repomd';
 import { changed, type Contents } from './contents';
+import type { LostFile } from './damage';
 import { type Fetched, fetchFiles, missingFiles } from './fetch';
 import { fileDigest } from './files';
 import { refusedIndex, shrunk } from './judge-index';
@@ -137,14 +138,19 @@ export class Retrieval {
 
   /**
    * Packages that stay from what is published in `tree`, and that today's trust does not allow: they were taken under another one, or their
-   * key is no longer pinned. Empty where trust asks nothing of packages.
+   * key is no longer pinned. Empty where trust asks nothing of packages. Those that are not there any more (`lost`) cannot be looked at.
    */
-  async untrustedKept({ packages, taken }: Contents, tree: string): Promise<ReadonlyMap<ListedPackage, Missing>> {
+  async untrustedKept(
+    { packages, taken }: Contents,
+    tree: string,
+    lost: readonly LostFile[],
+  ): Promise<ReadonlyMap<ListedPackage, Missing>> {
     const { context, definition, ring } = this.options;
     const { id, trust } = definition;
     const untrusted = new Map<ListedPackage, Missing>();
     if (trust.mode !== 'signedPackages' || ring === undefined) return untrusted;
-    const kept = packages.filter((item) => !taken.has(item));
+    const gone = new Set(lost.map(({ path }) => path));
+    const kept = packages.filter((item) => !taken.has(item) && !gone.has(item.path));
     if (kept.length === 0) return untrusted;
     const places = new Map(kept.map(({ checksum, path }) => [checksumKey(checksum), join(tree, path)]));
     const locate = (checksum: Checksum): string => places.get(checksumKey(checksum)) as string;

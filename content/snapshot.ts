@@ -3,7 +3,7 @@ import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/pr
 import { dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { flushDirectory, linkOrCopy, removeTree } from './files';
+import { flushDirectory, isAbsent, linkOrCopy, removeTree } from './files';
 import type { Layout } from './layout';
 import type { Store } from './store';
 
@@ -60,10 +60,6 @@ function damaged(message: string, link: string, cause?: unknown): MirrorError {
     exitCode: ExitCode.environment,
     cause,
   });
-}
-
-function isAbsent(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 /** What is in a directory; nothing where it does not exist. */

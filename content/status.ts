@@ -2,6 +2,7 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { countPackages } from './component';
+import { damageError, problemOfLost, readDamage } from './damage';
 import { type Definitions, hostedComponents } from './definitions';
 import { machineFault } from './files';
 import type { Layout } from './layout';
@@ -20,7 +21,7 @@ export interface StatusRow {
   readonly snapshot: string | undefined;
   /** ISO; of a hosted component the time of its snapshot. */
   readonly lastSuccess: string | undefined;
-  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. `damaged`: what is published cannot be looked at. */
+  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. `damaged`: what is published cannot be looked at, or a scrub found that files of it are lost. */
   readonly result: 'never' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready' | 'damaged';
   readonly error: Failure | undefined;
   /** What the last run could not have or did not take, the first of them. */
@@ -35,7 +36,11 @@ export interface StatusRow {
 export async function statusOf(layout: Layout, definitions: Definitions, ids: readonly string[]): Promise<readonly StatusRow[]> {
   const rows = new Map<string, () => Promise<StatusRow>>();
   const add = (kind: StatusRow['kind'], id: string, publicPath: string, row: typeof repositoryRow): void =>
-    void rows.set(id, () => row(layout, id, publicPath).catch((error: unknown) => damagedRow({ id, kind, publicPath }, error)));
+    void rows.set(id, () =>
+      row(layout, id, publicPath)
+        .then((found) => withDamage(layout, found))
+        .catch((error: unknown) => damagedRow({ id, kind, publicPath }, error)),
+    );
   for (const { id, publicPath } of definitions.repositories) add('repository', id, publicPath, repositoryRow);
   for (const { id, publicPath } of definitions.trees) add('tree', id, publicPath, treeRow);
   for (const { id, codename, component } of hostedComponents(definitions))
@@ -62,6 +67,18 @@ function damagedRow(what: Pick<StatusRow, 'id' | 'kind' | 'publicPath'>, error: 
   if (!(found instanceof MirrorError)) throw error;
   const nothing = { snapshot: undefined, lastSuccess: undefined, packages: undefined, bytes: undefined };
   return { ...what, ...nothing, result: 'damaged', error: failureOf(found), problems: [] };
+}
+
+/** What is lost goes before how the last run went: it stays so until it is back. */
+function withDamage(layout: Layout, row: StatusRow): StatusRow {
+  const lost = row.snapshot === undefined ? [] : readDamage(layout, row.id, row.snapshot);
+  if (lost.length === 0) return row;
+  return {
+    ...row,
+    result: row.result === 'running' ? 'running' : 'damaged',
+    error: failureOf(damageError(lost)),
+    problems: lost.map(problemOfLost),
+  };
 }
 
 async function repositoryRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {

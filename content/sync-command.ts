@@ -79,7 +79,7 @@ export async function syncSelected(
 }
 
 /** The declared limits as the client takes them. */
-function httpOptions({ sync = {} }: ServerDefinition): HttpOptions {
+export function httpOptions({ sync = {} }: ServerDefinition): HttpOptions {
   const { connections, bandwidth, proxy } = sync;
   return {
     ...(connections === undefined ? {} : { connections }),

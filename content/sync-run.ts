@@ -1,14 +1,18 @@
 import { join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
+import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
 import { declaredHosts, type ResolvedSources } from '../downloads/mirror-lists';
+import { checksumKey } from '../rpm-metadata/checksum';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { buildSnapshot } from './build-snapshot';
 import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
 import { hasSameProblems, isSameContent, requireMost } from './compare-contents';
+import { type LostFile, problemOfLost } from './damage';
+import type { Layout } from './layout';
 import { noteChanges } from './note-changes';
 import { frozen, type IndexTime, refusedIndex } from './judge-index';
 import { inOneSentence } from './problems';
@@ -17,7 +21,7 @@ import { Published } from './published';
 import type { Problem } from './record';
 import { type Modules, modulesOf } from './rsync-modules';
 import { sourcesOf } from './source-lists';
-import { Store } from './store';
+import { type Incoming, Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
 import { fetchIndex, type UpstreamIndex } from './upstream-index';
 import { type Missing, Retrieval } from './retrieval';
@@ -118,10 +122,10 @@ export class SyncRun {
     return published.indexTime();
   }
 
-  /** Published under the same definition, nothing is missing, and no grace has passed. */
+  /** Published under the same definition, nothing is missing, then or since, and no grace has passed. */
   private isComplete(published: Published | undefined): boolean {
     const record = published?.record;
-    return record !== undefined && record.problems.length === 0 && this.isCurrent(published);
+    return record !== undefined && record.problems.length === 0 && published?.lost.length === 0 && this.isCurrent(published);
   }
 
   /** Published under the same definition and by the same keys, and no grace has passed. */
@@ -155,6 +159,8 @@ export class SyncRun {
     const { context, definition, store } = this;
     const { layout } = context;
     const at = context.now();
+    const gone = published?.lost ?? [];
+    if (definition.view === 'accumulate') requireMerged(definition.id, published, layout);
     const incoming = await store.incoming(definition.id);
     const retrieval = new Retrieval({ ...from, context, definition, store, incoming, index, ring: this.ring });
     const view: View =
@@ -179,12 +185,19 @@ export class SyncRun {
 
     const without = (some: ReadonlyMap<object, unknown>): Contents =>
       some.size === 0 ? wanted : view.contents(upstream, before, new Set(some.keys()));
-    const untrusted = published === undefined ? new Map<never, Missing>() : await retrieval.untrustedKept(without(lacking), published.tree);
+    const untrusted =
+      published === undefined ? new Map<never, Missing>() : await retrieval.untrustedKept(without(lacking), published.tree, gone);
     requireMost(definition, untrusted, before.length);
     const missing = new Map([...lacking, ...untrusted]);
     const contents = without(missing);
     const refused = retrieval.located(contents.problems, upstream);
-    const problems = [...(await view.prepare(lost)), ...refused, ...[...missing.values()].map(({ problem }) => problem)];
+    const stillLost = stillLostOf(gone, contents, store, incoming);
+    const problems = [
+      ...(await view.prepare(lost)),
+      ...refused,
+      ...[...missing.values()].map(({ problem }) => problem),
+      ...stillLost.map(problemOfLost),
+    ];
     const held = view.holds(problems, upstream.length);
     if (held !== undefined || (problems.length > 0 && contents.packages.length === 0)) {
       // The next run has less to do.
@@ -195,6 +208,7 @@ export class SyncRun {
     if (
       published?.record !== undefined &&
       this.isCurrent(published) &&
+      gone.length === stillLost.length &&
       isSameIndex(index, published) &&
       isSameContent(contents, before) &&
       hasSameProblems(problems, published.record.problems)
@@ -208,6 +222,7 @@ export class SyncRun {
       graceSeconds: context.graceSeconds,
       published,
       packages: contents.packages,
+      lost: stillLost,
       withheld: [...missing.keys()].map(({ path }) => path),
       files: [...view.files(), ...deltas.filter((delta) => !missing.has(delta))],
       write: (tree) => view.write(tree, contents),
@@ -248,6 +263,29 @@ export class SyncRun {
     const { code, message, remedy, exitCode } = inOneSentence(id, problems, upstream.length, 'everything else is published');
     return { ...done, result: 'degraded', error: { code, message, remedy, exitCode } };
   }
+}
+
+/** Packages that stay listed, and that neither upstream nor this disk has: they are not forgotten, and hold up nothing. */
+function stillLostOf(gone: readonly LostFile[], { packages, taken }: Contents, store: Store, incoming: Incoming): readonly LostFile[] {
+  if (gone.length === 0) return gone;
+  const kept = new Map(packages.filter((item) => !taken.has(item)).map((item) => [item.path, checksumKey(item.checksum)]));
+  return gone.filter(
+    ({ path, checksum }) => kept.get(path) === checksumKey(checksum) && !incoming.has(checksum) && !store.has(checksum, undefined),
+  );
+}
+
+/** Without the metadata that is published it cannot be known what only this mirror still has. That of snapshots before it is not asked for. */
+function requireMerged(id: string, published: Published | undefined, layout: Layout): void {
+  const carried = published?.record?.carried ?? {};
+  const file = published?.lost.find(({ path }) => path.startsWith('repodata/') && !Object.hasOwn(carried, path));
+  if (file === undefined) return;
+  const link = layout.current(id);
+  throw new MirrorError({
+    code: 'SNAPSHOT_DAMAGED',
+    message: `the metadata that ${id} publishes was damaged: ${problemOfLost(file).message}`,
+    remedy: `Publish the snapshot before it (ls ${layout.snapshots(id)}): ln -sfn snapshots/NAME ${link}; the next sync goes on from there.`,
+    exitCode: ExitCode.environment,
+  });
 }
 
 /** Upstream has another index than the one that was read. */

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { ChecksumSchema } from './damage';
 import type { TreeFound } from './tree-fetch';
 
 const ValidatorsSchema = z.object({ url: z.string(), etag: z.string().optional(), lastModified: z.string().optional() });
@@ -23,6 +24,8 @@ const ManifestSchema = z.object({
   own: z.record(z.string(), z.object({ sha256: z.string(), validators: ValidatorsSchema })),
   /** Path of a checksum file → when it was signed; `.treeinfo` → when it was made. Unix seconds: what comes later must not be older. */
   made: z.record(z.string(), z.number()),
+  /** Files that the checksum files list. */
+  listed: z.array(z.object({ path: z.string(), checksum: ChecksumSchema, size: z.number() })),
   /** Files that nothing has a checksum of. */
   unlisted: z.array(
     z.object({

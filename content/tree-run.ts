@@ -9,6 +9,7 @@ import { declaredHosts } from '../downloads/mirror-lists';
 import { Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { carrySuperseded, publishBuilt } from './build-snapshot';
+import { readDamage } from './damage';
 import { Progress } from './progress';
 import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { type Modules, modulesOf } from './rsync-modules';
@@ -87,7 +88,7 @@ export class TreeRun {
 
   private async index(published: Published | undefined, mayBeUnchanged = true): Promise<TreeIndex | 'unchanged'> {
     const { definition, temporary } = this;
-    const complete = mayBeUnchanged && this.isComplete(published?.manifest);
+    const complete = mayBeUnchanged && this.isComplete(published);
     return withFailover(this.sources, this.context.retry, (url) =>
       readTreeIndex(this.treeSource(url), { definition, ring: this.ring, published: published?.manifest, complete, temporary }),
     );
@@ -98,10 +99,13 @@ export class TreeRun {
   }
 
   /** Whether the same files, under today's definition, would be published anew for nothing. */
-  private isComplete(manifest: TreeManifest | undefined): boolean {
+  private isComplete(published: Published | undefined): boolean {
+    const manifest = published?.manifest;
     const now = this.context.now().getTime();
     return (
+      published !== undefined &&
       manifest !== undefined &&
+      readDamage(this.context.layout, this.definition.id, published.snapshot).length === 0 &&
       manifest.definition === this.definitionDigest &&
       Object.values(manifest.carried).every((until) => Date.parse(until) > now)
     );
@@ -124,7 +128,7 @@ export class TreeRun {
         .sort()
         .join('\n'),
     );
-    if (published !== undefined && this.isComplete(published.manifest) && published.manifest?.digest === digest) {
+    if (published !== undefined && this.isComplete(published) && published.manifest?.digest === digest) {
       await incoming.close();
       return unchanged(published);
     }
@@ -146,6 +150,7 @@ export class TreeRun {
       carried,
       own: Object.fromEntries(index.own.map(({ path, bytes, validators }) => [path, { sha256: sha256(bytes), validators }])),
       made: index.made,
+      listed: found.filter(({ validators }) => validators === undefined).map(({ path, checksum, size }) => ({ path, checksum, size })),
       unlisted: unlistedOf(found.filter(({ validators }) => validators !== undefined)),
     };
     const snapshot = await freeName(layout, id, digest, at);

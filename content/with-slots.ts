@@ -3,7 +3,7 @@ import type { SyncContext } from './sync';
 
 /** Runs `work` with a slot of this host and one of the upstream at `url`, and with their part of the bandwidth. */
 export async function withSlots<T>(
-  { layout, server, share, say }: SyncContext,
+  { layout, server, share, say }: Pick<SyncContext, 'layout' | 'server' | 'share' | 'say'>,
   id: string,
   url: string,
   work: () => Promise<T>,

@@ -190,5 +190,7 @@ export const ServerDefinitionSchema = z.strictObject({
   storageRoot: z.string(),
   ownMount: z.boolean(),
   sync: SyncLimitsSchema.optional(),
+  /** All content is read again within so many days; mirrorctl has a default. */
+  scrubEveryDays: z.number().int().min(1).optional(),
 });
 export type ServerDefinition = z.infer<typeof ServerDefinitionSchema>;

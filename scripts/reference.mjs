@@ -7,7 +7,7 @@ const programs = [
   [
     'mirrorctl',
     'dist/programs/mirrorctl.cjs',
-    ['sync', 'status', 'changes', 'import', 'prepare'],
+    ['sync', 'status', 'scrub', 'changes', 'import', 'prepare'],
     'On the server: content. Root runs it with the rights of the user `mirror`.',
   ],
   [

@@ -273,3 +273,21 @@ test('a filter, an age and waivers belong to every kind of trust', () => {
       waivers: [{ allow: 'incomplete', reason: REASON }],
     });
 });
+
+describe('how often content is read again', () => {
+  const scrub = (props: Parameters<typeof mirror>[0]): unknown => {
+    const text = synth(mirror(props).app).element('server/services').triggers['definition'] ?? '';
+    return ServerDefinitionSchema.parse(parse(text)).scrubEveryDays;
+  };
+  test('as declared, or by the default of mirrorctl', () => {
+    expect(scrub({})).toBeUndefined();
+    expect(scrub({ scrubEveryDays: 7 })).toBe(7);
+  });
+  test.each([0, -1, 366, 1.5, Number.NaN, any<number>('7')])('%p is refused', (scrubEveryDays) => {
+    refuses(() => bareServer({ scrubEveryDays }), 'scrubEveryDays', 'a whole number from 1 to 365');
+  });
+  test('a service and a timer', () => {
+    const { files } = synth(mirror().app).desiredState.elements.find(({ id }) => id === 'server/services') ?? { files: {} };
+    expect(Object.keys(files)).toEqual(expect.arrayContaining(['systemd/mirror-scrub.service', 'systemd/mirror-scrub.timer']));
+  });
+});

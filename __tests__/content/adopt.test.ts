@@ -31,6 +31,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 const record = (definition: string): SnapshotRecord => ({
   version: 1,
   definition,
+  index: {},
   repomd: 'r',
   url: 'http://u/',
   publishedAt: 't',

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { dailyCalendar, hourlyCalendar, weeklyCalendar } from '../../desired-state/schedule';
-import { syncNewService, syncService, syncTimer } from '../../desired-state/render/systemd';
+import { scrubService, scrubTimer, syncNewService, syncService, syncTimer } from '../../desired-state/render/systemd';
 
 const root = '/srv/mirror';
 let directory: string;
@@ -48,4 +48,14 @@ test('missed runs are made up for, apart from each other, and always by the same
 
 test('a sync by the timer waits for one by hand', () => {
   expect(syncService({ root })).toContain('\nExecStart=/usr/local/bin/mirrorctl sync --wait 3600 %i\n');
+});
+
+test('the scrub: behind everything, and no error of systemd', () => {
+  const service = scrubService({ root });
+  expect(objections({ 'mirror-scrub.service': service, 'mirror-scrub.timer': scrubTimer() })).toEqual([]);
+  for (const line of ['Nice=19', 'CPUSchedulingPolicy=idle', 'IOSchedulingClass=idle', 'User=mirror'])
+    expect(service.split('\n')).toContain(line);
+  expect(service).not.toContain('Nice=10');
+  expect(service).not.toContain('signing-key');
+  for (const line of ['OnCalendar=*-*-* 00:30:00 UTC', 'Persistent=true']) expect(scrubTimer().split('\n')).toContain(line);
 });

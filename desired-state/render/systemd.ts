@@ -1,3 +1,4 @@
+import { dailyCalendar } from '../schedule';
 import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS } from '../model';
 
 interface Storage {
@@ -9,7 +10,13 @@ interface Storage {
  * fail otherwise.
  */
 export function syncService(storage: Storage): string {
-  return service(storage, 'Sync of %i', '/usr/local/bin/mirrorctl sync --wait 3600 %i', '12h');
+  return service(storage, {
+    description: 'Sync of %i',
+    command: 'sync --wait 3600 %i',
+    timeout: '12h',
+    keys: SIGNING_KEYS,
+    priority: BEHIND,
+  });
 }
 
 /**
@@ -17,7 +24,21 @@ export function syncService(storage: Storage): string {
  * together they may fetch terabytes; each connection has its own limits.
  */
 export function syncNewService(storage: Storage): string {
-  return service(storage, 'First sync of new repositories', '/usr/local/bin/mirrorctl sync --new', 'infinity');
+  const description = 'First sync of new repositories';
+  return service(storage, { description, command: 'sync --new', timeout: 'infinity', keys: SIGNING_KEYS, priority: BEHIND });
+}
+
+/**
+ * `mirror-scrub.service`: reads a part of the content again. It has what nobody else wants of the disk and the processors, and ends before the
+ * next day's run; that goes on.
+ */
+export function scrubService(storage: Storage): string {
+  return service(storage, { description: 'Scrub of all content', command: 'scrub --wait 3600', timeout: '23h', keys: [], priority: IDLE });
+}
+
+/** `mirror-scrub.timer`: daily, before the syncs of the night. */
+export function scrubTimer(): string {
+  return timer('all content to be read again', dailyCalendar(0, 30));
 }
 
 /** How much later than its time a sync may start. */
@@ -30,8 +51,12 @@ const SPREAD = '5min';
  * @param onCalendar systemd calendar expression, in UTC
  */
 export function syncTimer(id: string, onCalendar: string): string {
+  return timer(id, onCalendar);
+}
+
+function timer(what: string, onCalendar: string): string {
   return `[Unit]
-Description=Schedule of ${id}
+Description=Schedule of ${what}
 
 [Timer]
 OnCalendar=${onCalendar}
@@ -49,8 +74,23 @@ function credential(name: string): string {
   return `LoadCredential=${name}:${ServerPaths.configuration}/secrets/${name}\nSetCredential=${name}:${NO_SIGNING_KEY}\n`;
 }
 
+/** Behind what serves. */
+const BEHIND = 'Nice=10\nIOSchedulingPriority=7\n';
+/** Behind everything. */
+const IDLE = 'Nice=19\nCPUSchedulingPolicy=idle\nIOSchedulingClass=idle\n';
+
+interface Service {
+  readonly description: string;
+  /** Of mirrorctl. */
+  readonly command: string;
+  readonly timeout: string;
+  /** Secrets that it gets. */
+  readonly keys: readonly string[];
+  readonly priority: typeof BEHIND | typeof IDLE;
+}
+
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
-function service(storage: Storage, description: string, command: string, timeout: string): string {
+function service(storage: Storage, { description, command, timeout, keys, priority }: Service): string {
   return `[Unit]
 Description=${description}
 Wants=network-online.target
@@ -60,11 +100,9 @@ RequiresMountsFor=${storage.root}
 [Service]
 Type=oneshot
 User=${CONTENT_USER}
-${SIGNING_KEYS.map(credential).join('')}ExecStart=${command}
+${keys.map(credential).join('')}ExecStart=/usr/local/bin/mirrorctl ${command}
 TimeoutStartSec=${timeout}
-Nice=10
-IOSchedulingPriority=7
-UMask=0022
+${priority}UMask=0022
 NoNewPrivileges=true
 CapabilityBoundingSet=
 ProtectSystem=strict

@@ -1,5 +1,5 @@
 /** Sentences about the site, the services and the packages of a server. Pure. */
-import { besides, differing, linesOf, textField, UNKNOWN_BEFORE, type Change } from './changes';
+import { besides, differing, fieldsOf, linesOf, textField, UNKNOWN_BEFORE, type Change } from './changes';
 import { limitSentences } from './limits';
 import type { Triggers } from './terraform-plan';
 
@@ -39,12 +39,19 @@ function services(one: Change): string[] {
   const [before, after] = [linesOf(one.before, 'packages'), linesOf(one.after, 'packages')];
   const [wanted, unwanted] = [besides(before, after), besides(after, before)];
   const [from, to] = [textField(one.before, 'storageRoot'), textField(one.after, 'storageRoot')];
-  const names = differing(one).filter((name) => name !== 'packages' && name !== 'storageRoot' && name !== 'sync');
+  const names = differing(one).filter((name) => !['packages', 'storageRoot', 'sync', 'scrubEveryDays'].includes(name));
+  const [every, formerly] = [scrubDays(one.after), scrubDays(one.before)];
   return [
     ...(from === to ? [] : [`keeps all content below ${to} (was ${from})`]),
     ...limitSentences(one.before, one.after),
+    ...(every === formerly ? [] : [`reads all content again within ${every} (was ${formerly})`]),
     ...(wanted.length === 0 ? [] : [`installs the packages ${wanted.join(', ')}`]),
     ...(unwanted.length === 0 ? [] : [`needs the packages ${unwanted.join(', ')} no longer: they stay installed`]),
     ...(names.length === 0 || from !== to ? [] : [`changes the sync services of the server (${names.join(', ').replaceAll('_', ' ')})`]),
   ];
+}
+
+function scrubDays(triggers: Triggers | undefined): string {
+  const days = fieldsOf(triggers)['scrubEveryDays'];
+  return typeof days === 'number' ? `${days} days` : 'the default';
 }

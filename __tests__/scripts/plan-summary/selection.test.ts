@@ -170,6 +170,10 @@ describe('the limits of syncs', () => {
       'fetches through the proxy http://p:3128 (was through the proxy http://p:3128, except from a, b)',
     ]);
   });
+  test('how often content is read again', () => {
+    expect(of('', 'scrubEveryDays: 7\n')).toEqual(['reads all content again within 7 days (was the default)']);
+    expect(of('scrubEveryDays: 7\n', '')).toEqual(['reads all content again within the default (was 7 days)']);
+  });
   test('declared no longer', () => {
     expect(of(all, '')).toContain('fetches directly (was through the proxy http://p:3128, except from a, b)');
     expect(of(all, '')).toHaveLength(5);
