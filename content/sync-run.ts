@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { digestOf, sha256 } from '../desired-state/canonical';
+import { digestOf } from '../desired-state/canonical';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
@@ -23,7 +23,7 @@ import { type Modules, modulesOf } from './rsync-modules';
 import { sourcesOf } from './source-lists';
 import { type Incoming, Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
-import { fetchIndex, type UpstreamIndex } from './upstream-index';
+import { digestOfOptional, fetchIndex, isSameIndex, type UpstreamIndex } from './upstream-index';
 import { type Missing, Retrieval } from './retrieval';
 import { VerbatimView, type View } from './views';
 import { withSlots } from './with-slots';
@@ -67,7 +67,7 @@ export class SyncRun {
     const upstream = await this.upstream();
     if (this.definition.view === 'accumulate') this.signedBy = (await this.context.signer()).identity.digest;
     const index = await this.index(upstream, published, true);
-    if (index === 'unchanged' || this.isUnchanged(index, published)) return this.unchanged(published as Published);
+    if (index === 'unchanged') return this.unchanged(published as Published);
     // Only now, since most runs end by then.
     return withSlots(this.context, this.definition.id, index.url, () => this.takeOrAgain(index, upstream, published));
   }
@@ -109,7 +109,7 @@ export class SyncRun {
       digests,
       definition: this.definition,
       ring: this.ring,
-      known: mayBeUnchanged && this.isComplete(published) ? record?.repomd : undefined,
+      known: mayBeUnchanged && this.isComplete(published) ? record : undefined,
       published: record === undefined ? await this.served(published) : { revision: record.revision, newest: record.newest },
       now: this.context.now(),
       temporary: this.temporary,
@@ -134,10 +134,6 @@ export class SyncRun {
     const now = this.context.now().getTime();
     if (record?.definition !== this.definitionDigest || record.signedBy !== this.signedBy) return false;
     return Object.values(record.carried).every((until) => Date.parse(until) > now);
-  }
-
-  private isUnchanged(index: UpstreamIndex, published: Published | undefined): boolean {
-    return this.isComplete(published) && isSameIndex(index, published);
   }
 
   /** Throws where an upstream that stands still has done so for too long. */
@@ -209,7 +205,7 @@ export class SyncRun {
       published?.record !== undefined &&
       this.isCurrent(published) &&
       gone.length === stillLost.length &&
-      isSameIndex(index, published) &&
+      isSameIndex(index, published.record) &&
       isSameContent(contents, before) &&
       hasSameProblems(problems, published.record.problems)
     ) {
@@ -298,17 +294,6 @@ class UpstreamMoved extends Error {
 /** Files that its index lists are not there, or are others. */
 function mayHaveMoved(error: unknown): boolean {
   return error instanceof DownloadError && error.kind !== 'transient';
-}
-
-function isSameIndex(index: UpstreamIndex, published: Published | undefined): boolean {
-  const record = published?.record;
-  return (
-    record?.repomd === index.digest && record.signature === digestOfOptional(index.signature) && record.key === digestOfOptional(index.key)
-  );
-}
-
-function digestOfOptional(bytes: Buffer | undefined): string | undefined {
-  return bytes === undefined ? undefined : sha256(bytes);
 }
 
 type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -27,10 +27,17 @@ export interface UpstreamIndex {
   readonly base: string;
   readonly bytes: Buffer;
   readonly digest: string;
-  /** `repomd.xml.asc` and `repomd.xml.key`, where upstream has them. */
+  /** `repomd.xml.asc` and `repomd.xml.key`, where upstream has them and the view or the trust has a use for them. */
   readonly signature: Buffer | undefined;
   readonly key: Buffer | undefined;
   readonly repomd: Repomd;
+}
+
+/** SHA-256 of each of its files. */
+export interface KnownIndex {
+  readonly repomd: string;
+  readonly signature?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 export interface IndexRequest {
@@ -46,22 +53,23 @@ export interface IndexRequest {
   /** What is published: nothing older is taken. */
   readonly published: IndexTime | undefined;
   readonly now: Date;
-  /** SHA-256 of the index that is published, where the same one ends the run. */
-  readonly known: string | undefined;
+  /** What is published, where the same again ends the run. */
+  readonly known: KnownIndex | undefined;
   /** For the files that gpgv reads. */
   readonly temporary: string;
 }
 
 /**
- * Fetches the index from the first source that has a good one; `unchanged` when that source has the known one. Its bytes tell, not
- * validators: by those, two versions of the same second and size are one. A signature that does not match is asked for again, since
- * upstream may have been between its two files.
+ * Fetches the index from the first source that has a good one; `unchanged` when that source has the known one, with the same signature. Its
+ * bytes tell, not validators: by those, two versions of the same second and size are one. A signature that does not match is asked for
+ * again, since upstream may have been between its two files.
  */
 export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex | 'unchanged'> {
   return withFailover(request.sources, request.retry, async (source) => {
     const url = `${source}repodata/repomd.xml`;
-    const found = await (isModule(source) ? fromModule(request, source) : fromWeb(request, url, request.digests.get(source)));
-    if (found === 'unchanged') return found;
+    const files = await (isModule(source) ? fromModule(request, source) : fromWeb(request, url, request.digests.get(source)));
+    const found = { ...files, signature: served(request, files.signature), key: served(request, files.key) };
+    if (request.known !== undefined && isSameIndex(found, request.known)) return 'unchanged';
     const { bytes, signature, key } = found;
     await verify(request, url, bytes, signature);
     const repomd = parsed(bytes, url, isWaived(request.definition, 'weakChecksums'));
@@ -72,22 +80,43 @@ export async function fetchIndex(request: IndexRequest): Promise<UpstreamIndex |
 
 type Found = Pick<UpstreamIndex, 'bytes' | 'signature' | 'key'>;
 
-async function fromWeb(
-  { client, known }: IndexRequest,
-  url: string,
-  digests: readonly IndexDigest[] | undefined,
-): Promise<Found | 'unchanged'> {
+/** Whether an index is one that was published before, and so is its signature: upstream may sign, or sign anew, what it published earlier. */
+export function isSameIndex({ bytes, signature, key }: Found, known: KnownIndex): boolean {
+  return known.repomd === sha256(bytes) && known.signature === digestOfOptional(signature) && known.key === digestOfOptional(key);
+}
+
+export function digestOfOptional(bytes: Buffer | undefined): string | undefined {
+  return bytes === undefined ? undefined : sha256(bytes);
+}
+
+/** Whether anything becomes of upstream's signature: it is served with its index, or verified. */
+function usesSignature({ view, trust }: RepositoryDefinition): boolean {
+  return view === 'verbatim' || trust.mode === 'signedMetadata';
+}
+
+async function fromWeb({ client, definition }: IndexRequest, url: string, digests: readonly IndexDigest[] | undefined): Promise<Found> {
   const { bytes } = await getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES });
   requireListed(url, bytes, digests);
-  if (known === sha256(bytes)) return 'unchanged';
+  if (!usesSignature(definition)) return { bytes, signature: undefined, key: undefined };
   const [signature, key] = await Promise.all([optional(client, `${url}.asc`), optional(client, `${url}.key`)]);
   return { bytes, signature, key };
 }
 
+/** A page that says "not found" with the status of success is no signature and no key. Where one is required, the verification says what it is. */
+function served({ definition: { trust } }: IndexRequest, bytes: Buffer | undefined): Buffer | undefined {
+  return bytes === undefined || trust.mode === 'signedMetadata' || isOpenPgp(bytes) ? bytes : undefined;
+}
+
+/** Armoured, or a packet (RFC 9580, 4.2: its first bit is set). */
+function isOpenPgp(bytes: Buffer): boolean {
+  return bytes.includes('-----BEGIN PGP ') || ((bytes[0] ?? 0) & 0x80) !== 0;
+}
+
 /** The three files come in one run. */
-async function fromModule({ modules }: IndexRequest, source: string): Promise<Found> {
+async function fromModule({ modules, definition }: IndexRequest, source: string): Promise<Found> {
   const path = 'repodata/repomd.xml';
-  const files = await modules(source).small([path, `${path}.asc`, `${path}.key`], MAX_REPOMD_BYTES);
+  const wanted = usesSignature(definition) ? [path, `${path}.asc`, `${path}.key`] : [path];
+  const files = await modules(source).small(wanted, MAX_REPOMD_BYTES);
   const url = source + path;
   const bytes = files.get(path);
   if (bytes === undefined)

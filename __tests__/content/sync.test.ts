@@ -76,7 +76,7 @@ async function refused(id: string, exitCode: number, message: RegExp): Promise<v
   expect(mirror.snapshots(id).filter((name) => name.startsWith('.new-') === false)).toHaveLength(before === undefined ? 0 : 1);
 }
 
-test('a first sync publishes upstream byte for byte; the second asks once and changes nothing', async () => {
+test('a first sync publishes upstream byte for byte; the second asks for the index alone and changes nothing', async () => {
   publishUpstream(['1.0', '2.0']);
   writeFileSync(join(tree, 'repodata/repomd.xml.key'), pinned.publicKey);
   mirror.repository('epel-7', [upstream.url]);
@@ -97,9 +97,25 @@ test('a first sync publishes upstream byte for byte; the second asks once and ch
   const asked = upstream.requests.length;
   const second = await mirror.run('sync', 'epel-7');
   expect(second).toMatchObject({ code: 0, stdout: expect.stringContaining('epel-7: unchanged (2 packages') });
-  expect(upstream.requests.slice(asked)).toEqual(['repodata/repomd.xml']);
+  expect(upstream.requests.slice(asked)).toEqual(['repodata/repomd.xml', 'repodata/repomd.xml.asc', 'repodata/repomd.xml.key']);
   expect(mirror.snapshots('epel-7')).toHaveLength(1);
   expect(readdirSync(join(mirror.root, 'store/.incoming'))).toEqual([]);
+});
+
+test('a signature that comes later, or changes, is served; a page that says "not found" is none', async () => {
+  publishUpstream(['1.0']);
+  rmSync(join(tree, 'repodata/repomd.xml.asc'), { force: true });
+  mirror.repository('epel-7', [upstream.url]);
+  upstream.handlers.set('repodata/repomd.xml.key', (_request, response) => void response.end('<html>not found</html>') === undefined);
+  expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('published') });
+  expect(readdirSync(mirror.published('epel-7', 'repodata'))).not.toEqual(expect.arrayContaining(['repomd.xml.asc']));
+  for (const signature of ['-----BEGIN PGP SIGNATURE-----\none\n', '-----BEGIN PGP SIGNATURE-----\nanother\n']) {
+    writeFileSync(join(tree, 'repodata/repomd.xml.asc'), signature);
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('published') });
+    expect(readFileSync(mirror.published('epel-7', 'repodata/repomd.xml.asc'), 'utf8')).toBe(signature);
+    expect(await mirror.run('sync', 'epel-7')).toMatchObject({ code: 0, stdout: expect.stringContaining('unchanged') });
+  }
+  expect(readdirSync(mirror.published('epel-7', 'repodata'))).not.toContain('repomd.xml.key');
 });
 
 test('an update publishes the new version, fetches nothing twice, and old metadata still resolves', async () => {

@@ -14,12 +14,15 @@ export interface KeyPair {
 }
 
 export function makeKey(type: 'ed25519' | 'ecdsa' | 'rsa'): KeyPair {
-  const pair =
+  const generate = (): ReturnType<typeof utils.generateKeyPairSync> =>
     type === 'ed25519'
       ? utils.generateKeyPairSync('ed25519')
       : type === 'ecdsa'
         ? utils.generateKeyPairSync('ecdsa', { bits: 256 })
         : utils.generateKeyPairSync('rsa', { bits: 2048 });
+  let pair = generate();
+  // Of ssh2's Ed25519 keys one in 200 is malformed, as it says itself.
+  while (utils.parseKey(pair.public) instanceof Error || utils.parseKey(pair.private) instanceof Error) pair = generate();
   // Not our own code: the fingerprint must be what operators see.
   const shown = spawnSync('ssh-keygen', ['-lf', '-'], { input: pair.public, encoding: 'utf8' });
   return { privateKey: pair.private, publicKey: pair.public, fingerprint: shown.stdout.split(' ')[1] ?? '' };
