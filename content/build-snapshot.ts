@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
@@ -29,7 +29,10 @@ export interface SnapshotPlan {
   readonly write: (tree: string) => Promise<SnapshotIndex>;
   /** Called before the snapshot is published, with its name and where it lies by then. */
   readonly announce: (snapshot: string, tree: string) => Promise<void>;
-  readonly record: Omit<SnapshotRecord, 'version' | 'index' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy' | 'merged'>;
+  readonly record: Omit<
+    SnapshotRecord,
+    'version' | 'index' | 'repodata' | 'carried' | 'publishedAt' | 'packages' | 'bytes' | 'signedBy' | 'merged'
+  >;
 }
 
 export interface SnapshotIndex {
@@ -56,13 +59,13 @@ export async function buildSnapshot(
   const { id, at, published } = plan;
   const builder = await TreeBuilder.start(store, layout, id, at);
   const lost = new Set(plan.lost.map(({ path }) => path));
-  for (const { path, checksum } of plan.packages) {
+  for (const { path, checksum, size } of plan.packages) {
     if (lost.has(path)) continue;
     try {
       builder.add({ path, checksum }, incoming.locate(checksum));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || published === undefined) throw error;
-      await store.regain(checksum, join(published.tree, path));
+      await store.regain(checksum, size, join(published.tree, path));
       builder.add({ path, checksum });
     }
   }
@@ -89,6 +92,7 @@ export async function buildSnapshot(
 
   const record: SnapshotRecord = {
     version: 1,
+    repodata: readdirSync(join(builder.directory, 'repodata')),
     ...plan.record,
     ...(index.signedBy === undefined ? {} : { signedBy: index.signedBy }),
     ...(index.merged === undefined ? {} : { merged: index.merged }),

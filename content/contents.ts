@@ -52,7 +52,8 @@ export function accumulatedContents(offered: readonly ListedPackage[], published
   for (const item of offered) {
     const old = union.named(item);
     if (old !== undefined && taken.has(old)) {
-      if (differs(old, item) !== false) problems.push(changed(item, old.path));
+      // With the waiver the first counts.
+      if (!replace && differs(old, item) !== false) problems.push(changed(item, old.path));
       continue;
     }
     const verdict = old === undefined ? false : differs(old, item);
@@ -81,8 +82,12 @@ class Union {
   /** Folder → how many packages lie below it. */
   private readonly folders = new Map<string, number>();
 
-  constructor(packages: readonly ListedPackage[]) {
-    for (const item of packages) this.add(item);
+  /** Of a package that is published at several places (verbatim upstreams have such) the first stays. */
+  constructor(published: readonly ListedPackage[]) {
+    for (const item of published) {
+      const twin = this.named(item);
+      if (twin === undefined || differs(twin, item) !== false) this.add(item);
+    }
   }
 
   /** The one that has the same NEVRA. */

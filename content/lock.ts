@@ -28,11 +28,11 @@ export class Lock {
     await mkdir(dirname(path), { recursive: true });
     const file = await open(path, 'a+', 0o644);
     try {
-      if (!(await tryLock(file))) {
+      if (!(await tryLock(file, { seconds: LOOK_SECONDS }))) {
         const error = await held(path, what);
         if (waitSeconds <= 0) throw error;
         options.onWait?.(error.message);
-        if (!(await tryLock(file, waitSeconds, signal))) throw await held(path, what);
+        if (!(await tryLock(file, { seconds: waitSeconds, signal }))) throw await held(path, what);
       }
       await file.truncate(0);
       await file.appendFile(
@@ -58,16 +58,26 @@ export async function lockHolder(path: string): Promise<'none' | 'alive' | 'dead
   if (file === undefined) return 'none';
   try {
     if ((await file.stat()).size === 0) return 'none';
-    return (await tryLock(file)) ? 'dead' : 'alive';
+    return (await tryLock(file, { shared: true })) ? 'dead' : 'alive';
   } finally {
     await file.close();
   }
 }
 
+/** Whoever looks for the holder of a lock has a share of it for a moment. */
+const LOOK_SECONDS = 0.2;
+
+interface TryOptions {
+  readonly seconds?: number;
+  /** Beside others that share it. */
+  readonly shared?: true;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The kernel wakes those who wait one after the other. */
-async function tryLock(file: FileHandle, seconds = 0, signal?: AbortSignal): Promise<boolean> {
+async function tryLock(file: FileHandle, { seconds = 0, shared, signal }: TryOptions): Promise<boolean> {
   signal?.throwIfAborted();
-  const how = seconds > 0 ? ['-w', String(seconds)] : ['-n'];
+  const how = [...(shared === true ? ['-s'] : []), ...(seconds > 0 ? ['-w', String(seconds)] : ['-n'])];
   const options = { fds: [file.fd], ...(signal === undefined ? {} : { signal }) };
   const { code, stderr } = await run('flock', [...how, '3'], options).catch((error: unknown) => {
     signal?.throwIfAborted();

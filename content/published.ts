@@ -1,6 +1,7 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ExitCode, MirrorError } from '../desired-state/errors';
+import { ExitCode, faultCode, MirrorError } from '../desired-state/errors';
 import { decompressed } from '../rpm-metadata/decompress';
 import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import type { MetadataSource } from '../rpm-metadata/elements';
@@ -60,6 +61,32 @@ export class Published {
     }
   }
 
+  /** Whether the metadata of the snapshot is there. Whether its bytes are right, and the packages, a scrub looks at. */
+  get hasMetadata(): boolean {
+    const directory = join(this.tree, 'repodata');
+    const there = new Set(existsSync(directory) ? readdirSync(directory) : []);
+    return this.record?.repodata.every((name) => there.has(name)) === true;
+  }
+
+  /** A fault of what is published, as an error that says what to do: without it nobody knows what only this mirror still has. */
+  damaged(why: string, cause?: unknown): MirrorError {
+    return new MirrorError({
+      code: 'SNAPSHOT_DAMAGED',
+      message: `what ${this.id} publishes cannot be read: ${why}`,
+      remedy: `Publish the snapshot before it (ls ${this.layout.snapshots(this.id)}): ln -sfn snapshots/NAME ${this.layout.current(this.id)}; the next sync goes on from there. To begin anew from upstream, remove that link: what only this mirror still has is then no longer listed.`,
+      exitCode: ExitCode.environment,
+      cause,
+    });
+  }
+
+  /** The same for an error that some file of the published tree caused; every other value comes back as it is. */
+  blamed(error: unknown): unknown {
+    const { path, message } = error as NodeJS.ErrnoException;
+    const isOwn = [path, error instanceof MirrorError ? message : undefined].some((text) => text?.startsWith(`${this.tree}/`) === true);
+    const isRead = error instanceof MirrorError || faultCode(error as NodeJS.ErrnoException) === 'ENOENT';
+    return isOwn && isRead ? this.damaged(message, error) : error;
+  }
+
   private async fromMetadata(): Promise<readonly ListedPackage[]> {
     const index = join(this.tree, 'repodata/repomd.xml');
     try {
@@ -67,13 +94,7 @@ export class Published {
       const path = join(this.tree, primary.path);
       return await readPrimary(decompressed(path, path, primary.openSize), path, { weakChecksums: true });
     } catch (error) {
-      throw new MirrorError({
-        code: 'SNAPSHOT_DAMAGED',
-        message: `what ${this.id} publishes cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-        remedy: `Look at the disk (dmesg). To begin anew from upstream, remove ${this.layout.current(this.id)}: what only this mirror still has is then no longer listed.`,
-        exitCode: ExitCode.environment,
-        cause: error,
-      });
+      throw this.damaged(error instanceof Error ? error.message : String(error), error);
     }
   }
 }

@@ -30,6 +30,8 @@ const SnapshotRecordSchema = z.object({
   merged: z.record(z.string(), z.string()).optional(),
   /** Digest of the keys that signed it; absent where upstream's own signature is served. */
   signedBy: z.string().optional(),
+  /** Names of the metadata files in the tree, those that are carried among them. */
+  repodata: z.array(z.string()),
   /** SHA-256 of what is in the tree alone, by path: `repodata/repomd.xml`, and its signature and key where it has them. */
   index: z.record(z.string(), z.string()),
   /** Where upstream's index was asked for. */

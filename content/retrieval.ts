@@ -17,6 +17,7 @@ import { unsignedPackages } from './package-signatures';
 import type { PinnedRing } from './pinned-ring';
 import { problemOf } from './problems';
 import { Progress } from './progress';
+import type { Published } from './published';
 import type { Problem } from './record';
 import { requireSpace } from './storage';
 import type { Incoming, Store } from './store';
@@ -98,8 +99,11 @@ export class Retrieval {
     return [...found.values()];
   }
 
-  /** Fetches and judges the packages that are taken from upstream, and delta rpms. */
-  async packages(contents: Contents, deltas: readonly ListedDelta[]): Promise<Retrieved> {
+  /**
+   * Fetches and judges the packages that are taken from upstream, and delta rpms. Of those that go where a superseded file is still served the
+   * content must be that file's: clients with older metadata ask for it there.
+   */
+  async packages(contents: Contents, deltas: readonly ListedDelta[], published: Published | undefined): Promise<Retrieved> {
     const { context, definition, store, incoming, ring } = this.options;
     const { id, trust } = definition;
     const missing = new Map<ListedPackage | ListedDelta, Missing>();
@@ -132,6 +136,13 @@ export class Retrieval {
       if (missing.has(taken) || isWaived(definition, 'changedPackages')) continue;
       if ((await this.contentOf(taken.checksum)) !== (await this.contentOf(published.checksum)))
         missing.set(taken, { problem: { ...changed(taken, undefined), url: this.urlOf(taken) }, fromUpstream: false });
+    }
+    const carried = published?.record?.carried ?? {};
+    for (const item of Object.keys(carried).length === 0 || isWaived(definition, 'changedPackages') ? [] : contents.taken) {
+      if (!Object.hasOwn(carried, item.path) || missing.has(item)) continue;
+      const served = await fileDigest(join(published?.tree ?? '', item.path), item.checksum.algorithm).catch(() => undefined);
+      if (served !== undefined && served !== item.checksum.hex)
+        missing.set(item, { problem: { ...changed(item, undefined), url: this.urlOf(item) }, fromUpstream: false });
     }
     return { missing, fetched: { files: this.files, bytes: this.bytes } };
   }

@@ -1,4 +1,4 @@
-import { createReadStream, existsSync, linkSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -28,22 +28,23 @@ export class Store {
   }
 
   /**
-   * Makes sure that a file is here which a published tree has at `source`: somebody may have deleted it here, and upstream may have it no more.
-   * Throws a MirrorError where neither has it whole.
+   * Makes sure that a file is here which a published tree has at `source`: somebody may have deleted or cut it here, and upstream may have it
+   * no more. Throws a MirrorError where neither has it whole.
    */
-  async regain(checksum: Checksum, source: string): Promise<void> {
+  async regain(checksum: Checksum, size: number, source: string): Promise<void> {
     const path = this.path(checksum);
-    if (existsSync(path)) return;
+    if (this.has(checksum, size)) return;
     const found = await fileDigest(source, checksum.algorithm).catch(() => undefined);
     if (found !== checksum.hex) {
       throw new MirrorError({
         code: 'CONTENT_LOST',
-        message: `${path} is gone, and ${source} is ${found === undefined ? 'gone, too' : 'damaged'}`,
-        remedy: `Bring one of the two back, from another snapshot or a backup: its ${checksum.algorithm} is its name in the store. Upstream lists it no more.`,
+        message: `${path} is ${existsSync(path) ? 'damaged' : 'gone'}, and ${source} is ${found === undefined ? 'gone' : 'damaged'}, too; upstream lists it no more`,
+        remedy: `mirrorctl scrub --all notes that it is lost, and syncs go on without it; it comes back from a backup (docs/how-to/scrub.md).`,
         exitCode: ExitCode.environment,
       });
     }
     mkdirSync(dirname(path), { recursive: true });
+    rmSync(path, { force: true });
     linkOrCopy(source, path);
   }
 

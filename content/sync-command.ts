@@ -123,7 +123,8 @@ export function outcomeText(outcome: SyncOutcome): string {
   const fetched = `${outcome.downloadedFiles} files, ${size(outcome.downloadedBytes)} fetched`;
   const published = `published ${outcome.snapshot} (${content}; ${fetched}) in ${outcome.seconds} s`;
   if (outcome.result === 'degraded') return [`${id}: degraded: ${error?.message ?? ''}`, ...told].join('\n');
-  return [`${id}: ${outcome.result === 'unchanged' ? `unchanged (${content})` : published}`, ...told].join('\n');
+  const but = error === undefined ? '' : `; ${error.message}`;
+  return [`${id}: ${outcome.result === 'unchanged' ? `unchanged (${content})` : published}${but}`, ...told].join('\n');
 }
 
 /** So many files are named; `--json` names all. */

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { digestOf } from '../desired-state/canonical';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
-import { ExitCode, MirrorError } from '../desired-state/errors';
 import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
 import { declaredHosts, type ResolvedSources } from '../downloads/mirror-lists';
@@ -12,7 +11,6 @@ import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
 import { hasSameProblems, isSameContent, requireMost } from './compare-contents';
 import { type LostFile, problemOfLost } from './damage';
-import type { Layout } from './layout';
 import { noteChanges } from './note-changes';
 import { frozen, type IndexTime, refusedIndex } from './judge-index';
 import { inOneSentence } from './problems';
@@ -78,11 +76,15 @@ export class SyncRun {
       return again.digest === index.digest ? undefined : again;
     };
     try {
-      return await this.take(index, upstream, published, moved);
+      try {
+        return await this.take(index, upstream, published, moved);
+      } catch (error) {
+        if (!(error instanceof UpstreamMoved)) throw error;
+        this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
+        return await this.take(error.index, upstream, published, undefined);
+      }
     } catch (error) {
-      if (!(error instanceof UpstreamMoved)) throw error;
-      this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
-      return this.take(error.index, upstream, published, undefined);
+      throw published === undefined ? error : published.blamed(error);
     }
   }
 
@@ -122,17 +124,24 @@ export class SyncRun {
     return published.indexTime();
   }
 
+  /** How many packages upstream listed; where the record of it is lost, a verbatim view has as many. */
+  private async listedBefore(published: Published | undefined): Promise<number | undefined> {
+    if (published?.record !== undefined || this.definition.view !== 'verbatim') return published?.record?.upstreamPackages;
+    return (await published?.packages([]))?.length;
+  }
+
   /** Published under the same definition, nothing is missing, then or since, and no grace has passed. */
   private isComplete(published: Published | undefined): boolean {
     const record = published?.record;
     return record !== undefined && record.problems.length === 0 && published?.lost.length === 0 && this.isCurrent(published);
   }
 
-  /** Published under the same definition and by the same keys, and no grace has passed. */
+  /** Published under the same definition and by the same keys, no grace has passed, and what clients read first is there. */
   private isCurrent(published: Published | undefined): boolean {
     const record = published?.record;
     const now = this.context.now().getTime();
     if (record?.definition !== this.definitionDigest || record.signedBy !== this.signedBy) return false;
+    if (published?.hasMetadata !== true) return false;
     return Object.values(record.carried).every((until) => Date.parse(until) > now);
   }
 
@@ -156,7 +165,7 @@ export class SyncRun {
     const { layout } = context;
     const at = context.now();
     const gone = published?.lost ?? [];
-    if (definition.view === 'accumulate') requireMerged(definition.id, published, layout);
+    if (definition.view === 'accumulate') requireMerged(published);
     const incoming = await store.incoming(definition.id);
     const retrieval = new Retrieval({ ...from, context, definition, store, incoming, index, ring: this.ring });
     const view: View =
@@ -172,11 +181,11 @@ export class SyncRun {
       throw error;
     });
     if (lost.size > 0) await checkMoved();
-    const upstream = await retrieval.list(published?.record?.upstreamPackages);
+    const upstream = await retrieval.list(await this.listedBefore(published));
     const deltas = definition.view === 'verbatim' ? await retrieval.deltas() : [];
     const before = (await published?.packages(upstream)) ?? [];
     const wanted = view.contents(upstream, before, new Set());
-    const { missing: lacking, fetched } = await retrieval.packages(wanted, deltas);
+    const { missing: lacking, fetched } = await retrieval.packages(wanted, deltas, published);
     if ([...lacking.values()].some(({ fromUpstream }) => fromUpstream)) await checkMoved();
 
     const without = (some: ReadonlyMap<object, unknown>): Contents =>
@@ -200,6 +209,7 @@ export class SyncRun {
       await incoming.commit();
       throw new SyncFailed(held ?? inOneSentence(definition.id, problems, upstream.length, 'nothing is left to publish'), problems);
     }
+    await this.requireKept(contents, stillLost, published, incoming);
     const counts = { downloadedFiles: fetched.files, downloadedBytes: fetched.bytes };
     if (
       published?.record !== undefined &&
@@ -246,6 +256,21 @@ export class SyncRun {
     return this.done({ snapshot: built.snapshot, ...built.record }, counts, problems, upstream, 'published');
   }
 
+  /** What stays from what is published is there whole, as far as sizes tell: nobody looked at it in this run. */
+  private async requireKept(
+    { packages, taken }: Contents,
+    lost: readonly LostFile[],
+    published: Published | undefined,
+    incoming: Incoming,
+  ): Promise<void> {
+    if (published === undefined || packages.length === taken.size) return;
+    const gone = new Set(lost.map(({ path }) => path));
+    for (const item of packages) {
+      if (taken.has(item) || gone.has(item.path) || incoming.has(item.checksum)) continue;
+      await this.store.regain(item.checksum, item.size, join(published.tree, item.path));
+    }
+  }
+
   private done(
     content: { readonly snapshot: string; readonly packages: number; readonly bytes: number },
     counts: Pick<Done, 'downloadedFiles' | 'downloadedBytes'>,
@@ -271,17 +296,10 @@ function stillLostOf(gone: readonly LostFile[], { packages, taken }: Contents, s
 }
 
 /** Without the metadata that is published it cannot be known what only this mirror still has. That of snapshots before it is not asked for. */
-function requireMerged(id: string, published: Published | undefined, layout: Layout): void {
+function requireMerged(published: Published | undefined): void {
   const carried = published?.record?.carried ?? {};
   const file = published?.lost.find(({ path }) => path.startsWith('repodata/') && !Object.hasOwn(carried, path));
-  if (file === undefined) return;
-  const link = layout.current(id);
-  throw new MirrorError({
-    code: 'SNAPSHOT_DAMAGED',
-    message: `the metadata that ${id} publishes was damaged: ${problemOfLost(file).message}`,
-    remedy: `Publish the snapshot before it (ls ${layout.snapshots(id)}): ln -sfn snapshots/NAME ${link}; the next sync goes on from there.`,
-    exitCode: ExitCode.environment,
-  });
+  if (published !== undefined && file !== undefined) throw published.damaged(problemOfLost(file).message);
 }
 
 /** Upstream has another index than the one that was read. */

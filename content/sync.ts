@@ -88,8 +88,7 @@ export async function syncRepository(context: SyncContext, definition: Repositor
     });
     const run = definition.kind === 'tree' ? new TreeRun(context, definition) : new SyncRun(context, definition);
     const done = await run.run().catch(failed);
-    await note(context, id, started, done);
-    return outcome(done);
+    return outcome({ ...done, ...(await note(context, id, started, done)) });
   } catch (error) {
     return outcome(failed(error));
   } finally {
@@ -102,8 +101,8 @@ function failed(error: unknown): Done {
   return { result: 'failed', downloadedFiles: 0, downloadedBytes: 0, error: failureOf(machineFault(reason)), problems };
 }
 
-/** Notes how the run went. On a full disk it may be impossible: the outcome still tells what happened. */
-async function note(context: SyncContext, id: string, started: Date, done: Done): Promise<void> {
+/** Notes how the run went. On a full disk it may be impossible: the outcome still tells what happened, with that as its error where it has none. */
+async function note(context: SyncContext, id: string, started: Date, done: Done): Promise<Pick<Done, 'error'>> {
   const stateFile = context.layout.stateFile(id);
   const finishedAt = context.now().toISOString();
   const { result, error, problems } = done;
@@ -122,9 +121,12 @@ async function note(context: SyncContext, id: string, started: Date, done: Done)
         ...(problems.length === 0 ? {} : { problems: problems.slice(0, MAX_KEPT_PROBLEMS) }),
       },
     });
+    return {};
   } catch (fault) {
     const told = failureOf(machineFault(fault));
-    if (result !== 'failed') throw fault;
-    context.say(`${id}: the state cannot be written: ${told.message}`);
+    const message = `the state of ${id} cannot be written: ${told.message}`;
+    if (error === undefined) return { error: { ...told, message } };
+    context.say(message);
+    return {};
   }
 }

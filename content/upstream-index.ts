@@ -95,10 +95,14 @@ function usesSignature({ view, trust }: RepositoryDefinition): boolean {
 }
 
 async function fromWeb({ client, definition }: IndexRequest, url: string, digests: readonly IndexDigest[] | undefined): Promise<Found> {
-  const { bytes } = await getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES });
+  const wanted = usesSignature(definition);
+  // At once: each after the other would take another round trip.
+  const [{ bytes }, signature, key] = await Promise.all([
+    getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES }),
+    wanted ? optional(client, `${url}.asc`) : undefined,
+    wanted ? optional(client, `${url}.key`) : undefined,
+  ]);
   requireListed(url, bytes, digests);
-  if (!usesSignature(definition)) return { bytes, signature: undefined, key: undefined };
-  const [signature, key] = await Promise.all([optional(client, `${url}.asc`), optional(client, `${url}.key`)]);
   return { bytes, signature, key };
 }
 

@@ -236,7 +236,9 @@ function answerOf(head: Head, url: string): Answer {
 }
 
 function locationOf(head: Head): string | undefined {
-  return [301, 302, 303, 307, 308].includes(head.status) ? head.header('location') : undefined;
+  if (![301, 302, 303, 307, 308].includes(head.status)) return undefined;
+  // Servers write what they decoded as it is: its bytes are the path.
+  return head.header('location')?.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16)}`);
 }
 
 /** Throws for what is neither the file nor "not modified" to somebody who asked for that. */

@@ -32,6 +32,7 @@ const record = (definition: string): SnapshotRecord => ({
   version: 1,
   definition,
   index: {},
+  repodata: [],
   repomd: 'r',
   url: 'http://u/',
   publishedAt: 't',

@@ -27,12 +27,12 @@ test('what the store has, by checksum and size', () => {
 test('a file that was deleted comes back from a published tree, if it is whole there', async () => {
   const published = join(directory, 'published');
   rmSync(store.path(checksum));
-  await expect(store.regain(checksum, published)).rejects.toThrow(/is gone, and .*published is gone, too/);
+  await expect(store.regain(checksum, 7, published)).rejects.toThrow(/is gone, and .*published is gone, too/);
   writeFileSync(published, 'CONTENT');
-  await expect(store.regain(checksum, published)).rejects.toThrow(/is gone, and .*published is damaged/);
+  await expect(store.regain(checksum, 7, published)).rejects.toThrow(/is gone, and .*published is damaged, too/);
   expect(store.has(checksum, undefined)).toBe(false);
   writeFileSync(published, 'content');
-  await store.regain(checksum, published);
+  await store.regain(checksum, 7, published);
   expect(readFileSync(store.path(checksum), 'utf8')).toBe('content');
 });
 
