@@ -6,6 +6,11 @@ import { run } from '../signatures/run';
 export interface WaitOptions {
   /** @default 0 */
   readonly waitSeconds?: number;
+  /**
+   * So long it may take those who look for the holder (`lockHolder`) to be out of the way. In seconds.
+   * @default 0
+   */
+  readonly lookSeconds?: number;
   /** Ends the wait, with its reason. */
   readonly signal?: AbortSignal;
   /** Called with who holds the lock, when there is somebody to wait for. */
@@ -24,11 +29,11 @@ export class Lock {
    * `epel-7`.
    */
   static async take(path: string, what: string, options: WaitOptions = {}): Promise<Lock> {
-    const { waitSeconds = 0, signal } = options;
+    const { waitSeconds = 0, lookSeconds = 0, signal } = options;
     await mkdir(dirname(path), { recursive: true });
     const file = await open(path, 'a+', 0o644);
     try {
-      if (!(await tryLock(file, { seconds: LOOK_SECONDS }))) {
+      if (!(await tryLock(file, { seconds: lookSeconds }))) {
         const error = await held(path, what);
         if (waitSeconds <= 0) throw error;
         options.onWait?.(error.message);
@@ -63,9 +68,6 @@ export async function lockHolder(path: string): Promise<'none' | 'alive' | 'dead
     await file.close();
   }
 }
-
-/** Whoever looks for the holder of a lock has a share of it for a moment. */
-const LOOK_SECONDS = 0.2;
 
 interface TryOptions {
   readonly seconds?: number;

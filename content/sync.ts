@@ -33,6 +33,9 @@ export interface SyncContext {
 /** 72 hours: a day longer than clients keep metadata (yum 6 hours, dnf 48). */
 export const GRACE_SECONDS = 72 * 3600;
 
+/** `mirrorctl status` has a share of each lock for some milliseconds. */
+const LOOK_SECONDS = 0.2;
+
 /** The state keeps so many problems of a run; the outcome that is printed has all. */
 const MAX_KEPT_PROBLEMS = 100;
 
@@ -84,6 +87,7 @@ export async function syncRepository(context: SyncContext, definition: Repositor
     await requireStorage(layout, context.server);
     lock = await Lock.take(layout.lockFile(id), id, {
       waitSeconds: context.waitSeconds,
+      lookSeconds: LOOK_SECONDS,
       onWait: (why) => context.say(`${why}; waiting for it to end`),
     });
     const run = definition.kind === 'tree' ? new TreeRun(context, definition) : new SyncRun(context, definition);

@@ -95,14 +95,14 @@ function usesSignature({ view, trust }: RepositoryDefinition): boolean {
 }
 
 async function fromWeb({ client, definition }: IndexRequest, url: string, digests: readonly IndexDigest[] | undefined): Promise<Found> {
-  const wanted = usesSignature(definition);
-  // At once: each after the other would take another round trip.
-  const [{ bytes }, signature, key] = await Promise.all([
-    getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES }),
-    wanted ? optional(client, `${url}.asc`) : undefined,
-    wanted ? optional(client, `${url}.key`) : undefined,
-  ]);
+  // All at once: each after the other would take another round trip.
+  const index = getSmall(client, url, { maxBytes: MAX_REPOMD_BYTES });
+  const beside = Promise.all(usesSignature(definition) ? [optional(client, `${url}.asc`), optional(client, `${url}.key`)] : []);
+  // Without the index nobody asks what became of them.
+  beside.catch(() => undefined);
+  const { bytes } = await index;
   requireListed(url, bytes, digests);
+  const [signature, key] = await beside;
   return { bytes, signature, key };
 }
 
