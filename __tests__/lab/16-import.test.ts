@@ -36,10 +36,11 @@ beforeAll(async () => {
   await withDeployment(asItIs, (deployment) => deployment.deploy());
   onMirror('systemctl start mirror-sync-new.service');
   sync();
-  for (const tree of TREES)
-    onMirror(`mkdir -p ${tree}/${BINARY}; find -L ${CURRENT} -name '*.rpm' -exec cp -t ${tree}/${BINARY} {} +; chmod -R u+w ${tree}`);
+  // Without what is still served of earlier snapshots.
   lose();
   const first = sync();
+  for (const tree of TREES)
+    onMirror(`mkdir -p ${tree}/${BINARY}; find -L ${CURRENT} -name '*.rpm' -exec cp -t ${tree}/${BINARY} {} +; chmod -R u+w ${tree}`);
   ({ packages } = first);
   metadata = first.downloadedFiles - packages;
   expect(packages).toBeGreaterThan(3);
