@@ -33,7 +33,7 @@ export class Published {
     return join(this.layout.snapshots(this.id), this.snapshot);
   }
 
-  /** What a scrub found to be lost of it. */
+  /** What a scrub has found to be lost of it, by now: it runs beside a sync. */
   get lost(): readonly LostFile[] {
     return readDamage(this.layout, this.id, this.snapshot);
   }

@@ -1,13 +1,11 @@
 import type { RepositoryDefinition, TreeDefinition } from '../desired-state/definitions';
-import { isWaived } from '../desired-state/definitions';
 import { DownloadError } from '../downloads/errors';
-import { declaredHosts } from '../downloads/mirror-lists';
 import { checksumKey } from '../rpm-metadata/checksum';
 import { MAX_METADATA_BYTES } from '../rpm-metadata/repomd';
 import type { LostFile } from './damage';
 import { fetchFiles, missingFiles, type Wanted } from './fetch';
 import { modulesOf } from './rsync-modules';
-import { sourcesOf } from './source-lists';
+import { clientFor, sourcesOf } from './source-lists';
 import { requireSpace } from './storage';
 import type { Incoming, Store } from './store';
 import type { SyncContext } from './sync';
@@ -38,8 +36,7 @@ export async function refetch(
   // What a run that was killed had fetched may be all.
   await incoming.commit();
   if (missing.length === 0) return new Map();
-  const everywhere = definition.kind === 'repository' && isWaived(definition, 'privateAddresses');
-  const client = context.client.reaching(everywhere ? 'all' : declaredHosts(definition.fetchFrom));
+  const client = clientFor(context.client, definition);
   try {
     const { sources } = await sourcesOf({ ...context, client }, definition);
     const bytes = missing.reduce((sum, { size }) => sum + (size ?? 0), 0);

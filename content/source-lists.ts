@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FetchSource } from '../desired-state/definitions';
+import { type FetchSource, isWaived, type RepositoryDefinition, type TreeDefinition } from '../desired-state/definitions';
 import type { HttpClient } from '../downloads/http';
-import { type ResolvedSources, resolveSources } from '../downloads/mirror-lists';
+import { declaredHosts, type ResolvedSources, resolveSources } from '../downloads/mirror-lists';
 import type { RetryOptions } from '../downloads/sources';
 import { writeAtomically } from './files';
 import { flat, type Layout } from './layout';
@@ -13,6 +13,12 @@ interface Context {
   readonly client: HttpClient;
   readonly retry: RetryOptions;
   readonly say: Say;
+}
+
+/** A client that goes nowhere else within private networks than the definition says. */
+export function clientFor(client: HttpClient, definition: RepositoryDefinition | TreeDefinition): HttpClient {
+  const everywhere = definition.kind === 'repository' && isWaived(definition, 'privateAddresses');
+  return client.reaching(everywhere ? 'all' : declaredHosts(definition.fetchFrom));
 }
 
 /** Resolves the sources of a repository, and keeps its lists of mirrors: the last good one is used while a list cannot be had. */

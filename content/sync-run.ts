@@ -3,7 +3,7 @@ import { digestOf } from '../desired-state/canonical';
 import { isWaived, type RepositoryDefinition } from '../desired-state/definitions';
 import { DownloadError } from '../downloads/errors';
 import type { HttpClient } from '../downloads/http';
-import { declaredHosts, type ResolvedSources } from '../downloads/mirror-lists';
+import type { ResolvedSources } from '../downloads/mirror-lists';
 import { checksumKey } from '../rpm-metadata/checksum';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { buildSnapshot } from './build-snapshot';
@@ -18,7 +18,7 @@ import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { Published } from './published';
 import type { Problem } from './record';
 import { type Modules, modulesOf } from './rsync-modules';
-import { sourcesOf } from './source-lists';
+import { clientFor, sourcesOf } from './source-lists';
 import { type Incoming, Store } from './store';
 import { type Done, type SyncContext, SyncFailed } from './sync';
 import { digestOfOptional, fetchIndex, isSameIndex, type UpstreamIndex } from './upstream-index';
@@ -66,8 +66,12 @@ export class SyncRun {
     if (this.definition.view === 'accumulate') this.signedBy = (await this.context.signer()).identity.digest;
     const index = await this.index(upstream, published, true);
     if (index === 'unchanged') return this.unchanged(published as Published);
-    // Only now, since most runs end by then.
-    return withSlots(this.context, this.definition.id, index.url, () => this.takeOrAgain(index, upstream, published));
+    try {
+      // Only now, since most runs end by then.
+      return await withSlots(this.context, this.definition.id, index.url, () => this.takeOrAgain(index, upstream, published));
+    } catch (error) {
+      throw published === undefined ? error : published.blamed(error);
+    }
   }
 
   private async takeOrAgain(index: UpstreamIndex, upstream: Upstream, published: Published | undefined): Promise<Done> {
@@ -76,23 +80,18 @@ export class SyncRun {
       return again.digest === index.digest ? undefined : again;
     };
     try {
-      try {
-        return await this.take(index, upstream, published, moved);
-      } catch (error) {
-        if (!(error instanceof UpstreamMoved)) throw error;
-        this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
-        return await this.take(error.index, upstream, published, undefined);
-      }
+      return await this.take(index, upstream, published, moved);
     } catch (error) {
-      throw published === undefined ? error : published.blamed(error);
+      if (!(error instanceof UpstreamMoved)) throw error;
+      this.context.say(`${this.definition.id}: upstream changed during the sync; starting again`);
+      return this.take(error.index, upstream, published, undefined);
     }
   }
 
   /** Where the bytes come from, and a client that goes nowhere else within private networks than the definition says. */
   private async upstream(): Promise<Upstream> {
     const { context, definition } = this;
-    const everywhere = isWaived(definition, 'privateAddresses');
-    const client = context.client.reaching(everywhere ? 'all' : declaredHosts(definition.fetchFrom));
+    const client = clientFor(context.client, definition);
     return { client, modules: modulesOf(context, definition.id), ...(await sourcesOf({ ...context, client }, definition)) };
   }
 
