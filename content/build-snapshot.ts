@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { type LostFile, writeDamage } from './damage';
+import { type Dropped, writeDropped } from './dropped';
 import { flushDirectory, flushFileSystem } from './files';
 import type { Layout } from './layout';
 import { writePackageList } from './package-list';
@@ -21,6 +22,8 @@ export interface SnapshotPlan {
   readonly packages: readonly ListedPackage[];
   /** Packages that stay listed although they were lost. */
   readonly lost: readonly LostFile[];
+  /** Of an accumulated one: what upstream no longer lists. */
+  readonly dropped?: Dropped | undefined;
   /** Paths at which the index lists what is not here: what was there before has other content. */
   readonly withheld: readonly string[];
   /** Files beside the packages and the index; those that `write` makes are not among them. */
@@ -106,6 +109,7 @@ export async function buildSnapshot(
   mkdirSync(dirname(layout.record(id, snapshot, 'json')), { recursive: true });
   writeFileSync(layout.record(id, snapshot, 'json'), recordText(record));
   writePackageList(layout.record(id, snapshot, 'packages'), plan.packages);
+  if (plan.dropped !== undefined) writeDropped(layout.record(id, snapshot, 'dropped'), plan.dropped);
   await writeDamage(layout, id, snapshot, plan.lost);
   if (index.catalogue !== undefined) await rename(index.catalogue, layout.record(id, snapshot, 'catalogue'));
 

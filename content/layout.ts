@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { MIRROR_KEY, SENTINEL } from '../desired-state/model';
 
 /** What is kept of a snapshot beside it: see `Layout.record`. */
-export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'damage'] as const;
+export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'damage', 'dropped'] as const;
 export type RecordKind = (typeof RECORD_KINDS)[number];
 
 /** Where everything is: the storage root, the state and the configuration, by what it holds. */
@@ -49,7 +49,7 @@ export class Layout {
 
   /**
    * What is known of a snapshot and is not served: `.json` (its record), `.packages` (its list), `.catalogue` (of an accumulated one), `.tree`
-   * (the manifest of a file tree), `.damage` (what a scrub found to be lost). On the file system of the content, so that one flush covers both.
+   * (the manifest of a file tree), `.damage` (what a scrub found to be lost), `.dropped` (what upstream no longer lists of an accumulated one). On the file system of the content, so that one flush covers both.
    */
   record(id: string, snapshot: string, kind: RecordKind): string {
     return join(this.repository(id), 'records', `${snapshot}.${kind}`);

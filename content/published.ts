@@ -7,6 +7,7 @@ import { type ListedPackage, readPrimary } from '../rpm-metadata/primary';
 import type { MetadataSource } from '../rpm-metadata/elements';
 import { parseRepomd } from '../rpm-metadata/repomd';
 import { type LostFile, readDamage } from './damage';
+import { type Dropped, readDropped } from './dropped';
 import type { IndexTime } from './judge-index';
 import type { Layout } from './layout';
 import { readPackageList } from './package-list';
@@ -36,6 +37,11 @@ export class Published {
   /** What a scrub has found to be lost of it, by now: it runs beside a sync. */
   get lost(): readonly LostFile[] {
     return readDamage(this.layout, this.id, this.snapshot);
+  }
+
+  /** What upstream no longer lists of it; undefined where that is not known. */
+  get dropped(): Dropped | undefined {
+    return readDropped(this.layout, this.id, this.snapshot);
   }
 
   get catalogue(): string {

@@ -11,6 +11,7 @@ import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
 import { hasSameProblems, isSameContent, requireMost } from './compare-contents';
 import { type LostFile, problemOfLost } from './damage';
+import { type Dropped, droppedNow } from './dropped';
 import { noteChanges } from './note-changes';
 import { frozen, type IndexTime, refusedIndex } from './judge-index';
 import { inOneSentence } from './problems';
@@ -47,7 +48,7 @@ export class SyncRun {
     private readonly definition: RepositoryDefinition,
   ) {
     this.store = new Store(context.layout.store);
-    this.definitionDigest = digestOf(definition);
+    this.definitionDigest = digestOf({ ...definition, retention: undefined, pins: undefined });
     this.temporary = context.layout.temporary(definition.id);
     const { trust } = definition;
     this.ring = trust.mode === 'digestsOnly' ? undefined : pinnedRing(context.layout, trust.keys, join(this.temporary, 'keys'));
@@ -228,6 +229,7 @@ export class SyncRun {
       published,
       packages: contents.packages,
       lost: stillLost,
+      ...(definition.view === 'accumulate' ? { dropped: this.dropped(contents, upstream, published, at) } : {}),
       withheld: [...missing.keys()].map(({ path }) => path),
       files: [...view.files(), ...deltas.filter((delta) => !missing.has(delta))],
       write: (tree) => view.write(tree, contents),
@@ -253,6 +255,11 @@ export class SyncRun {
       },
     });
     return this.done({ snapshot: built.snapshot, ...built.record }, counts, problems, upstream, 'published');
+  }
+
+  private dropped({ packages, taken }: Contents, upstream: readonly ListedPackage[], published: Published | undefined, at: Date): Dropped {
+    const kept = packages.length === taken.size ? [] : packages.filter((item) => !taken.has(item));
+    return droppedNow(kept, upstream, published?.dropped, at);
   }
 
   /** What stays from what is published is there whole, as far as sizes tell: nobody looked at it in this run. */

@@ -50,7 +50,7 @@ export class TreeRun {
   ) {
     this.store = new Store(context.layout.store);
     this.sources = new Sources(definition.fetchFrom);
-    this.definitionDigest = digestOf(definition);
+    this.definitionDigest = digestOf({ ...definition, retention: undefined });
     this.temporary = context.layout.temporary(definition.id);
     this.client = clientFor(context.client, definition);
     this.modules = modulesOf(context, definition.id);

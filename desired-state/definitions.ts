@@ -67,6 +67,17 @@ export const FilterSchema = z.strictObject({
 });
 export type Filter = z.infer<typeof FilterSchema>;
 
+/** What of a copy is kept beside what it publishes. What is absent has no rule, but for `snapshotDays`, of which mirrorctl has a default. */
+export const RetentionSchema = z.strictObject({
+  /** Of what upstream dropped: the newest so many versions of each name and architecture, counting those that upstream still has. */
+  newestVersions: z.number().int().min(1).optional(),
+  /** What upstream dropped less than so many days ago. */
+  droppedDays: z.number().int().min(1).optional(),
+  /** Snapshots that were current less than so many days ago. */
+  snapshotDays: z.number().int().min(1).optional(),
+});
+export type RetentionRules = z.infer<typeof RetentionSchema>;
+
 /** A repository that is copied from an upstream. File `definitions/repositories/<id>.yaml`. */
 export const RepositoryDefinitionSchema = z.strictObject({
   kind: z.literal('repository'),
@@ -85,6 +96,10 @@ export const RepositoryDefinitionSchema = z.strictObject({
   filter: FilterSchema.optional(),
   /** Metadata older than this is refused: upstream, or somebody in between, holds back updates. */
   maxAgeDays: z.number().int().min(1).optional(),
+  /** In the place of the server's rules. */
+  retention: RetentionSchema.optional(),
+  /** Versions that stay in an accumulated repository whatever the rules say (pin.ts). */
+  pins: z.array(z.string().min(1)).min(1).optional(),
   waivers: z.array(z.strictObject({ allow: z.enum(REPOSITORY_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type RepositoryDefinition = z.infer<typeof RepositoryDefinitionSchema>;
@@ -129,6 +144,8 @@ export const TreeDefinitionSchema = z.strictObject({
   folders: z.array(treePath).min(1).optional(),
   /** Globs (`*`, `?`) of paths, or of names at any depth where there is no slash in it: not copied. */
   exclude: z.array(z.string().min(1)).min(1).optional(),
+  /** In the place of the server's rules. */
+  retention: RetentionSchema.pick({ snapshotDays: true }).optional(),
   waivers: z.array(z.strictObject({ allow: z.enum(TREE_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type TreeDefinition = z.infer<typeof TreeDefinitionSchema>;
@@ -192,5 +209,14 @@ export const ServerDefinitionSchema = z.strictObject({
   sync: SyncLimitsSchema.optional(),
   /** All content is read again within so many days; mirrorctl has a default. */
   scrubEveryDays: z.number().int().min(1).optional(),
+  /** Rules for all copies, and how a purge goes; mirrorctl has defaults. */
+  retention: RetentionSchema.extend({
+    /** Between the announcement and the first step. */
+    graceDays: z.number().int().min(1).optional(),
+    /** Between the first step and the last, during which everything can be had back. */
+    quarantineDays: z.number().int().min(1).optional(),
+    /** A run that would take more than this of a repository stops and asks. */
+    sharePercent: z.number().int().min(1).max(100).optional(),
+  }).optional(),
 });
 export type ServerDefinition = z.infer<typeof ServerDefinitionSchema>;
