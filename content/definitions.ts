@@ -4,6 +4,8 @@ import { parse } from 'yaml';
 import {
   type CodenameDefinition,
   CodenameDefinitionSchema,
+  type ReleaseDefinition,
+  ReleaseDefinitionSchema,
   type RepositoryDefinition,
   RepositoryDefinitionSchema,
   type ServerDefinition,
@@ -24,6 +26,8 @@ export interface Definitions {
   readonly trees: readonly TreeDefinition[];
   /** Sorted by id. */
   readonly codenames: readonly CodenameDefinition[];
+  /** Sorted by id. */
+  readonly releases: readonly ReleaseDefinition[];
 }
 
 interface Schema<T> {
@@ -58,7 +62,11 @@ export async function readDefinitions(configuration: string): Promise<Definition
       );
     }
   }
-  return { directory, server, repositories, trees, codenames };
+  const releases: ReleaseDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'releases'))) {
+    releases.push(withId(await readOne(join(base, 'releases', `${name}.yaml`), ReleaseDefinitionSchema), name, base));
+  }
+  return { directory, server, repositories, trees, codenames, releases };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */

@@ -55,6 +55,15 @@ export class Layout {
     return join(this.repository(id), 'records', `${snapshot}.${kind}`);
   }
 
+  /** Frozen releases, one directory each; what begins with a dot is being made. */
+  get releases(): string {
+    return join(this.root, 'releases');
+  }
+
+  release(id: string): string {
+    return join(this.releases, id);
+  }
+
   /** Files with wrong bytes, which are kept for whoever looks into it: `quarantine/<date>/<algorithm>-<hex>.<inode>`. */
   get damaged(): string {
     return join(this.root, 'quarantine');

@@ -150,6 +150,28 @@ export const TreeDefinitionSchema = z.strictObject({
 });
 export type TreeDefinition = z.infer<typeof TreeDefinitionSchema>;
 
+/** A named set of snapshots that never changes. File `definitions/releases/<id>.yaml`. */
+export const ReleaseDefinitionSchema = z.strictObject({
+  kind: z.literal('release'),
+  id: z.string(),
+  /** Of each member the newest snapshot that is not younger (`2026-11-01T00:00:00Z`); absent where members name theirs. */
+  at: z.string().datetime().optional(),
+  members: z
+    .array(
+      z.strictObject({
+        /** A copied repository or tree, or a hosted component `<owner>/<codename>/<component>`. */
+        id: z.string(),
+        /** Decoded, relative to the document root, and to the release. */
+        publicPath: z.string(),
+        snapshot: z.string().optional(),
+      }),
+    )
+    .min(1),
+  /** Package versions that clients of the release get instead, from a small repository of their own (pin.ts). */
+  pins: z.array(z.string().min(1)).min(1).optional(),
+});
+export type ReleaseDefinition = z.infer<typeof ReleaseDefinitionSchema>;
+
 /** The base URLs among the sources. */
 export function baseUrls({ fetchFrom }: Pick<RepositoryDefinition, 'fetchFrom'>): readonly string[] {
   return fetchFrom.filter((source): source is string => typeof source === 'string');

@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { ReleaseDefinition } from '../desired-state/definitions';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import type { Definitions } from './definitions';
+import { isAbsent } from './files';
+import type { Layout } from './layout';
+import { namesIn, timeOf } from './snapshot';
+
+/** `releases/<release>/release.json`: what a frozen release is made of. It never changes. */
+const FrozenSchema = z.strictObject({
+  version: z.literal(1),
+  id: z.string(),
+  /** As it was declared; absent where snapshots were named. */
+  at: z.string().optional(),
+  frozenAt: z.string(),
+  members: z.array(
+    z.strictObject({
+      id: z.string(),
+      publicPath: z.string(),
+      snapshot: z.string(),
+      files: z.number(),
+      bytes: z.number(),
+      /** Files of superseded snapshots that lie in this one for clients of those: served, and no part of the release. */
+      carried: z.number(),
+    }),
+  ),
+  /** SHA-256 of `manifest.txt`. */
+  manifest: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export type Frozen = z.infer<typeof FrozenSchema>;
+
+/** The file of a frozen release that says what it is made of. */
+export const RELEASE_FILE = 'release.json';
+
+/** Everything that changes releases, or moves what they reach, holds this lock. */
+export function releasesLock(layout: Layout): string {
+  return layout.lockFile('+releases');
+}
+
+/** A frozen release; undefined while it is not. Throws where it cannot be read: whoever asks would purge what it is made of. */
+export async function readFrozen(layout: Layout, id: string): Promise<Frozen | undefined> {
+  const path = join(layout.release(id), RELEASE_FILE);
+  try {
+    return FrozenSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (error) {
+    if (isAbsent(error) && !(await existingReleases(layout)).includes(id)) return undefined;
+    throw new MirrorError({
+      code: 'RELEASE_DAMAGED',
+      message: `what the release ${id} is made of cannot be read: ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      remedy: `Bring the file back from a backup. To give the release up, move the directory away: mv ${layout.release(id)} ${layout.release(`.${id}`)}. Its symbolic links say which snapshots it is made of.`,
+      exitCode: ExitCode.environment,
+      cause: error,
+    });
+  }
+}
+
+/** Ids of the releases that are frozen here, declared or not. Sorted. */
+export async function existingReleases(layout: Layout): Promise<readonly string[]> {
+  return (await namesIn(layout.releases)).filter((name) => !name.startsWith('.')).sort();
+}
+
+/** What one member of a release would be. */
+export interface Choice {
+  readonly id: string;
+  readonly publicPath: string;
+  /** Undefined where there is none. */
+  readonly snapshot: string | undefined;
+  /** The oldest and the newest that is here. */
+  readonly oldest: string | undefined;
+  readonly newest: string | undefined;
+}
+
+/** Which snapshots a release is made of, by what is here now. */
+export async function choose(layout: Layout, { at, members }: Pick<ReleaseDefinition, 'at' | 'members'>): Promise<readonly Choice[]> {
+  const choices: Choice[] = [];
+  for (const { id, publicPath, snapshot } of members) {
+    const here = await snapshotsHere(layout, id);
+    const found = snapshot === undefined ? snapshotAt(here, Date.parse(at as string)) : here.find((name) => name === snapshot);
+    choices.push({ id, publicPath, snapshot: found, oldest: here[0], newest: here.at(-1) });
+  }
+  return choices;
+}
+
+/** The snapshots of a repository, a tree or a hosted component, oldest first. */
+export async function snapshotsHere(layout: Layout, id: string): Promise<readonly string[]> {
+  return (await namesIn(layout.snapshots(id))).filter((name) => timeOf(name) !== undefined).sort();
+}
+
+/**
+ * The newest of the snapshots that is not younger than a time.
+ *
+ * @param snapshots oldest first
+ * @param time milliseconds
+ */
+export function snapshotAt(snapshots: readonly string[], time: number): string | undefined {
+  return snapshots.filter((name) => Date.parse(timeOf(name) as string) <= time).at(-1);
+}
+
+/**
+ * Id → snapshot → the releases that it is kept for: what frozen releases are made of, declared or not, and what declared ones would take that are not
+ * frozen yet. Throws where that cannot be known. Whoever removes snapshots by it holds `releasesLock` meanwhile.
+ */
+export async function reachedByReleases(
+  layout: Layout,
+  definitions: Pick<Definitions, 'releases'>,
+): Promise<ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>> {
+  const reached = new Map<string, Map<string, string[]>>();
+  const reach = (release: string, id: string, snapshot: string | undefined): void => {
+    if (snapshot === undefined) return;
+    const snapshots = reached.get(id) ?? new Map<string, string[]>();
+    reached.set(id, snapshots.set(snapshot, [...(snapshots.get(snapshot) ?? []), release]));
+  };
+  const frozen = await existingReleases(layout);
+  for (const release of frozen)
+    for (const { id, snapshot } of (await readFrozen(layout, release))?.members ?? []) reach(release, id, snapshot);
+  for (const release of definitions.releases.filter(({ id }) => !frozen.includes(id)))
+    for (const { id, snapshot } of await choose(layout, release)) reach(release.id, id, snapshot);
+  return reached;
+}
