@@ -72,6 +72,7 @@ export class FileTree extends Construct {
     }
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
+    const frozen = props.schedule?.frozen;
     const definition: TreeDefinition = {
       kind: 'tree',
       id: treeId,
@@ -81,6 +82,7 @@ export class FileTree extends Construct {
       fetchFrom: [...fetchFrom],
       trust: props.trust.definition,
       ...selection,
+      ...(frozen === undefined ? {} : { frozen }),
     };
     const yaml = definitionYaml(definition);
     declare(
@@ -96,7 +98,8 @@ export class FileTree extends Construct {
       },
       { definition: yaml },
     );
-    new SyncTimer(this, 'Timer', { repositoryId: treeId, ...(props.schedule ? { schedule: props.schedule } : {}) });
+    if (frozen === undefined)
+      new SyncTimer(this, 'Timer', { repositoryId: treeId, ...(props.schedule ? { schedule: props.schedule } : {}) });
   }
 
   /** Which files are copied. */

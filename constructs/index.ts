@@ -2,6 +2,7 @@
 export { Access } from './access';
 export { Bandwidth } from './bandwidth';
 export { Customer, type CustomerProps } from './customer';
+export { type DiskGuard } from './disk-guard';
 export { Distribution } from './distribution';
 export { FileTree, type FileTreeProps } from './file-tree';
 export { MirrorServer, type JumpHost, type MirrorServerProps } from './mirror-server';

@@ -15,6 +15,7 @@ import { declare, literal } from './private/declare';
 import { deploymentFiles } from './private/deployment';
 import { hostKeysOf, type HostKeyPin } from './private/host-keys';
 import { MirrorStack } from './mirror-stack';
+import { diskGuardOf, type DiskGuard } from './disk-guard';
 import { generatedKeys, keyLines, signingKeysOf, supplied, type DeclaredKeys, type SigningKeyProps } from './signing-key';
 import { syncLimitsOf, type SyncLimits } from './sync-limits';
 import { checkServerWaivers, type Waiver } from './waiver';
@@ -56,6 +57,8 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps, Signi
    * @default 30
    */
   readonly scrubEveryDays?: number;
+  /** When the disk is too full for syncs, and when somebody is to hear of it. @default 95 %, 90 %, 30 days before it is full */
+  readonly diskGuard?: DiskGuard;
 }
 
 /** Kinds of elements whose ids are names of directories below `repositories/`. */
@@ -133,6 +136,7 @@ export class MirrorServer extends Construct {
       waivers: true,
       sync: true,
       scrubEveryDays: true,
+      diskGuard: true,
     });
     check(this, 'address', props.address, host);
     check(this, 'port', props.port ?? 22, port);
@@ -177,7 +181,7 @@ export class MirrorServer extends Construct {
     this.waivers = props.waivers ?? [];
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
     this.activation = this.activate(files);
-    this.declareServices(authorizedKeys, limits, props.scrubEveryDays);
+    this.declareServices(authorizedKeys, limits, props.scrubEveryDays, diskGuardOf(this, props.diskGuard));
     this.node.addValidation({
       validate: () =>
         this.site
@@ -320,6 +324,7 @@ export class MirrorServer extends Construct {
     authorizedKeys: string | undefined,
     limits: ServerDefinition['sync'],
     scrubEveryDays: ServerDefinition['scrubEveryDays'],
+    diskGuard: ServerDefinition['diskGuard'],
   ): void {
     const definition: ServerDefinition = {
       kind: 'server',
@@ -327,6 +332,7 @@ export class MirrorServer extends Construct {
       ownMount: this.ownMount,
       ...(limits === undefined ? {} : { sync: limits }),
       ...(scrubEveryDays === undefined ? {} : { scrubEveryDays }),
+      ...(diskGuard === undefined ? {} : { diskGuard }),
     };
     const yaml = definitionYaml(definition);
     const sync = syncService({ root: this.storageRoot });

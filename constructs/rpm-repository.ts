@@ -94,6 +94,7 @@ export class RpmRepository extends Construct {
       });
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
+    const frozen = props.schedule?.frozen;
     const trust = props.trust.definition();
     const position = props.trust.declaredAt;
     if (position !== undefined) this.node.addMetadata(TRUST_SOURCE, { repository: repositoryId, position } satisfies TrustSource);
@@ -107,6 +108,7 @@ export class RpmRepository extends Construct {
       trust,
       view: props.view,
       ...selection,
+      ...(frozen === undefined ? {} : { frozen }),
     };
     const yaml = definitionYaml(definition);
     const repoFile = copiedRepoFile({
@@ -131,7 +133,7 @@ export class RpmRepository extends Construct {
       },
       { definition: yaml, repo_file: repoFile },
     );
-    new SyncTimer(this, 'Timer', { repositoryId, ...(props.schedule ? { schedule: props.schedule } : {}) });
+    if (frozen === undefined) new SyncTimer(this, 'Timer', { repositoryId, ...(props.schedule ? { schedule: props.schedule } : {}) });
   }
 
   /** What of upstream is taken, and what is accepted that is refused otherwise. */

@@ -1,4 +1,5 @@
 import { dailyCalendar, hour, hourlyCalendar, minute, weekday, weeklyCalendar, type Weekday } from '../desired-state/schedule';
+import { reason } from '../desired-state/validate';
 import type { IConstruct } from 'constructs';
 import { check, checkMade, checkProps } from './private/check';
 
@@ -28,9 +29,22 @@ export class SyncSchedule {
     return new SyncSchedule(weeklyCalendar(at.day, at.hour, at.minute ?? 0));
   }
 
+  /**
+   * Not at all: upstream is gone for good, or must not change the copy any more. There is no timer, no sync starts, and what is published goes on
+   * being served.
+   *
+   * @param why shown in the plan and in `mirrorctl status`
+   */
+  static never(why: string): SyncSchedule {
+    check('SyncSchedule.never', 'why', why, reason);
+    return new SyncSchedule(undefined, why);
+  }
+
   private constructor(
-    /** systemd calendar expression. */
-    readonly onCalendar: string,
+    /** systemd calendar expression; undefined: never. */
+    readonly onCalendar: string | undefined,
+    /** Why there is no sync. */
+    readonly frozen?: string,
   ) {}
 }
 

@@ -28,7 +28,14 @@ export class SyncTimer extends Construct {
       });
     }
     checkSchedule(this, props.schedule);
-    const timer = syncTimer(props.repositoryId, props.schedule?.onCalendar ?? spreadCalendar(props.repositoryId));
+    const { onCalendar } = props.schedule ?? { onCalendar: spreadCalendar(props.repositoryId) };
+    if (onCalendar === undefined) {
+      throw invalid(this, 'schedule', 'SyncSchedule.never', {
+        allowed: 'a timer has a time',
+        fix: 'Declare SyncSchedule.never on the RpmRepository or the FileTree, which then has no timer.',
+      });
+    }
+    const timer = syncTimer(props.repositoryId, onCalendar);
     declare(
       this,
       { id: `timer/${props.repositoryId}`, files: { [`systemd/mirror-sync@${props.repositoryId}.timer`]: timer }, links: {} },

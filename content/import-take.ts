@@ -7,9 +7,10 @@ import { missingFiles } from './fetch';
 import { fileDigest } from './files';
 import { byPath, changed, obstacleOf, openRegular, type Sound } from './import-judge';
 import { unreadable } from './import-walk';
+import type { ServerDefinition } from '../desired-state/definitions';
 import type { Layout } from './layout';
 import type { Problem } from './record';
-import { requireSpace } from './storage';
+import { requireRoom } from './storage';
 import type { Incoming, Store } from './store';
 
 /**
@@ -25,6 +26,7 @@ export interface Taken {
 
 export interface Taking {
   readonly layout: Layout;
+  readonly server: ServerDefinition;
   readonly directory: string;
   readonly store: Store;
   readonly incoming: Incoming;
@@ -56,6 +58,8 @@ export class Importer {
   private reflinks: boolean;
   /** Bytes that may have to be copied yet. */
   private left = 0;
+  /** Files, as `left`. */
+  private leftFiles = 0;
 
   constructor(private readonly taking: Taking) {
     this.reflinks = !taking.copyOnly;
@@ -69,7 +73,8 @@ export class Importer {
     const problems: Problem[] = [];
     const copies = [...missing].filter((file) => !isLinked(file, copyOnly));
     this.left = copies.reduce((sum, { size }) => sum + size, 0);
-    if (copyOnly) await this.requireSpace();
+    this.leftFiles = copies.length;
+    if (copyOnly) await this.requireRoom();
     // Copies first: where they do not fit, nothing was done yet.
     const ordered = [...copies, ...[...missing].filter((file) => isLinked(file, copyOnly))];
     await forEachParallel(ordered, PARALLEL, async (file) => {
@@ -79,7 +84,10 @@ export class Importer {
         incoming.add(storeKey(file), file.sha256, file.size);
         taken.push({ file, by });
       }
-      if (!isLinked(file, copyOnly)) this.left -= file.size;
+      if (!isLinked(file, copyOnly)) {
+        this.left -= file.size;
+        this.leftFiles--;
+      }
       await incoming.commitBeyond(COMMIT_BYTES);
     });
     await incoming.commit();
@@ -125,15 +133,16 @@ export class Importer {
       } catch (error) {
         if (!NO_REFLINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
         this.reflinks = false;
-        await this.requireSpace();
+        await this.requireRoom();
       }
     }
     await copyFile(from, target);
     return 'copy';
   }
 
-  private async requireSpace(): Promise<void> {
-    await requireSpace(this.taking.layout, `the import of ${this.taking.directory}`, this.left);
+  private async requireRoom(): Promise<void> {
+    const { layout, server, directory } = this.taking;
+    await requireRoom(layout, server, `the import of ${directory}`, { bytes: this.left, files: this.leftFiles });
   }
 }
 

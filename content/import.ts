@@ -12,7 +12,7 @@ import { Lock } from './lock';
 import { pinnedRing } from './pinned-ring';
 import { Progress, type Say, size } from './progress';
 import type { Problem } from './record';
-import { requireStorage } from './storage';
+import { requireRoom, requireStorage } from './storage';
 import { Store } from './store';
 
 /** Where imports arrive and work, beside the repositories: no id has a plus. */
@@ -64,6 +64,7 @@ export async function importTree(options: ImportOptions): Promise<ImportOutcome>
   const started = Date.now();
   const wants = wantsOf(definitions);
   await requireStorage(layout, definitions.server);
+  if (!dryRun) await requireRoom(layout, definitions.server, `the import of ${options.directory}`);
   const directory = await directoryOf(options.directory, layout);
   const lock = await Lock.take(layout.lockFile(ID), 'the import');
   const temporary = layout.temporary(ID);
@@ -109,7 +110,7 @@ function foreseen({ take: files }: Judged, copyOnly: boolean): { readonly taken:
 }
 
 async function take(
-  { layout, copyOnly, say }: ImportOptions,
+  { layout, definitions, copyOnly, say }: ImportOptions,
   where: { readonly directory: string; readonly store: Store; readonly device: number },
   judged: Judged,
 ): Promise<{ readonly taken: readonly Taken[]; readonly problems: readonly Problem[] }> {
@@ -118,7 +119,7 @@ async function take(
   try {
     const bytes = judged.take.reduce((sum, file) => sum + file.size, 0);
     const done = await inProgress(`taking from ${directory}`, judged.take.length, bytes, say, (progress) =>
-      new Importer({ layout, incoming, copyOnly, ...where, ...progress }).take(judged.take),
+      new Importer({ layout, server: definitions.server, incoming, copyOnly, ...where, ...progress }).take(judged.take),
     );
     for (const { sha256, checksums, size: length } of [...done.taken.map(({ file }) => file), ...judged.present])
       for (const checksum of checksums) if (!store.has(checksum, length)) incoming.name(sha256, checksum);

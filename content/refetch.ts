@@ -40,7 +40,8 @@ export async function refetch(
   try {
     const { sources } = await sourcesOf({ ...context, client }, definition);
     const bytes = missing.reduce((sum, { size }) => sum + (size ?? 0), 0);
-    await requireSpace(context.layout, definition.id, bytes);
+    // Whatever the disk guard says: it is repair.
+    await requireSpace(context.layout, definition.id, { bytes });
     const { failures } = await withSlots(context, definition.id, sources.all[0] as string, () =>
       fetchFiles(
         {

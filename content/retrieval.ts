@@ -19,7 +19,7 @@ import { problemOf } from './problems';
 import { Progress } from './progress';
 import type { Published } from './published';
 import type { Problem } from './record';
-import { requireSpace } from './storage';
+import { requireRoom } from './storage';
 import type { Incoming, Store } from './store';
 import type { Modules } from './rsync-modules';
 import type { SyncContext } from './sync';
@@ -110,7 +110,7 @@ export class Retrieval {
     const files = [...contents.taken, ...deltas];
     const wanted = await missingFiles(store, incoming, files);
     const bytes = wanted.reduce((sum, item) => sum + item.size, 0);
-    await requireSpace(context.layout, id, bytes);
+    await requireRoom(context.layout, context.server, id, { bytes, files: wanted.length });
     if (wanted.length > 0) context.say(`${id}: ${contents.packages.length} packages, of which ${wanted.length} are to be fetched`);
     const progress = new Progress(id, wanted.length, bytes, context.say);
     let fetched: Fetched;

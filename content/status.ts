@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { countPackages } from './component';
 import { damageError, problemOfLost, readDamage } from './damage';
-import { type Definitions, hostedComponents } from './definitions';
+import { copied, type Definitions, hostedComponents } from './definitions';
 import { machineFault } from './files';
 import type { Layout } from './layout';
 import { lockHolder } from './lock';
@@ -21,8 +21,8 @@ export interface StatusRow {
   readonly snapshot: string | undefined;
   /** ISO; of a hosted component the time of its snapshot. */
   readonly lastSuccess: string | undefined;
-  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. `damaged`: what is published cannot be looked at, or a scrub found that files of it are lost. */
-  readonly result: 'never' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready' | 'damaged';
+  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. `frozen`: declared never to be synced; what is published stays. `damaged`: what is published cannot be looked at, or a scrub found that files of it are lost. */
+  readonly result: 'never' | 'frozen' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready' | 'damaged';
   readonly error: Failure | undefined;
   /** What the last run could not have or did not take, the first of them. */
   readonly problems: readonly Problem[];
@@ -30,15 +30,18 @@ export interface StatusRow {
   /** Of a file tree, instead of packages. */
   readonly files?: number;
   readonly bytes: number | undefined;
+  /** Why it is declared never to be synced. */
+  readonly frozen?: string;
 }
 
 /** The status of the repositories and hosted components with these ids, of all when none is given. */
 export async function statusOf(layout: Layout, definitions: Definitions, ids: readonly string[]): Promise<readonly StatusRow[]> {
   const rows = new Map<string, () => Promise<StatusRow>>();
+  const frozen = new Map(copied(definitions).map((definition) => [definition.id, definition.frozen]));
   const add = (kind: StatusRow['kind'], id: string, publicPath: string, row: typeof repositoryRow): void =>
     void rows.set(id, () =>
       row(layout, id, publicPath)
-        .then((found) => withDamage(layout, found))
+        .then((found) => withDamage(layout, asFrozen(found, frozen.get(id))))
         .catch((error: unknown) => damagedRow({ id, kind, publicPath }, error)),
     );
   for (const { id, publicPath } of definitions.repositories) add('repository', id, publicPath, repositoryRow);
@@ -79,6 +82,13 @@ function withDamage(layout: Layout, row: StatusRow): StatusRow {
     error: failureOf(damageError(lost)),
     problems: lost.map(problemOfLost),
   };
+}
+
+/** How its last run went is of no interest any more. */
+function asFrozen(row: StatusRow, why: string | undefined): StatusRow {
+  if (why === undefined) return row;
+  if (row.snapshot === undefined || row.result === 'running') return { ...row, frozen: why };
+  return { ...row, frozen: why, result: 'frozen', error: undefined, problems: [] };
 }
 
 async function repositoryRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
@@ -141,5 +151,8 @@ export function statusTable(rows: readonly StatusRow[]): string {
       .trimEnd(),
   );
   const failures = rows.filter((row) => row.error !== undefined).map((row) => `\n${row.id}: ${row.error?.message}\n  ${row.error?.remedy}`);
-  return `${[...table, ...failures].join('\n')}\n`;
+  const frozen = rows.flatMap(({ id, frozen: why }) =>
+    why === undefined ? [] : [`\n${id}: is not synced any more, and stays as it is: ${why}`],
+  );
+  return `${[...table, ...failures, ...frozen].join('\n')}\n`;
 }

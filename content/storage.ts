@@ -2,8 +2,10 @@ import { existsSync, statSync } from 'node:fs';
 import { mkdir, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ServerDefinition } from '../desired-state/definitions';
+import { diskLimits } from '../desired-state/disk-guard';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Layout } from './layout';
+import { size } from './progress';
 
 /**
  * Refuses to touch a storage root that is not there: without the sentinel, or (when it has a mount of its own) while it is not mounted,
@@ -40,8 +42,30 @@ function ownerOfContent(layout: Layout): number {
   return 0;
 }
 
-/** Refuses early when `bytes` more do not fit, instead of filling the disk for others first. */
-export async function requireSpace(layout: Layout, id: string, bytes: number): Promise<void> {
+/** What a file system can still take. */
+export interface Room {
+  /** Of what can be used at all, what root alone may use aside: as `df` says. */
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+  readonly totalInodes: number;
+  /** 0 of a file system that makes inodes as it needs them. */
+  readonly usedInodes: number;
+}
+
+export async function roomOf(path: string): Promise<Room> {
+  const { blocks, bfree, bavail, bsize, files, ffree } = await statfs(path);
+  const usedBytes = (blocks - bfree) * bsize;
+  return { usedBytes, totalBytes: usedBytes + bavail * bsize, usedInodes: files - ffree, totalInodes: files };
+}
+
+/** What is about to be added. */
+interface Need {
+  readonly bytes: number;
+  readonly files: number;
+}
+
+/** Refuses early when what is needed does not fit, instead of filling the disk for others first. */
+export async function requireSpace(layout: Layout, id: string, { bytes }: Pick<Need, 'bytes'>): Promise<void> {
   const { bavail, bsize } = await statfs(layout.root);
   const free = bavail * bsize;
   if (bytes <= free) return;
@@ -51,4 +75,41 @@ export async function requireSpace(layout: Layout, id: string, bytes: number): P
     remedy: 'Free space or enlarge the file system. Nothing was changed.',
     exitCode: ExitCode.environment,
   });
+}
+
+/**
+ * As `requireSpace`, and keeps the part of the disk free that the declared guard leaves to everything else: the deploys, the retention, the
+ * repairs of a scrub. Without a need it asks whether anything may be added at all.
+ */
+export async function requireRoom(layout: Layout, server: ServerDefinition, id: string, need?: Need): Promise<void> {
+  if (need !== undefined) await requireSpace(layout, id, need);
+  const { stopAtPercent } = diskLimits(server.diskGuard);
+  const { usedBytes, totalBytes, usedInodes, totalInodes } = await roomOf(layout.root);
+  const { bytes, files } = need ?? { bytes: 0, files: 0 };
+  const kinds = [
+    { used: usedBytes, total: totalBytes, more: bytes, amount: size(bytes), full: (share: string) => `${layout.root} is ${share} full` },
+    {
+      ...{ used: usedInodes, total: totalInodes, more: files, amount: `${files} files` },
+      full: (share: string) => `${share} of the inodes of ${layout.root} are used`,
+    },
+  ];
+  for (const { used, total, more, amount, full } of kinds) {
+    // What adds nothing of a kind does no harm; without a need it is not known yet.
+    if (total === 0 || (need !== undefined && more === 0) || used + more <= (total * stopAtPercent) / 100) continue;
+    const now = full(percent(used, total));
+    const then = `${id} needs ${amount} more, which would make it ${percent(used + more, total)}`;
+    const limit = `nothing is added beyond ${stopAtPercent} %`;
+    throw new MirrorError({
+      code: 'DISK_GUARD',
+      message: used > (total * stopAtPercent) / 100 ? `${now}: ${limit}` : `${now}; ${then}: ${limit}`,
+      remedy:
+        'What is published stays and is served. "mirrorctl retention plan" says what it would free and when; else enlarge the file system, or declare another diskGuard.stopAtPercent.',
+      exitCode: ExitCode.environment,
+    });
+  }
+}
+
+/** Rounded down, so that 95.04 % is not said to be 95 %, and is said with a digit. */
+export function percent(part: number, whole: number): string {
+  return `${(Math.floor((part / whole) * 1000) / 10).toFixed(1)} %`;
 }

@@ -94,10 +94,11 @@ async function choose(
   layout: Layout,
   seen: ReadonlySet<string>,
 ): Promise<readonly (RepositoryDefinition | TreeDefinition)[]> {
-  if (selection.all) return copied(definitions);
+  const synced = copied(definitions).filter(({ frozen }) => frozen === undefined);
+  if (selection.all) return synced;
   if (selection.fresh) {
     const fresh: (RepositoryDefinition | TreeDefinition)[] = [];
-    for (const definition of copied(definitions)) {
+    for (const definition of synced) {
       if (!seen.has(definition.id) && (await isUnpublished(layout, definition.id))) fresh.push(definition);
     }
     return fresh;

@@ -1,4 +1,5 @@
 import type { RepositoryDefinition, ServerDefinition, TreeDefinition } from '../desired-state/definitions';
+import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { HttpClient } from '../downloads/http';
 import type { RetryOptions } from '../downloads/sources';
 import type { Signer } from '../signatures/sign';
@@ -9,7 +10,7 @@ import { Lock } from './lock';
 import type { Say } from './progress';
 import type { Problem } from './record';
 import { type Failure, failureOf, readState, type RunRecord, writeState } from './state';
-import { requireStorage } from './storage';
+import { requireRoom, requireStorage } from './storage';
 import { SyncRun } from './sync-run';
 import { TreeRun } from './tree-run';
 
@@ -84,6 +85,7 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   });
   let lock: Lock | undefined;
   try {
+    if (definition.frozen !== undefined) throw frozenError(id, definition.frozen);
     await requireStorage(layout, context.server);
     lock = await Lock.take(layout.lockFile(id), id, {
       waitSeconds: context.waitSeconds,
@@ -91,13 +93,24 @@ export async function syncRepository(context: SyncContext, definition: Repositor
       onWait: (why) => context.say(`${why}; waiting for it to end`),
     });
     const run = definition.kind === 'tree' ? new TreeRun(context, definition) : new SyncRun(context, definition);
-    const done = await run.run().catch(failed);
+    const done = await requireRoom(layout, context.server, id)
+      .then(() => run.run())
+      .catch(failed);
     return outcome({ ...done, ...(await note(context, id, started, done)) });
   } catch (error) {
     return outcome(failed(error));
   } finally {
     await lock?.release();
   }
+}
+
+function frozenError(id: string, why: string): MirrorError {
+  return new MirrorError({
+    code: 'FROZEN',
+    message: `${id} is declared never to be synced: ${why}`,
+    remedy: 'What is published stays and is served. To sync it again, declare another schedule than SyncSchedule.never and deploy.',
+    exitCode: ExitCode.invalid,
+  });
 }
 
 function failed(error: unknown): Done {

@@ -16,7 +16,7 @@ import { isModule } from './rsync-source';
 import { RsyncTree } from './rsync-tree';
 import { currentSnapshot, freeName, TreeBuilder } from './snapshot';
 import { clientFor } from './source-lists';
-import { requireSpace } from './storage';
+import { requireRoom } from './storage';
 import { Store } from './store';
 import type { Done, SyncContext } from './sync';
 import { fetchListed, fetchUnlisted, type TreeFetchContext, type TreeFound } from './tree-fetch';
@@ -174,7 +174,7 @@ export class TreeRun {
     published: TreeManifest | undefined,
     incoming: TreeFetchContext['incoming'],
   ): Promise<{ readonly found: readonly TreeFound[]; readonly fetched: { readonly files: number; readonly bytes: number } }> {
-    const { retry, layout, say } = this.context;
+    const { retry, layout, server, say } = this.context;
     const { id } = this.definition;
     const fetched = { files: 0, bytes: 0 };
     let progress: Progress | undefined;
@@ -186,7 +186,7 @@ export class TreeRun {
       store: this.store,
       incoming,
       announce: async (files, bytes) => {
-        await requireSpace(layout, id, bytes);
+        await requireRoom(layout, server, id, { bytes, files });
         if (files > 0) say(`${id}: ${index.targets.length} files, of which ${files} are to be fetched`);
         progress = new Progress(id, files, bytes, say);
       },

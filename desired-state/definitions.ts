@@ -100,6 +100,8 @@ export const RepositoryDefinitionSchema = z.strictObject({
   retention: RetentionSchema.optional(),
   /** Versions that stay in an accumulated repository whatever the rules say (pin.ts). */
   pins: z.array(z.string().min(1)).min(1).optional(),
+  /** Why it is not synced any more: what is published stays. */
+  frozen: z.string().min(1).optional(),
   waivers: z.array(z.strictObject({ allow: z.enum(REPOSITORY_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type RepositoryDefinition = z.infer<typeof RepositoryDefinitionSchema>;
@@ -146,6 +148,8 @@ export const TreeDefinitionSchema = z.strictObject({
   exclude: z.array(z.string().min(1)).min(1).optional(),
   /** In the place of the server's rules. */
   retention: RetentionSchema.pick({ snapshotDays: true }).optional(),
+  /** As of a repository. */
+  frozen: z.string().min(1).optional(),
   waivers: z.array(z.strictObject({ allow: z.enum(TREE_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type TreeDefinition = z.infer<typeof TreeDefinitionSchema>;
@@ -223,6 +227,14 @@ export const SyncLimitsSchema = z.strictObject({
 });
 export type SyncLimits = z.infer<typeof SyncLimitsSchema>;
 
+/** When the disk of the storage root is too full. What is absent has a default (disk-guard.ts). */
+export const DiskGuardSchema = z.strictObject({
+  stopAtPercent: z.number().int().min(1).max(99).optional(),
+  alertAtPercent: z.number().int().min(1).max(99).optional(),
+  forecastDays: z.number().int().min(1).optional(),
+});
+export type DiskGuard = z.infer<typeof DiskGuardSchema>;
+
 /** File `definitions/server.yaml`. */
 export const ServerDefinitionSchema = z.strictObject({
   kind: z.literal('server'),
@@ -231,6 +243,7 @@ export const ServerDefinitionSchema = z.strictObject({
   sync: SyncLimitsSchema.optional(),
   /** All content is read again within so many days; mirrorctl has a default. */
   scrubEveryDays: z.number().int().min(1).optional(),
+  diskGuard: DiskGuardSchema.optional(),
   /** Rules for all copies, and how a purge goes; mirrorctl has defaults. */
   retention: RetentionSchema.extend({
     /** Between the announcement and the first step. */

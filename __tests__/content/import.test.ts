@@ -516,6 +516,7 @@ test('what changes after it was judged is left out', async () => {
   const device = statSync(layout.store).dev;
   const wants: Wants = { packages: 'any', keys: [], deltas: false, files: false, algorithms: ['sha256'] };
   const progress = { onBytes: () => undefined, onFile: () => undefined };
+  const server = { kind: 'server', storageRoot: layout.root, ownMount: false } as const;
   const { found } = await walk(old, layout, wants);
   const judged = await judge({ directory: old, store, device, wants, ring: undefined, temporary: join(work, 'rpm'), ...progress }, found);
   expect(judged.take).toHaveLength(4);
@@ -525,9 +526,16 @@ test('what changes after it was judged is left out', async () => {
   execFileSync('mkfifo', [at('c')]);
   renameSync(put(join(old, 'other'), Buffer.from('another file')), at('d'));
   const incoming = await store.incoming('+import');
-  const { taken, problems } = await new Importer({ layout, directory: old, store, incoming, device, copyOnly: false, ...progress }).take(
-    judged.take,
-  );
+  const { taken, problems } = await new Importer({
+    layout,
+    server,
+    directory: old,
+    store,
+    incoming,
+    device,
+    copyOnly: false,
+    ...progress,
+  }).take(judged.take);
   expect(taken).toEqual([]);
   expect(problems.map(({ code, path }) => [code, path.slice(0, 1)]).sort()).toEqual([
     ['FILE_CHANGED', 'a'],
@@ -621,7 +629,7 @@ describe('file systems', () => {
 
   asRoot.each([
     ['bytes', 'size=200k', /the import of .* needs \d+ bytes more, and .* has \d+ left\n {2}Free space/],
-    ['inodes', 'size=50m,nr_inodes=9', /no space \(or no inodes\) left/],
+    ['inodes', 'size=50m,nr_inodes=9', /% of the inodes of .* are used; the import of .* needs 4 files more/],
   ])('a disk without %s: nothing is changed, and the next run takes it', async (_what, options, message) => {
     leave('.', NAMES);
     await on(

@@ -12,7 +12,18 @@ const WORDS: Readonly<Record<string, (id: string, before: Side, after: Side) => 
   filter: filterSentences,
   maxAgeDays: ageSentences,
   waivers: waiverSentences,
+  frozen: frozenSentences,
 };
+
+function frozenSentences(id: string, before: Side, after: Side): string[] {
+  const [was, now] = [fieldsOf(before)['frozen'], fieldsOf(after)['frozen']];
+  if (typeof now !== 'string') return [`syncs ${id} again`];
+  return [
+    typeof was === 'string'
+      ? `gives another reason to sync ${id} no longer: ${now}`
+      : `syncs ${id} no longer, and goes on serving it: ${now}`,
+  ];
+}
 
 /** Undefined for a field that is not told here. */
 export function selectionSentences(field: string, id: string, before: Side, after: Side): string[] | undefined {

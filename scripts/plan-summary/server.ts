@@ -1,4 +1,5 @@
 /** Sentences about the site, the services and the packages of a server. Pure. */
+import { diskLimits, type DiskLimits } from '../../desired-state/disk-guard';
 import { besides, differing, fieldsOf, linesOf, textField, UNKNOWN_BEFORE, type Change } from './changes';
 import { limitSentences } from './limits';
 import type { Triggers } from './terraform-plan';
@@ -39,16 +40,28 @@ function services(one: Change): string[] {
   const [before, after] = [linesOf(one.before, 'packages'), linesOf(one.after, 'packages')];
   const [wanted, unwanted] = [besides(before, after), besides(after, before)];
   const [from, to] = [textField(one.before, 'storageRoot'), textField(one.after, 'storageRoot')];
-  const names = differing(one).filter((name) => !['packages', 'storageRoot', 'sync', 'scrubEveryDays'].includes(name));
+  const names = differing(one).filter((name) => !['packages', 'storageRoot', 'sync', 'scrubEveryDays', 'diskGuard'].includes(name));
   const [every, formerly] = [scrubDays(one.after), scrubDays(one.before)];
   return [
     ...(from === to ? [] : [`keeps all content below ${to} (was ${from})`]),
     ...limitSentences(one.before, one.after),
     ...(every === formerly ? [] : [`reads all content again within ${every} (was ${formerly})`]),
+    ...guardSentences(one.before, one.after),
     ...(wanted.length === 0 ? [] : [`installs the packages ${wanted.join(', ')}`]),
     ...(unwanted.length === 0 ? [] : [`needs the packages ${unwanted.join(', ')} no longer: they stay installed`]),
     ...(names.length === 0 || from !== to ? [] : [`changes the sync services of the server (${names.join(', ').replaceAll('_', ' ')})`]),
   ];
+}
+
+function guardSentences(before: Triggers | undefined, after: Triggers | undefined): string[] {
+  const limits = (triggers: Triggers | undefined): DiskLimits => diskLimits((fieldsOf(triggers)['diskGuard'] ?? {}));
+  const [was, now] = [limits(before), limits(after)];
+  const told = [
+    [now.stopAtPercent, was.stopAtPercent, (value: number) => `stops syncs where the disk would be more than ${value} % full`],
+    [now.alertAtPercent, was.alertAtPercent, (value: number) => `reports a disk that is ${value} % full`],
+    [now.forecastDays, was.forecastDays, (value: number) => `reports a disk that will be full within ${value} days`],
+  ] as const;
+  return told.flatMap(([to, from, words]) => (to === from ? [] : [`${words(to)} (was ${from})`]));
 }
 
 function scrubDays(triggers: Triggers | undefined): string {

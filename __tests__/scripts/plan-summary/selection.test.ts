@@ -57,6 +57,9 @@ test.each<[string, Resource[], string[]]>([
     [fields(filter('sources: false', 'debuginfo: true'), '')],
     ['takes every package of r from its next sync on (was no sources)'],
   ],
+  ['never synced again', [fields('', 'frozen: upstream is gone\n')], ['syncs r no longer, and goes on serving it: upstream is gone']],
+  ['synced again', [fields('frozen: upstream is gone\n', '')], ['syncs r again']],
+  ['another reason', [fields('frozen: gone\n', 'frozen: gone for good\n')], ['gives another reason to sync r no longer: gone for good']],
   ['an age', [fields('', 'maxAgeDays: 14\n')], ['refuses metadata of r that is older than 14 days (was any age)']],
   ['another age', [fields('maxAgeDays: 14\n', 'maxAgeDays: 1\n')], ['refuses metadata of r that is older than 1 day (was 14 days)']],
   ['no age', [fields('maxAgeDays: 14\n', '')], ['accepts metadata of r of any age (was 14 days at most)']],
@@ -173,6 +176,13 @@ describe('the limits of syncs', () => {
   test('how often content is read again', () => {
     expect(of('', 'scrubEveryDays: 7\n')).toEqual(['reads all content again within 7 days (was the default)']);
     expect(of('scrubEveryDays: 7\n', '')).toEqual(['reads all content again within the default (was 7 days)']);
+  });
+  test('when the disk is too full', () => {
+    expect(of('', 'diskGuard:\n  stopAtPercent: 98\n  forecastDays: 7\n')).toEqual([
+      'stops syncs where the disk would be more than 98 % full (was 95)',
+      'reports a disk that will be full within 7 days (was 30)',
+    ]);
+    expect(of('diskGuard:\n  alertAtPercent: 80\n', '')).toEqual(['reports a disk that is 90 % full (was 80)']);
   });
   test('declared no longer', () => {
     expect(of(all, '')).toContain('fetches directly (was through the proxy http://p:3128, except from a, b)');
