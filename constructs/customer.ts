@@ -30,6 +30,8 @@ export class Customer extends Construct {
   readonly formerId: string | undefined;
   readonly prefix: string;
   readonly keys: readonly PublicKey[];
+  /** Whether an access list says who may read. */
+  readonly isGuarded: boolean;
 
   constructor(server: MirrorServer, id: string, props: CustomerProps) {
     super(server, id);
@@ -51,6 +53,7 @@ export class Customer extends Construct {
         fix: 'Access.public() or Access.networks([…]).',
       });
     }
+    this.isGuarded = props.access.allowedNetworks !== undefined;
     this.keys = props.keys ?? [];
     checkKeys(this, this.keys);
     server.claimPath(this, this.prefix);

@@ -6,6 +6,7 @@ import { checkList, checkProps, invalid, show } from './private/check';
 import { copied } from './private/copied';
 import { declare } from './private/declare';
 import type { Distribution } from './distribution';
+import type { Releasable } from './private/releasable';
 import { MirrorServer } from './mirror-server';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
 import { SyncTimer } from './sync-timer';
@@ -45,6 +46,9 @@ export interface FileTreeProps {
 
 /** A tree of files that is copied from an upstream: an installer, tarballs, images. Verified, and published by one rename. */
 export class FileTree extends Construct {
+  /** @internal */
+  readonly releasable: readonly Releasable[];
+
   constructor(server: MirrorServer, id: string, props: FileTreeProps) {
     super(server, id);
     checkProps(this, props, {
@@ -73,6 +77,7 @@ export class FileTree extends Construct {
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
     const frozen = props.schedule?.frozen;
+    this.releasable = [{ id: treeId, publicPath: path.decoded, section: () => undefined }];
     const definition: TreeDefinition = {
       kind: 'tree',
       id: treeId,

@@ -11,6 +11,7 @@ export { MosCodename, Variant, type MosCodenameProps } from './mos-codename';
 export { NginxVhost, type NginxVhostProps } from './nginx-vhost';
 export { type PackageFilter } from './package-filter';
 export { PublicKey } from './public-key';
+export { Release, type ReleaseProps } from './release';
 export { RpmRepository, View, type RpmRepositoryProps } from './rpm-repository';
 export { Secret, type SecretOptions } from './secret';
 export { SigningKey } from './signing-key';

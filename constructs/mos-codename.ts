@@ -1,10 +1,11 @@
 import { Construct } from 'constructs';
 import type { CodenameDefinition } from '../desired-state/definitions';
-import { codenameRepoFile } from '../desired-state/render/repo-file';
+import { codenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { architecture, distribution, distributionVersion, release } from '../desired-state/validate';
 import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
+import type { Releasable } from './private/releasable';
 import { Customer } from './customer';
 import type { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
@@ -41,6 +42,8 @@ const COMPONENTS = ['os', 'updates', 'security', 'holdback', 'cr'] as const;
 export class MosCodename extends Construct {
   /** For instance `mos7.0-centos6-fuel`. */
   readonly codename: string;
+  /** @internal */
+  readonly releasable: readonly Releasable[];
 
   constructor(scope: MirrorServer | Customer, id: string, props: MosCodenameProps) {
     super(scope, id);
@@ -78,6 +81,14 @@ export class MosCodename extends Construct {
       keyFile: `RPM-GPG-KEY-mos${props.release}`,
       keys: owner.keys.map((k) => ({ file: `owners/${owner.ownerId}/${k.name}`, fingerprint: k.fingerprint })),
     };
+    const { codename } = this;
+    const { keyFile } = definition;
+    this.releasable = COMPONENTS.map((component) => ({
+      id: `${codenameId}/${component}`,
+      publicPath: `${publicPath}/${component}`,
+      ...(scope instanceof Customer && scope.isGuarded ? { guardedBy: scope.ownerId } : {}),
+      section: (release) => releasedComponent(release, { owner: owner.ownerId, codename, publicPath, keyFile }, component),
+    }));
     const yaml = definitionYaml(definition);
     const repoFile = codenameRepoFile({
       owner: owner.ownerId,

@@ -1,11 +1,12 @@
 import { Construct } from 'constructs';
 import type { RepositoryDefinition } from '../desired-state/definitions';
-import { copiedRepoFile } from '../desired-state/render/repo-file';
+import { copiedRepoFile, releasedCopy } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { maxAgeDays } from '../desired-state/validate-sync';
 import { check, checkProps, invalid, show } from './private/check';
 import { copied } from './private/copied';
 import { declare } from './private/declare';
+import type { Releasable } from './private/releasable';
 import { TRUST_SOURCE, type TrustSource } from './private/source';
 import type { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
@@ -63,6 +64,9 @@ export interface RpmRepositoryProps {
 
 /** An RPM repository that is copied from an upstream: synced on a schedule, verified, and published by one rename. */
 export class RpmRepository extends Construct {
+  /** @internal */
+  readonly releasable: readonly Releasable[];
+
   constructor(server: MirrorServer, id: string, props: RpmRepositoryProps) {
     super(server, id);
     checkProps(this, props, {
@@ -110,6 +114,13 @@ export class RpmRepository extends Construct {
       ...selection,
       ...(frozen === undefined ? {} : { frozen }),
     };
+    this.releasable = [
+      {
+        id: repositoryId,
+        publicPath: path.decoded,
+        section: (release) => releasedCopy(release, { id: repositoryId, publicUrlPath: path.encoded, trust, view: props.view }),
+      },
+    ];
     const yaml = definitionYaml(definition);
     const repoFile = copiedRepoFile({
       id: repositoryId,

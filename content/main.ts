@@ -1,15 +1,11 @@
 /** `mirrorctl`: content of the mirror. Runs on the server as the user `mirror`. */
 import { setFlagsFromString } from 'node:v8';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
-import { writeLine } from './progress';
+import { addReleaseCommands } from './release-cli';
+import { type GlobalOptions, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
 import type { KeySource } from '../signatures/sign';
-
-interface GlobalOptions {
-  readonly configuration: string;
-  readonly state: string;
-}
 
 const EXIT_CODES = `
 Exit codes:
@@ -86,7 +82,7 @@ export function program(): Command {
   let keys: KeySource | undefined;
   root.hook('preAction', async (_root, command) => {
     // While this may still be root, to whom the keys belong.
-    if (['sync', 'prepare'].includes(command.name()))
+    if (['sync', 'prepare', 'freeze'].includes(command.name()))
       keys = (await import('./signing-keys')).signingKeys(root.opts<GlobalOptions>().configuration, process.env);
     becomeContentUser();
   });
@@ -134,9 +130,11 @@ export function program(): Command {
       const { Layout } = await import('./layout');
       const { configuration, state } = root.opts<GlobalOptions>();
       const definitions = await readDefinitions(configuration);
-      const rows = await statusOf(new Layout(definitions.server.storageRoot, state, definitions.directory), definitions, ids);
-      if (options.json) printJson({ repositories: rows });
-      else process.stdout.write(statusTable(rows));
+      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const rows = await statusOf(layout, definitions, ids);
+      const releases = ids.length > 0 ? [] : await (await import('./release-command')).releaseRows(layout, definitions, new Date());
+      if (options.json) printJson({ repositories: rows, releases });
+      else process.stdout.write(statusTable(rows, releases));
     });
   root
     .command('scrub')
@@ -227,43 +225,17 @@ export function program(): Command {
         for (const { id, formerId } of outcome.adopted) print(`${id}: goes on with the content of ${formerId}`);
         for (const id of outcome.created) print(`${id}: created`);
         for (const { id, why } of outcome.changed) print(`${id}: published anew (${why})`);
+        const { freezeErrors, freezeLines } = await import('./release-command');
+        for (const line of freezeLines(outcome.releases)) print(line);
+        // What cannot be frozen holds up no deploy.
+        for (const { message } of freezeErrors(outcome.releases)) print(`warning: ${message}`);
         print(
           `${outcome.created.length} created, ${outcome.changed.length} changed, ${outcome.unchanged} unchanged in ${outcome.seconds.toFixed(1)} s`,
         );
       }
     });
+  addReleaseCommands(root, () => keys as KeySource);
   return root;
-}
-
-/** Then the signal does what it does. */
-function sayWhenInterrupted(): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
-      warn(`mirrorctl: interrupted by ${signal}; what is served is whole, and the next run goes on from there`);
-      process.kill(process.pid, signal);
-    });
-  }
-}
-
-function wholeSeconds(text: string): number {
-  if (/^\d{1,7}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It is a whole number of seconds, at most 9999999.');
-}
-
-function usage(message: string, remedy: string): MirrorError {
-  return new MirrorError({ code: 'USAGE', message, remedy, exitCode: ExitCode.usage });
-}
-
-function print(text: string): void {
-  writeLine(process.stdout, text);
-}
-
-function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, undefined, 1)}\n`);
-}
-
-function warn(text: string): void {
-  writeLine(process.stderr, text);
 }
 
 /**

@@ -9,7 +9,9 @@ import { adopt, type Adoption, declaredAdoptions } from './adopt';
 import { buildComponent, type ComponentShape, difference, findComponent, shapeOf } from './component';
 import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
+import { requireUnchanged } from './freeze';
 import type { Layout } from './layout';
+import { type Froze, freezeReleases } from './release-command';
 import { Lock } from './lock';
 import { freeName, pointTo, removeUnfinished } from './snapshot';
 import { requireStorage } from './storage';
@@ -28,6 +30,8 @@ export interface PrepareOutcome {
   readonly created: readonly string[];
   readonly changed: readonly { readonly id: string; readonly why: string }[];
   readonly unchanged: number;
+  /** What became of the declared releases. */
+  readonly releases: readonly Froze[];
   readonly seconds: number;
 }
 
@@ -49,8 +53,10 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
   const adoptions = declaredAdoptions(definitions);
   const result = { adopted: [] as Adoption[], created: [] as string[], changed: [] as { id: string; why: string }[] };
   await requireStorage(context.layout, definitions.server);
+  let releases: readonly Froze[] = [];
   const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components');
   try {
+    await requireUnchanged(context.layout, definitions.releases);
     const signer = await openSigner(context.signingKeys, context.layout.signingIdentities);
     try {
       for (const adoption of adoptions) if (await adopt(context.layout, adoption)) result.adopted.push(adoption);
@@ -61,6 +67,8 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
         if (published === undefined) result.created.push(shape.id);
         else result.changed.push({ id: shape.id, why });
       }
+      // Last: an empty component may be a part of one.
+      releases = await freezeReleases(context.layout, definitions, definitions.releases, () => Promise.resolve(signer), context.now());
     } finally {
       await signer.close();
     }
@@ -70,6 +78,7 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
   return {
     ...result,
     unchanged: components.length - result.created.length - result.changed.length,
+    releases,
     seconds: (Date.now() - started) / 1000,
   };
 }

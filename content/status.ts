@@ -9,6 +9,7 @@ import type { Layout } from './layout';
 import { lockHolder } from './lock';
 import { size } from './progress';
 import { type Problem, readRecord } from './record';
+import type { ReleaseRow } from './release-command';
 import { currentSnapshot, timeOf } from './snapshot';
 import { type Failure, failureOf, readState, type RunRecord } from './state';
 import { readManifest } from './tree-manifest';
@@ -129,8 +130,8 @@ async function hostedRow(layout: Layout, id: string, publicPath: string): Promis
 }
 
 /** The status as a table, with what failed below it. */
-export function statusTable(rows: readonly StatusRow[]): string {
-  if (rows.length === 0) return 'Nothing is declared on this server.\n';
+export function statusTable(rows: readonly StatusRow[], releases: readonly ReleaseRow[]): string {
+  if (rows.length === 0 && releases.length === 0) return 'Nothing is declared on this server.\n';
   const lines = [
     ['ID', 'RESULT', 'LAST SUCCESS', 'PACKAGES', 'SIZE', 'SNAPSHOT', 'PUBLIC PATH'],
     ...rows.map((row) => [
@@ -150,9 +151,13 @@ export function statusTable(rows: readonly StatusRow[]): string {
       .join('  ')
       .trimEnd(),
   );
-  const failures = rows.filter((row) => row.error !== undefined).map((row) => `\n${row.id}: ${row.error?.message}\n  ${row.error?.remedy}`);
+  const failures = [...rows, ...releases]
+    .filter((row) => row.error !== undefined)
+    .map((row) => `\n${row.id}: ${row.error?.message}\n  ${row.error?.remedy}`);
   const frozen = rows.flatMap(({ id, frozen: why }) =>
     why === undefined ? [] : [`\n${id}: is not synced any more, and stays as it is: ${why}`],
   );
-  return `${[...table, ...failures, ...frozen].join('\n')}\n`;
+  const states = releases.map(({ id, state, at }) => `${id} ${state}${state === 'waiting' && at !== undefined ? ` until ${at}` : ''}`);
+  const all = states.length === 0 ? [] : [`\nReleases: ${states.join(', ')}`];
+  return `${[...table, ...all, ...failures, ...frozen].join('\n')}\n`;
 }

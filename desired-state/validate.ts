@@ -15,7 +15,18 @@ const problem = (allowed: string, fix: string): Problem => ({ allowed, fix });
 export const DISTRIBUTIONS = ['centos', 'fedora', 'oraclelinux', 'rhel'] as const;
 
 /** First segments of the public URL tree that are not free for customers. */
-export const RESERVED_PREFIXES = ['.mirror', '.well-known', 'keys', 'mirror', 'mos', 'mos-repos', 'repo-files', 'status'] as const;
+export const RESERVED_PREFIXES = [
+  '.mirror',
+  '.well-known',
+  'keys',
+  'mirror',
+  'mos',
+  'mos-repos',
+  'pins',
+  'releases',
+  'repo-files',
+  'status',
+] as const;
 
 /** Names that mean something in a repository's directory or to tools. */
 const RESERVED_IDS = ['all', 'current', 'definitions', 'keys', 'new', 'releases', 'repodata', 'snapshots'];
@@ -325,4 +336,20 @@ export function secretVersion(value: unknown): Problem | undefined {
 export function confirmSeconds(value: unknown): Problem | undefined {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 5 && value <= 600) return undefined;
   return problem('a whole number of seconds from 5 to 600', 'Leave it out for 60.');
+}
+
+/** A UTC time to the second: `2026-11-01T00:00:00Z`. */
+export function utcTime(value: unknown): Problem | undefined {
+  const isTime = typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value);
+  if (isTime && !Number.isNaN(Date.parse(value)) && new Date(value).toISOString() === value.replace('Z', '.000Z')) return undefined;
+  return problem('a time is in UTC, to the second, and in the calendar', 'Write it as "2026-11-01T00:00:00Z".');
+}
+
+/** The name of a snapshot: its time and 12 hex digits. */
+export function snapshotName(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^\d{8}T\d{6}Z-[0-9a-f]{12}$/.test(value)) return undefined;
+  return problem(
+    'the name of a snapshot is its time and 12 hex digits',
+    'For instance "20261101T023000Z-0123456789ab": mirrorctl status shows it.',
+  );
 }

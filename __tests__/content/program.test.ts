@@ -74,6 +74,7 @@ test('status before anything was done', async () => {
       { id: 'epel-7', kind: 'repository', publicPath: 'mirror/centos/example.org/epel-7', result: 'never', problems: [] },
       { id: 'mos/mos7.0-centos6/os', kind: 'hosted', publicPath: 'mos-repos/centos/mos7.0-centos6/os', result: 'missing', problems: [] },
     ],
+    releases: [],
   });
   const failed = await mirror.run('sync', 'epel-7', '--json');
   expect(failed.code).toBe(5);
@@ -209,7 +210,7 @@ test('the table', () => {
     packages: 3,
     bytes: 1024,
   };
-  expect(statusTable([row])).toBe(
+  expect(statusTable([row], [])).toBe(
     'ID      RESULT     LAST SUCCESS      PACKAGES  SIZE     SNAPSHOT  PUBLIC PATH\nepel-7  published  2026-11-22 02:30  3         1.0 KiB  S         /p/\n',
   );
 });

@@ -47,9 +47,12 @@ ${listen}
     location /mos-repos/ {
         autoindex on;
     }
+    location /releases/ {
+        autoindex on;
+    }
     location = / {
         default_type text/plain;
-        return 200 "mirror/      copies of upstream repositories\nmos-repos/   MOS repositories\nrepo-files/  yum configuration\nkeys/        public keys of upstreams\n${MIRROR_KEY.publicPath}  public key of this mirror\n";
+        return 200 "mirror/      copies of upstream repositories\nmos-repos/   MOS repositories\nreleases/    sets of snapshots that never change\nrepo-files/  yum configuration\nkeys/        public keys of upstreams\n${MIRROR_KEY.publicPath}  public key of this mirror\n";
     }
     include ${CURRENT}/nginx/generation.conf;
     include ${CURRENT}/nginx/serving.conf;

@@ -65,6 +65,78 @@ export function codenameRepoFile(file: CodenameRepoFile): string {
     .join('\n');
 }
 
+/** What clients configure of one member of a release. */
+export interface RepoSection {
+  readonly name: string;
+  readonly text: string;
+}
+
+interface Of {
+  /** Id and URL of the release. */
+  readonly id: string;
+  readonly url: string;
+}
+
+/**
+ * A copied repository as it is in a release: with the keys of that time. Where metadata is merged its own directory has them; those of upstream are
+ * the release's, in one file a member.
+ */
+export function releasedCopy(release: Of, file: Omit<CopiedRepoFile, 'siteUrl' | 'name'>): RepoSection {
+  const base = `${release.url}/${file.publicUrlPath}/`;
+  const isSigned = file.trust.mode !== 'digestsOnly';
+  const accumulated = file.view === 'accumulate';
+  const keys = [...(accumulated ? [`${base}repodata/repomd.xml.key`] : []), ...(isSigned ? [`${release.url}/keys/${file.id}`] : [])];
+  const name = `${release.id}-${file.id}`;
+  const text = section(name, [
+    ['name', `${file.id} of ${release.id}`],
+    ['baseurl', base],
+    ['enabled', '1'],
+    ['gpgcheck', isSigned ? '1' : '0'],
+    ['repo_gpgcheck', accumulated || file.trust.mode === 'signedMetadata' ? '1' : '0'],
+    ...(keys.length > 0 ? [['gpgkey', keys.join(' ')] as const] : []),
+    ['priority', String(BASE_PRIORITY)],
+  ]);
+  return { name, text };
+}
+
+/** A component of a codename as it is in a release. */
+export function releasedComponent(
+  release: Of,
+  { owner, codename, publicPath, keyFile }: Pick<CodenameRepoFile, 'owner' | 'codename' | 'publicPath' | 'keyFile'>,
+  component: string,
+): RepoSection {
+  const url = `${release.url}/${publicPath}/${component}`;
+  const name = `${release.id}-${owner}-${codename}-${component}`;
+  const text = section(name, [
+    ['name', `${codename} ${component} (${owner}) of ${release.id}`],
+    ['baseurl', `${url}/$basearch/`],
+    ['enabled', OPT_IN.has(component) ? '0' : '1'],
+    ['gpgcheck', '1'],
+    ['repo_gpgcheck', '1'],
+    ['gpgkey', `${url}/${keyFile}`],
+    // What is pinned goes before all of them.
+    ['priority', String(Math.min((COMPONENT_PRIORITY[component] ?? BASE_PRIORITY) + 1, BASE_PRIORITY))],
+  ]);
+  return { name, text };
+}
+
+/**
+ * `release-<id>.repo`. What is pinned comes from several upstreams: each package was verified when it was copied, and clients check it by the
+ * metadata, which the mirror signs.
+ */
+export function releaseRepoFile({ id, url, sections, hasPins }: Of & { sections: readonly RepoSection[]; hasPins: boolean }): string {
+  const pins = section(`${id}-pins`, [
+    ['name', `pins of ${id}`],
+    ['baseurl', `${url}/pins/`],
+    ['enabled', '1'],
+    ['gpgcheck', '0'],
+    ['repo_gpgcheck', '1'],
+    ['gpgkey', `${url}/pins/repodata/repomd.xml.key`],
+    ['priority', '1'],
+  ]);
+  return [...(hasPins ? [pins] : []), ...sections.map(({ text }) => text)].join('\n');
+}
+
 function section(id: string, lines: readonly (readonly [string, string])[]): string {
   return `[${id}]\n${lines.map(([key, value]) => `${key}=${value}\n`).join('')}`;
 }

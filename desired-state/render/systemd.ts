@@ -41,6 +41,22 @@ export function scrubTimer(): string {
   return timer('all content to be read again', dailyCalendar(0, 30));
 }
 
+/** `mirror-release.service`: freezes the releases whose time has come, and publishes what is pinned. */
+export function releaseService(storage: Storage): string {
+  return service(storage, {
+    description: 'Freezing of releases',
+    command: 'release freeze',
+    timeout: '1h',
+    keys: SIGNING_KEYS,
+    priority: BEHIND,
+  });
+}
+
+/** `mirror-release.timer`: what is due is frozen by a deploy, so that this is for what waits. */
+export function releaseTimer(): string {
+  return timer('releases that wait for their time', '*:0/10');
+}
+
 /** How much later than its time a sync may start. */
 const SPREAD = '5min';
 

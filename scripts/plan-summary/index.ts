@@ -14,6 +14,7 @@ import {
 import { changesOf, plural, type Change } from './changes';
 import { observedBy, observedInTrigger, type Observed } from './observed';
 import { accountSentences, componentCount, ownerSentences } from './owners';
+import { releaseSentences } from './releases';
 import { repositorySentences } from './repositories';
 import { waiverSentences as repositoryWaivers } from './selection';
 import { serverSentences } from './server';
@@ -83,6 +84,7 @@ export function summarize(plan: TerraformPlan): PlanSummary {
     ...serverSentences(things),
     ...ownerSentences(things),
     ...repositorySentences(things),
+    ...releaseSentences(things),
     ...accountSentences(things),
     ...secrets.map((secret) => secret.sentence),
     ...(programs ? ['upgrades the server programs'] : []),
@@ -116,6 +118,7 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
     `${plural(of('tree').length, 'file tree')}, likewise`,
     `${plural(of('codename').length, 'codename')} (${plural(hosted, 'repository')})`,
     plural(of('customer').length, 'customer'),
+    plural(of('release').length, 'release'),
   ].filter((part) => !part.startsWith('0 '));
   const why = activation.before === undefined ? 'for the first time' : 'again, since it has no generation';
   const secrets = secretNames(activation).map((name) => `secret/${name}`);

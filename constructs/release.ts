@@ -1,0 +1,140 @@
+import { Construct } from 'constructs';
+import type { ReleaseDefinition } from '../desired-state/definitions';
+import { packageVersion } from '../desired-state/pin';
+import { releaseRepoFile } from '../desired-state/render/repo-file';
+import { releaseService, releaseTimer } from '../desired-state/render/systemd';
+import { definitionYaml } from '../desired-state/render/yaml';
+import { id as validId, snapshotName, utcTime } from '../desired-state/validate';
+import type { FileTree } from './file-tree';
+import { MirrorServer } from './mirror-server';
+import type { MosCodename } from './mos-codename';
+import { check, checkList, checkProps, invalid, show } from './private/check';
+import { declare } from './private/declare';
+import { isReleasable, type Releasable } from './private/releasable';
+import type { RpmRepository } from './rpm-repository';
+
+export interface ReleaseProps {
+  /** What it consists of; of a codename all components. With `at`. */
+  readonly of?: readonly (RpmRepository | FileTree | MosCodename)[];
+  /**
+   * Of each the newest snapshot that is not younger than this UTC time, for instance `2026-11-01T00:00:00Z`. It may be to come: the release is
+   * frozen then. With `of`.
+   */
+  readonly at?: string;
+  /**
+   * Instead of both: names of snapshots, by id of a repository or tree, or of a component (`mos/mos7.0-centos6/os`), as `mirrorctl status` and
+   * `<public path>/@/` show them.
+   */
+  readonly snapshots?: Readonly<Record<string, string>>;
+  /**
+   * Package versions (`name-[epoch:]version-release[.arch]`) that clients of the release get instead, from a small repository of its own. They may
+   * change; the release does not. @default none
+   */
+  readonly pins?: readonly string[];
+}
+
+/**
+ * A named set of snapshots that never changes, in a URL tree of its own: `/releases/<id>/<public path>/`. The deploy freezes it, or a timer when its
+ * time has come. What was frozen stays what it is, also when it is no longer declared: then it is no longer public.
+ */
+export class Release extends Construct {
+  constructor(server: MirrorServer, id: string, props: ReleaseProps) {
+    super(server, id);
+    checkProps(this, props, { of: true, at: true, snapshots: true, pins: true });
+    check(this, 'id', id, validId);
+    const members = this.members(MirrorServer.of(this), props);
+    this.refuseGuarded(members);
+    if (props.pins !== undefined) checkList(this, 'pins', props.pins, 'pin', packageVersion, 'Leave pins out to pin nothing.');
+    const publicPath = `releases/${id}`;
+    server.claimPath(this, publicPath);
+    const definition: ReleaseDefinition = {
+      kind: 'release',
+      id,
+      ...(props.at === undefined ? {} : { at: props.at }),
+      members: members.map((member) => ({
+        id: member.id,
+        publicPath: member.publicPath,
+        ...(props.snapshots === undefined ? {} : { snapshot: props.snapshots[member.id] as string }),
+      })),
+      ...(props.pins === undefined ? {} : { pins: [...props.pins] }),
+    };
+    const yaml = definitionYaml(definition);
+    const url = `${server.siteUrl}/${publicPath}`;
+    const sections = members.flatMap((member) => member.section({ id, url }) ?? []);
+    const repoFile = releaseRepoFile({ id, url, sections, hasPins: props.pins !== undefined });
+    const service = releaseService({ root: server.storageRoot });
+    const timer = releaseTimer();
+    declare(
+      this,
+      {
+        id: `release/${id}`,
+        files: {
+          [`definitions/releases/${id}.yaml`]: yaml,
+          [`repo-files/release-${id}.repo`]: repoFile,
+          'systemd/mirror-release.service': service,
+          'systemd/mirror-release.timer': timer,
+        },
+        links: { [publicPath]: publicPath },
+      },
+      { definition: yaml, repo_file: repoFile, service, timer },
+    );
+  }
+
+  private members(server: MirrorServer, { of, at, snapshots }: ReleaseProps): readonly Releasable[] {
+    const fix = "Write { of: [repository, tree, codename], at: '2026-11-01T00:00:00Z' }, or { snapshots: { id: name } }.";
+    if (snapshots !== undefined) {
+      if (of !== undefined || at !== undefined)
+        throw invalid(this, 'snapshots', show(snapshots), { allowed: 'they say by themselves what a release is: without of and at', fix });
+      return this.named(server, snapshots);
+    }
+    if (at === undefined) throw invalid(this, 'at', 'undefined', { allowed: 'a release is of a time, or of named snapshots', fix });
+    check(this, 'at', at, utcTime);
+    if (!Array.isArray(of) || of.length === 0)
+      throw invalid(this, 'of', show(of), { allowed: 'at least one RpmRepository, FileTree or MosCodename', fix });
+    const members = of.flatMap((one: unknown, index) => {
+      if (!isReleasable(one) || MirrorServer.of(one) !== server)
+        throw invalid(this, `of[${index}]`, show(one), {
+          allowed: 'an RpmRepository, a FileTree or a MosCodename of the same server',
+          fix,
+        });
+      return one.releasable;
+    });
+    const twice = members.find(({ id }, index) => members.findIndex((other) => other.id === id) !== index);
+    if (twice !== undefined) throw invalid(this, 'of', JSON.stringify(twice.id), { allowed: 'each once', fix: 'Remove the second one.' });
+    return members;
+  }
+
+  private named(server: MirrorServer, snapshots: Readonly<Record<string, string>>): readonly Releasable[] {
+    if (typeof (snapshots as unknown) !== 'object' || Array.isArray(snapshots) || Object.keys(snapshots ?? {}).length === 0)
+      throw invalid(this, 'snapshots', show(snapshots), {
+        allowed: 'an object with at least one id and the name of a snapshot of it',
+        fix: "For instance { 'epel-7': '20261101T023000Z-0123456789ab' }.",
+      });
+    const known = new Map(
+      server.node
+        .findAll()
+        .filter(isReleasable)
+        .flatMap(({ releasable }) => releasable.map((one) => [one.id, one] as const)),
+    );
+    return Object.entries(snapshots).map(([id, name]) => {
+      const found = known.get(id);
+      if (found === undefined)
+        throw invalid(this, 'snapshots', JSON.stringify(id), {
+          allowed: `ids that are declared before: ${[...known.keys()].sort().join(', ')}`,
+          fix: 'Declare the release after what it consists of.',
+        });
+      check(this, `snapshots[${JSON.stringify(id)}]`, name, snapshotName);
+      return found;
+    });
+  }
+
+  /** What only some may read would be there for everybody. */
+  private refuseGuarded(members: readonly Releasable[]): void {
+    const guarded = members.find(({ guardedBy }) => guardedBy !== undefined);
+    if (guarded === undefined) return;
+    throw invalid(this, 'of', JSON.stringify(guarded.id), {
+      allowed: `everybody may read a release, and the access list of the customer ${guarded.guardedBy} would not hold for it there`,
+      fix: 'Leave it out. Its own paths answer for any time, behind its list: <path>/@2026-11-01T00:00:00Z/.',
+    });
+  }
+}

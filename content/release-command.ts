@@ -1,0 +1,258 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import type { ReleaseDefinition } from '../desired-state/definitions';
+import type { Signer } from '../signatures/sign';
+import type { Definitions } from './definitions';
+import { flushDirectory, machineFault, removeTree } from './files';
+import { freeze, type Freeze, pinsRepository, unsatisfied } from './freeze';
+import type { Layout } from './layout';
+import { Lock } from './lock';
+import { size } from './progress';
+import { missingPins, publishPins } from './release-pins';
+import { type Difference, notFrozen, type Verified } from './release-verify';
+import { choose, existingReleases, readFrozen, releasesLock } from './releases';
+import { namesIn, NEW } from './snapshot';
+import { type Failure, failureOf } from './state';
+import { requireStorage } from './storage';
+
+const WAIT_SECONDS = 60;
+
+/** What a run did with one release. */
+export interface Froze extends Omit<Freeze, 'state'> {
+  readonly state: Freeze['state'] | 'failed';
+  /** Whether other pins are published than before. */
+  readonly pinsChanged: boolean;
+  readonly missingPins: readonly string[];
+  readonly error?: Failure;
+}
+
+/** The releases with these ids, of those that are declared; all when none is given. */
+export function selectReleases({ releases }: Definitions, ids: readonly string[]): readonly ReleaseDefinition[] {
+  const unknown = ids.find((id) => !releases.some((release) => release.id === id));
+  if (unknown === undefined) return ids.length === 0 ? releases : releases.filter(({ id }) => ids.includes(id));
+  throw new MirrorError({
+    code: 'NOT_DECLARED',
+    message: `the release ${JSON.stringify(unknown)} is not declared on this server`,
+    remedy: 'mirrorctl release list says which are. A new one is declared in main.ts and deployed: new Release(server, …).',
+    exitCode: ExitCode.usage,
+  });
+}
+
+/** Freezes those that are due, and publishes what they pin. One that fails does not hold up the others. */
+export async function freezeReleases(
+  layout: Layout,
+  definitions: Definitions,
+  releases: readonly ReleaseDefinition[],
+  signer: () => Promise<Signer>,
+  now: Date,
+): Promise<readonly Froze[]> {
+  if (releases.length === 0) return [];
+  await requireStorage(layout, definitions.server);
+  const lock = await Lock.take(releasesLock(layout), 'the freezing of releases', { waitSeconds: WAIT_SECONDS });
+  try {
+    for (const name of await namesIn(layout.releases)) if (name.startsWith('.')) await removeUnfinished(layout, name);
+    const done: Froze[] = [];
+    for (const release of releases) done.push(await freezeOne(layout, definitions, release, signer, now));
+    return done;
+  } finally {
+    await lock.release();
+  }
+}
+
+async function freezeOne(
+  layout: Layout,
+  definitions: Definitions,
+  release: ReleaseDefinition,
+  signer: () => Promise<Signer>,
+  now: Date,
+): Promise<Froze> {
+  const { id, pins } = release;
+  const nothing = { id, problems: [], pinsChanged: false, missingPins: [] };
+  try {
+    const frozen = await freeze(layout, definitions, release, now);
+    if (pins === undefined || frozen.state === 'waiting') return { ...nothing, ...frozen };
+    const { missing, changed } = await publishPins(layout, definitions, { ...release, pins }, signer, now);
+    return { ...nothing, ...frozen, pinsChanged: changed, missingPins: missing };
+  } catch (error) {
+    const found = machineFault(error);
+    if (!(found instanceof MirrorError)) throw error;
+    return { ...nothing, state: 'failed', error: failureOf(found) };
+  }
+}
+
+/** What a run that was killed left. What an operator moved away stays. */
+async function removeUnfinished(layout: Layout, name: string): Promise<void> {
+  if (name.startsWith(GONE)) await removeGone(layout, name.slice(GONE.length));
+  else if (name.startsWith(NEW)) await removeTree(join(layout.releases, name));
+}
+
+const GONE = '.gone-';
+
+async function removeGone(layout: Layout, id: string): Promise<void> {
+  await rm(layout.repository(pinsRepository(id)), { recursive: true, force: true });
+  await removeTree(join(layout.releases, GONE + id));
+}
+
+/** One release, for people and programs. */
+export interface ReleaseRow {
+  readonly id: string;
+  /** `undeclared`: frozen, and no longer public. */
+  readonly state: 'frozen' | 'waiting' | 'unsatisfiable' | 'undeclared' | 'damaged';
+  readonly at: string | undefined;
+  readonly frozenAt: string | undefined;
+  /** Snapshots by id. */
+  readonly members: Readonly<Record<string, string | undefined>>;
+  readonly files: number | undefined;
+  readonly bytes: number | undefined;
+  readonly pins: readonly string[];
+  readonly missingPins: readonly string[];
+  readonly error: Failure | undefined;
+}
+
+export async function releaseRows(layout: Layout, definitions: Definitions, now: Date): Promise<readonly ReleaseRow[]> {
+  const ids = new Set([...definitions.releases.map(({ id }) => id), ...(await existingReleases(layout))]);
+  const rows: ReleaseRow[] = [];
+  for (const id of [...ids].sort())
+    rows.push(
+      await rowOf(
+        layout,
+        id,
+        definitions.releases.find((one) => one.id === id),
+        now,
+      ),
+    );
+  return rows;
+}
+
+async function rowOf(layout: Layout, id: string, declared: ReleaseDefinition | undefined, now: Date): Promise<ReleaseRow> {
+  const pins = declared?.pins ?? [];
+  const base = { id, at: declared?.at, frozenAt: undefined, members: {}, files: undefined, bytes: undefined, pins, missingPins: [] };
+  try {
+    const frozen = await readFrozen(layout, id);
+    const missing = declared?.pins === undefined ? [] : await missingPins(layout, declared);
+    if (frozen !== undefined) {
+      return {
+        ...base,
+        state: declared === undefined ? 'undeclared' : 'frozen',
+        at: frozen.at,
+        frozenAt: frozen.frozenAt,
+        members: Object.fromEntries(frozen.members.map((member) => [member.id, member.snapshot])),
+        files: frozen.members.reduce((sum, { files }) => sum + files, 0),
+        bytes: frozen.members.reduce((sum, { bytes }) => sum + bytes, 0),
+        missingPins: missing,
+        error: missing.length === 0 ? undefined : failureOf(noSuchPackages(id, missing)),
+      };
+    }
+    const release = declared as ReleaseDefinition;
+    const choices = await choose(layout, release);
+    const members = Object.fromEntries(choices.map((choice) => [choice.id, choice.snapshot]));
+    const isDue = release.at === undefined || Date.parse(release.at) <= now.getTime();
+    const problems = isDue ? choices.flatMap((choice) => unsatisfied(release, choice)) : [];
+    if (problems.length === 0) return { ...base, state: 'waiting', members, error: undefined };
+    return { ...base, state: 'unsatisfiable', members, error: failureOf(unsatisfiable(id, problems)) };
+  } catch (error) {
+    if (!(error instanceof MirrorError)) throw error;
+    return { ...base, state: 'damaged', error: failureOf(error) };
+  }
+}
+
+/** Removes a frozen release that is not declared: retention then no longer keeps what it is made of. */
+export async function removeRelease(layout: Layout, definitions: Definitions, id: string): Promise<void> {
+  if (definitions.releases.some((release) => release.id === id))
+    throw new MirrorError({
+      code: 'RELEASE_DECLARED',
+      message: `the release ${id} is declared, and clients use it`,
+      remedy: 'Remove it from main.ts and deploy first.',
+      exitCode: ExitCode.invalid,
+    });
+  await requireStorage(layout, definitions.server);
+  const lock = await Lock.take(releasesLock(layout), 'the freezing of releases', { waitSeconds: WAIT_SECONDS });
+  try {
+    if (!(await existingReleases(layout)).includes(id)) throw notFrozen(id);
+    await removeTree(join(layout.releases, GONE + id));
+    await rename(layout.release(id), join(layout.releases, GONE + id));
+    await flushDirectory(layout.releases);
+    await removeGone(layout, id);
+  } finally {
+    await lock.release();
+  }
+}
+
+function noSuchPackages(id: string, pins: readonly string[]): MirrorError {
+  const several = pins.length > 1;
+  return new MirrorError({
+    code: 'PIN_NOT_FOUND',
+    message: `the release ${id} pins ${pins.join(', ')}, which no copied repository here has`,
+    remedy: `Correct ${several ? 'these pins' : 'this pin'} in main.ts (dnf repoquery --showduplicates lists versions), or sync a repository that has ${several ? 'them' : 'it'}, and: mirrorctl release freeze ${id}. The others are published.`,
+    exitCode: ExitCode.invalid,
+  });
+}
+
+function unsatisfiable(id: string, problems: readonly string[]): MirrorError {
+  return new MirrorError({
+    code: 'RELEASE_UNSATISFIABLE',
+    message: `the release ${id} cannot be frozen: ${problems.join('; ')}`,
+    remedy: 'Declare a later time, or snapshots that are here (each repository lists its own at <its URL>/@/), and deploy.',
+    exitCode: ExitCode.invalid,
+  });
+}
+
+/** Why a run was not all that was wanted. */
+export function freezeErrors(done: readonly Froze[]): readonly Failure[] {
+  return done.flatMap(({ id, state, problems, missingPins: missing, error }) => [
+    ...(state === 'unsatisfiable' ? [failureOf(unsatisfiable(id, problems))] : []),
+    ...(missing.length > 0 ? [failureOf(noSuchPackages(id, missing))] : []),
+    ...(error === undefined ? [] : [error]),
+  ]);
+}
+
+export function freezeLines(done: readonly Froze[]): readonly string[] {
+  return done.flatMap(({ id, state, problems, pinsChanged }) => [
+    ...(state === 'frozen' ? [`release ${id}: frozen`, ...problems.map((problem) => `release ${id}: ${problem}`)] : []),
+    ...(state === 'unchanged' ? [`release ${id}: was frozen before`] : []),
+    ...(state === 'waiting' ? [`release ${id}: waits for its time`] : []),
+    ...(pinsChanged ? [`release ${id}: pins published`] : []),
+  ]);
+}
+
+const MAX_NAMED = 50;
+const WHAT: Readonly<Record<Difference['what'], string>> = {
+  differs: 'is not what was frozen',
+  missing: 'is missing',
+  additional: 'is no part of the release',
+  unreadable: 'cannot be read',
+};
+
+export function verifyLines({ id, files, bytes, seconds, differences }: Verified): readonly string[] {
+  const named = differences.slice(0, MAX_NAMED).map(({ path, what }) => `release ${id}: ${path} ${WHAT[what]}`);
+  const more = differences.length > MAX_NAMED ? [`  and ${differences.length - MAX_NAMED} more (--json names all)`] : [];
+  const verdict = differences.length === 0 ? 'as it was frozen' : `${differences.length} differences`;
+  return [...named, ...more, `release ${id}: ${files} files, ${size(bytes)} read in ${seconds} s: ${verdict}`];
+}
+
+export function releaseTable(rows: readonly ReleaseRow[]): string {
+  if (rows.length === 0) return 'No release is declared or frozen on this server.\n';
+  const cells = [
+    ['RELEASE', 'STATE', 'AT', 'FROZEN', 'MEMBERS', 'FILES', 'SIZE', 'PINS'],
+    ...rows.map((row) => [
+      row.id,
+      row.state,
+      row.at ?? '-',
+      row.frozenAt === undefined ? '-' : row.frozenAt.slice(0, 16).replace('T', ' '),
+      String(Object.keys(row.members).length),
+      row.files === undefined ? '-' : String(row.files),
+      row.bytes === undefined ? '-' : size(row.bytes),
+      row.pins.length === 0 ? '-' : `${row.pins.length - row.missingPins.length} of ${row.pins.length}`,
+    ]),
+  ];
+  const widths = (cells[0] as string[]).map((_, column) => Math.max(...cells.map((line) => (line[column] as string).length)));
+  const table = cells.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] as number))
+      .join('  ')
+      .trimEnd(),
+  );
+  const failures = rows.flatMap(({ id, error }) => (error === undefined ? [] : [`\n${id}: ${error.message}\n  ${error.remedy}`]));
+  return `${[...table, ...failures].join('\n')}\n`;
+}
