@@ -15,6 +15,7 @@ import { accumulatedContents, type Contents } from './contents';
 import type { Layout } from './layout';
 import type { Published } from './published';
 import type { Problem } from './record';
+import { isRefused, readRefused, type Refused } from './refused';
 import { localFile, type SideRecords, sideRecords } from './side-records';
 import { NEW, type TreeFile } from './snapshot';
 import type { Incoming } from './store';
@@ -36,10 +37,12 @@ export class AccumulatedView implements View {
   private readonly plan;
   /** Beside the snapshots, on the same file system; each run begins by removing what the last one left there. */
   private readonly work: string;
+  private readonly refused: Refused;
   private side: SideRecords = { records: [], merged: {}, problems: [] };
 
   constructor(private readonly options: AccumulatedViewOptions) {
     this.plan = recordsToKeep(options.index.repomd.records);
+    this.refused = readRefused(options.layout, options.definition.id);
     this.work = join(options.layout.repository(options.definition.id), `${NEW}metadata`);
   }
 
@@ -56,7 +59,8 @@ export class AccumulatedView implements View {
     const { definition } = this.options;
     const there = without.size === 0 ? upstream : upstream.filter((item) => !without.has(item));
     const stay = without.size === 0 ? before : before.filter((item) => !without.has(item));
-    return accumulatedContents(selectPackages(there, definition.filter), stay, definition);
+    const offered = selectPackages(there, definition.filter).filter((item) => !isRefused(this.refused, item));
+    return accumulatedContents(offered, stay, definition);
   }
 
   async prepare(without: ReadonlyMap<RepomdRecord, Problem>): Promise<readonly Problem[]> {

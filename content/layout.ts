@@ -64,9 +64,37 @@ export class Layout {
     return join(this.releases, id);
   }
 
-  /** Files with wrong bytes, which are kept for whoever looks into it: `quarantine/<date>/<algorithm>-<hex>.<inode>`. */
+  /** What a repository takes from upstream no more, whatever upstream lists: by digest. */
+  refused(id: string): string {
+    return join(this.repository(id), 'refused');
+  }
+
+  /**
+   * Files with wrong bytes, which are kept for whoever looks into it: `quarantine/<date>/<algorithm>-<hex>.<inode>`; and what retention took out
+   * of service: quarantine.ts.
+   */
   get damaged(): string {
     return join(this.root, 'quarantine');
+  }
+
+  /** What retention has announced, and what it keeps in quarantine until when. */
+  get retentionLedger(): string {
+    return join(this.state, 'retention.json');
+  }
+
+  /** Files of the store that nothing uses, with when that was first seen. */
+  get unusedFiles(): string {
+    return join(this.state, 'retention-unused');
+  }
+
+  /** What of the announcements everybody may read. */
+  get announcements(): string {
+    return join(this.root, 'announcements', 'retention.json');
+  }
+
+  /** Shared by whoever puts into the store or links from it; alone by who takes away what nothing uses. */
+  get storeLock(): string {
+    return join(this.state, 'locks', 'store.lock');
   }
 
   /** What was scrubbed when. */

@@ -11,6 +11,8 @@ export interface WaitOptions {
    * @default 0
    */
   readonly lookSeconds?: number;
+  /** Beside others that share it; who takes it alone waits for all of them. */
+  readonly shared?: true;
   /** Ends the wait, with its reason. */
   readonly signal?: AbortSignal;
   /** Called with who holds the lock, when there is somebody to wait for. */
@@ -29,16 +31,18 @@ export class Lock {
    * `epel-7`.
    */
   static async take(path: string, what: string, options: WaitOptions = {}): Promise<Lock> {
-    const { waitSeconds = 0, lookSeconds = 0, signal } = options;
+    const { waitSeconds = 0, lookSeconds = 0, shared, signal } = options;
+    const how = shared === undefined ? {} : { shared };
     await mkdir(dirname(path), { recursive: true });
     const file = await open(path, 'a+', 0o644);
     try {
-      if (!(await tryLock(file, { seconds: lookSeconds }))) {
+      if (!(await tryLock(file, { ...how, seconds: lookSeconds }))) {
         const error = await held(path, what);
         if (waitSeconds <= 0) throw error;
         options.onWait?.(error.message);
-        if (!(await tryLock(file, { seconds: waitSeconds, signal }))) throw await held(path, what);
+        if (!(await tryLock(file, { ...how, seconds: waitSeconds, signal }))) throw await held(path, what);
       }
+      // One of those who share it is named.
       await file.truncate(0);
       await file.appendFile(
         `${JSON.stringify({ what, pid: process.pid, command: process.argv.slice(2).join(' '), since: new Date().toISOString() })}\n`,

@@ -1,0 +1,183 @@
+import { existsSync, linkSync, lstatSync, readdirSync } from 'node:fs';
+import { mkdir, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { flushDirectory, removeTree } from './files';
+import { flat, type Layout, RECORD_KINDS } from './layout';
+import { goneSnapshots, type Item, keyOf, noteGone } from './retention-ledger';
+import { namesIn } from './snapshot';
+
+/**
+ * What retention took out of service, until it goes for good: `quarantine/<date>/<key>/`, with `tree` and `records/` of a snapshot, or `all` of a
+ * repository or release. Each move is one rename; what comes before and after it is done again by the next run where it was interrupted.
+ * Whoever calls this holds the lock of the repository.
+ */
+type Movable = Exclude<Item, { readonly kind: 'package' }>;
+
+/** What a folder that is being removed begins with. */
+const GOING = '.going-';
+
+/** The folder of an item in quarantine; undefined where it has none, or one without its content. */
+export async function placeOf(layout: Layout, item: Movable): Promise<string | undefined> {
+  for (const date of (await namesIn(layout.damaged)).slice().sort()) {
+    const place = join(layout.damaged, date, flat(keyOf(item)));
+    if (existsSync(join(place, contentOf(item)))) return place;
+  }
+  return undefined;
+}
+
+/** Where an item is in service. */
+export function homeOf(layout: Layout, item: Movable): string {
+  if (item.kind === 'snapshot') return join(layout.snapshots(item.id), item.snapshot);
+  return item.kind === 'repository' ? layout.repository(item.id) : layout.release(item.id);
+}
+
+function contentOf({ kind }: Movable): string {
+  return kind === 'snapshot' ? 'tree' : 'all';
+}
+
+/** Takes an item out of service. Does nothing where that is done. */
+export async function putAway(layout: Layout, item: Movable, now: Date): Promise<void> {
+  const home = homeOf(layout, item);
+  if (!existsSync(home)) return finishPutAway(layout, item);
+  const place = join(layout.damaged, now.toISOString().slice(0, 10), flat(keyOf(item)));
+  await removeTree(place);
+  await mkdir(place, { recursive: true });
+  if (item.kind === 'snapshot') {
+    await mkdir(join(place, 'records'));
+    for (const kind of RECORD_KINDS) linkIfThere(layout.record(item.id, item.snapshot, kind), join(place, 'records', kind));
+    await flushDirectory(join(place, 'records'));
+    await noteGone(layout, item.id, new Map([...goneSnapshots(layout, item.id), [item.snapshot, now.toISOString()]]));
+  }
+  await flushAbove(place, layout.root);
+  await rename(home, join(place, contentOf(item)));
+  await flushDirectory(dirname(home));
+  await flushDirectory(place);
+  await finishPutAway(layout, item);
+}
+
+async function finishPutAway(layout: Layout, item: Movable): Promise<void> {
+  if (item.kind === 'snapshot')
+    for (const kind of RECORD_KINDS) await rm(layout.record(item.id, item.snapshot, kind), { force: true });
+  else await removeEmptyAbove(dirname(homeOf(layout, item)), join(layout.root, item.kind === 'repository' ? 'repositories' : 'releases'));
+}
+
+/** Puts an item back into service. Throws where it is gone for good, or where another one has its place. */
+export async function putBack(layout: Layout, item: Movable): Promise<void> {
+  const home = homeOf(layout, item);
+  const place = await placeOf(layout, item);
+  if (place === undefined) {
+    if (existsSync(home)) return;
+    throw new MirrorError({
+      code: 'GONE',
+      message: `${keyOf(item)} is not in ${layout.damaged}`,
+      remedy: 'Its last step was taken, or somebody removed it. It comes back from a backup only: mirrorctl backup list.',
+      exitCode: ExitCode.usage,
+    });
+  }
+  if (existsSync(home))
+    throw new MirrorError({
+      code: 'PLACE_TAKEN',
+      message: `${home} exists again: ${keyOf(item)} cannot be put back there`,
+      remedy: `It was declared anew meanwhile. Move ${home} away to have the former content instead, and run this again; ${place} has it.`,
+      exitCode: ExitCode.environment,
+    });
+  await mkdir(dirname(home), { recursive: true });
+  if (item.kind === 'snapshot') {
+    for (const kind of RECORD_KINDS) {
+      await rm(layout.record(item.id, item.snapshot, kind), { force: true });
+      linkIfThere(join(place, 'records', kind), layout.record(item.id, item.snapshot, kind));
+    }
+    await flushDirectory(dirname(layout.record(item.id, item.snapshot, 'json')));
+  }
+  await rename(join(place, contentOf(item)), home);
+  await flushDirectory(dirname(home));
+  await flushDirectory(place);
+  if (item.kind === 'snapshot') {
+    const gone = new Map(goneSnapshots(layout, item.id));
+    gone.delete(item.snapshot);
+    await noteGone(layout, item.id, gone);
+  }
+  await removeTree(place);
+  await removeEmptyAbove(dirname(place), layout.damaged);
+}
+
+export interface Removed {
+  /** Inodes that lost a link. */
+  readonly inodes: ReadonlySet<number>;
+  /** What the disk has free now for it. */
+  readonly bytes: number;
+}
+
+/** The last step: removes an item from quarantine. */
+export async function removeForGood(layout: Layout, item: Movable): Promise<Removed> {
+  const place = await placeOf(layout, item);
+  if (place === undefined) return { inodes: new Set(), bytes: 0 };
+  const going = join(dirname(place), `${GOING}${flat(keyOf(item))}`);
+  await removeTree(going);
+  await rename(place, going);
+  await flushDirectory(dirname(place));
+  const links = linksBelow(going);
+  await removeTree(going);
+  await removeEmptyAbove(dirname(place), layout.damaged);
+  let bytes = 0;
+  for (const { here, nlink, bytes: size } of links.values()) if (here === nlink) bytes += size;
+  return { inodes: new Set(links.keys()), bytes };
+}
+
+/** Goes on with removals that were interrupted. */
+export async function finishRemovals(layout: Layout): Promise<void> {
+  for (const date of await namesIn(layout.damaged)) {
+    const folder = join(layout.damaged, date);
+    for (const name of await namesIn(folder)) if (name.startsWith(GOING)) await removeTree(join(folder, name));
+    await removeEmptyAbove(folder, layout.damaged);
+  }
+}
+
+export interface Links {
+  /** Links below the directory that was looked at. */
+  here: number;
+  readonly nlink: number;
+  /** On the disk. */
+  readonly bytes: number;
+}
+
+/** Every regular file below a directory, by inode. */
+export function linksBelow(directory: string): Map<number, Links> {
+  const found = new Map<number, Links>();
+  const walk = (folder: string): void => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) walk(path);
+      else if (entry.isFile()) {
+        const { ino, nlink, blocks } = lstatSync(path);
+        const known = found.get(ino);
+        if (known === undefined) found.set(ino, { here: 1, nlink, bytes: blocks * 512 });
+        else known.here++;
+      }
+    }
+  };
+  walk(directory);
+  return found;
+}
+
+function linkIfThere(from: string, to: string): void {
+  if (existsSync(from)) linkSync(from, to);
+}
+
+/** Flushes a new directory with those above it, up to `root`. */
+async function flushAbove(directory: string, root: string): Promise<void> {
+  for (let at = directory; at.startsWith(root); at = dirname(at)) await flushDirectory(at);
+}
+
+/** Removes directories that became empty, from `directory` upwards, but for `root`. */
+async function removeEmptyAbove(directory: string, root: string): Promise<void> {
+  for (let at = directory; at.startsWith(`${root}/`); at = dirname(at)) {
+    try {
+      await rmdir(at);
+    } catch (error) {
+      if (['ENOTEMPTY', 'ENOENT', 'EEXIST', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return;
+      throw error;
+    }
+  }
+}
