@@ -8,7 +8,7 @@ import { Importer, isLinked, type Means, type Taken } from './import-take';
 import { directoryOf, type PassedOver, walk } from './import-walk';
 import { wantsOf } from './import-wants';
 import type { Layout } from './layout';
-import { Lock } from './lock';
+import { Lock, usingStore } from './lock';
 import { pinnedRing } from './pinned-ring';
 import { Progress, type Say, size } from './progress';
 import type { Problem } from './record';
@@ -80,7 +80,9 @@ export async function importTree(options: ImportOptions): Promise<ImportOutcome>
     const judged = await inProgress(`reading ${directory}`, found.length, bytes, options.say, (progress) =>
       judge({ directory, store, device, wants, ring, temporary: join(temporary, 'rpm'), ...progress }, found),
     );
-    const { taken, problems } = dryRun ? foreseen(judged, options.copyOnly) : await take(options, { directory, store, device }, judged);
+    const { taken, problems } = dryRun
+      ? foreseen(judged, options.copyOnly)
+      : await usingStore(layout, () => take(options, { directory, store, device }, judged));
     return {
       directory,
       dryRun,

@@ -61,6 +61,16 @@ export class Lock {
   }
 }
 
+/** Runs `work` beside others that put into the store or link from it, and not while unused files are taken away, which takes seconds. */
+export async function usingStore<T>({ storeLock }: { readonly storeLock: string }, work: () => Promise<T>): Promise<T> {
+  const lock = await Lock.take(storeLock, 'the store', { shared: true, waitSeconds: 3600 });
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
+}
+
 /** Who holds a lock: nobody, a process, or one that died with it. */
 export async function lockHolder(path: string): Promise<'none' | 'alive' | 'dead'> {
   const file = await open(path, 'r').catch(() => undefined);

@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import { addReleaseCommands } from './release-cli';
+import { addRetentionCommands } from './retention-cli';
 import { type GlobalOptions, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
 import type { KeySource } from '../signatures/sign';
 
@@ -71,6 +72,9 @@ const PREPARE_EXAMPLES = `
 Examples:
   mirrorctl prepare        by hand, as root; a deploy does it by itself`;
 
+/** Commands that may sign something. */
+const SIGN = ['sync', 'prepare', 'freeze', 'apply', 'forget', 'restore'];
+
 export function program(): Command {
   const root = new Command('mirrorctl')
     .description('Content of the package mirror: copies upstream repositories, keeps hosted ones.')
@@ -82,7 +86,7 @@ export function program(): Command {
   let keys: KeySource | undefined;
   root.hook('preAction', async (_root, command) => {
     // While this may still be root, to whom the keys belong.
-    if (['sync', 'prepare', 'freeze'].includes(command.name()))
+    if (SIGN.includes(command.name()))
       keys = (await import('./signing-keys')).signingKeys(root.opts<GlobalOptions>().configuration, process.env);
     becomeContentUser();
   });
@@ -235,6 +239,7 @@ export function program(): Command {
       }
     });
   addReleaseCommands(root, () => keys as KeySource);
+  addRetentionCommands(root, () => keys as KeySource);
   return root;
 }
 

@@ -12,7 +12,7 @@ import { flushFileSystem, writeAtomically } from './files';
 import { requireUnchanged } from './freeze';
 import type { Layout } from './layout';
 import { type Froze, freezeReleases } from './release-command';
-import { Lock } from './lock';
+import { Lock, usingStore } from './lock';
 import { freeName, pointTo, removeUnfinished } from './snapshot';
 import { requireStorage } from './storage';
 import { type Incoming, Store } from './store';
@@ -61,7 +61,7 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
     try {
       for (const adoption of adoptions) if (await adopt(context.layout, adoption)) result.adopted.push(adoption);
       const jobs = await jobsOf(context, signer, definitions);
-      if (jobs.length > 0) await publishAll(context, signer, jobs);
+      if (jobs.length > 0) await usingStore(context.layout, () => publishAll(context, signer, jobs));
       await publishKey(context.layout, signer);
       for (const { shape, published, why } of jobs) {
         if (published === undefined) result.created.push(shape.id);

@@ -57,8 +57,7 @@ export async function putAway(layout: Layout, item: Movable, now: Date): Promise
 }
 
 async function finishPutAway(layout: Layout, item: Movable): Promise<void> {
-  if (item.kind === 'snapshot')
-    for (const kind of RECORD_KINDS) await rm(layout.record(item.id, item.snapshot, kind), { force: true });
+  if (item.kind === 'snapshot') for (const kind of RECORD_KINDS) await rm(layout.record(item.id, item.snapshot, kind), { force: true });
   else await removeEmptyAbove(dirname(homeOf(layout, item)), join(layout.root, item.kind === 'repository' ? 'repositories' : 'releases'));
 }
 

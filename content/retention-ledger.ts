@@ -38,7 +38,7 @@ const EntrySchema = z.object({
   announcedAt: z.string(),
   /** When the next step is taken, at the earliest: into quarantine, or out of it for good (ISO). */
   due: z.string(),
-  /** What would be free on the disk when it is gone, as counted when it was announced. */
+  /** What the disk has free when it is gone and those before it are, as the last run counted. Of a package its size: its snapshots hold that. */
   bytes: z.number(),
   /** Of a quarantined package: the snapshot that still has it, and is kept for that. */
   heldBy: z.string().optional(),

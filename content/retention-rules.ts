@@ -61,7 +61,7 @@ export class PackageRules {
     const age = now.getTime() - from;
     const event = restored === undefined ? 'upstream dropped it' : 'it was had back';
     const when = `${event} on ${new Date(from).toISOString().slice(0, 10)}`;
-    if (!(age > term)) return keeps(`${when}, ${days(Math.max(0, age))} ago, and it stays for ${days(term)}`);
+    if (!(age >= term)) return keeps(`${when}, ${days(Math.max(0, age))} ago, and it stays for ${days(term)}`);
     const newer = this.newerThan(item);
     if (rules.newestVersions !== undefined && newer < rules.newestVersions)
       return keeps(`it is among the newest ${rules.newestVersions} versions`);
@@ -122,7 +122,7 @@ export function snapshotVerdict(snapshot: string, facts: SnapshotFacts): Verdict
   const term = Math.max(rules.snapshots, restored === undefined ? 0 : policy.grace);
   const age = now.getTime() - from;
   const when = `it was ${restored === undefined ? 'superseded' : 'had back'} on ${new Date(from).toISOString().slice(0, 10)}, ${days(Math.max(0, age))} ago`;
-  return age > term ? goes(when) : keeps(`${when}, and stays for ${days(term)}`);
+  return age >= term ? goes(when) : keeps(`${when}, and stays for ${days(term)}`);
 }
 
 /** What keeps a snapshot whatever its age is, and whoever wants it gone. */

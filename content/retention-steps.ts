@@ -29,6 +29,12 @@ export interface Steps {
 const MAX_GAP = 7 * 24 * 3600 * 1000;
 const USUAL = 24 * 3600 * 1000;
 
+/** By how much dates move since nothing ran for too long. Milliseconds. */
+export function movedBy({ lastRun }: Pick<Ledger, 'lastRun'>, now: Date): number {
+  const gap = lastRun === undefined ? 0 : now.getTime() - Date.parse(lastRun);
+  return gap > MAX_GAP ? gap - USUAL : 0;
+}
+
 /**
  * The steps of a run at `now`. Each item takes one step in a run. Time in which nobody could see an announcement, since this server was off or its
  * clock was not right, does not count: a gap of more than a week moves all dates, and no date lies further away than its term.
@@ -43,8 +49,7 @@ export function stepsOf(candidates: readonly Candidate[], ledger: Ledger, policy
     waiting: [] as Entry[],
   };
   const entries: Record<string, Entry> = {};
-  const gap = ledger.lastRun === undefined ? 0 : now.getTime() - Date.parse(ledger.lastRun);
-  const moved = gap > MAX_GAP ? gap - USUAL : 0;
+  const moved = movedBy(ledger, now);
   for (const [key, old] of Object.entries(ledger.entries)) {
     const term = old.stage === 'announced' ? policy.grace : policy.quarantine;
     const due = Math.min(Date.parse(old.due) + moved, now.getTime() + term);
@@ -101,13 +106,12 @@ export function withinShare(
   confirmed: ReadonlySet<string>,
 ): { readonly quarantine: readonly Entry[]; readonly stopped: readonly Stopped[] } {
   const byId = new Map<string, Entry[]>();
-  for (const entry of quarantine)
-    if (entry.by === 'rule') byId.set(entry.item.id, [...(byId.get(entry.item.id) ?? []), entry]);
+  for (const entry of quarantine) if (entry.by === 'rule') byId.set(entry.item.id, [...(byId.get(entry.item.id) ?? []), entry]);
   const stopped: Stopped[] = [];
   for (const [id, entries] of byId) {
     const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
     const of = publishedBytes(id);
-    if (bytes > of * share && !confirmed.has(id)) stopped.push({ id, bytes, of, entries });
+    if (share < 1 && bytes > of * share && !confirmed.has(id)) stopped.push({ id, bytes, of, entries });
   }
   const held = new Set(stopped.flatMap(({ entries }) => entries));
   return { quarantine: quarantine.filter((entry) => !held.has(entry)), stopped };

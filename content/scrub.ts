@@ -3,7 +3,7 @@ import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import { type LostFile, writeDamage } from './damage';
 import { copied, type Definitions } from './definitions';
 import { expectedFiles } from './expected';
-import { Lock, lockHolder } from './lock';
+import { Lock, lockHolder, usingStore } from './lock';
 import { MirrorError } from '../desired-state/errors';
 import { type Mended, Mender, repositoriesHere, snapshotsOf } from './mend';
 import { Progress } from './progress';
@@ -168,7 +168,7 @@ class Scrub {
   }
 
   private async mend(mender: Mender, findings: readonly Finding[], aliases: Aliases): Promise<void> {
-    for (const mended of await mender.mend(findings, aliases)) {
+    for (const mended of await usingStore(this.context.layout, () => mender.mend(findings, aliases))) {
       this.tell(mended);
       const { checksum, why, result, places } = mended;
       if (result !== 'lost') this.repaired.push({ digest: checksumKey(checksum), why, from: result, places });
@@ -185,7 +185,11 @@ class Scrub {
   }
 
   /** What was lost, from where it may be by now: the store, or upstream. */
-  private async bringBack(mender: Mender): Promise<void> {
+  private bringBack(mender: Mender): Promise<void> {
+    return usingStore(this.context.layout, () => this.bringBackNow(mender));
+  }
+
+  private async bringBackNow(mender: Mender): Promise<void> {
     this.noteBack(await mender.bringBack(), 'copy');
     const lost = await mender.allLost();
     if (lost.length === 0) return;

@@ -1,3 +1,4 @@
+import { usingStore } from './lock';
 import { takeSlots } from './slots';
 import type { SyncContext } from './sync';
 
@@ -11,7 +12,7 @@ export async function withSlots<T>(
   const slots = await takeSlots(layout, server.sync, new URL(url).host, id, say);
   try {
     await share.join(slots);
-    return await work();
+    return await usingStore(layout, work);
   } finally {
     share.leave(slots);
     await slots.release();

@@ -10,3 +10,14 @@ export function caught(run: () => unknown): MirrorError {
   }
   throw new Error('nothing was thrown');
 }
+
+/** The same for a promise. */
+export async function rejected(run: () => Promise<unknown>): Promise<MirrorError> {
+  try {
+    await run();
+  } catch (error) {
+    if (error instanceof MirrorError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}

@@ -1,0 +1,253 @@
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { pinsOf } from '../desired-state/pin';
+import { checksumKey } from '../rpm-metadata/checksum';
+import { nevra } from '../rpm-metadata/nevra';
+import type { ListedPackage } from '../rpm-metadata/primary';
+import type { Layout } from './layout';
+import { Lock } from './lock';
+import { readPackageList } from './package-list';
+import { putBack } from './quarantine';
+import { rebuild } from './rebuild';
+import { readRefused, writeRefused } from './refused';
+import { releasesLock } from './releases';
+import { type RetentionContext, Run, underLock } from './retention';
+import { Facts, packageItem } from './retention-facts';
+import { type Entry, type Item, keyOf, readLedger, writeLedger } from './retention-ledger';
+import { policyOf } from './retention-policy';
+import { readDropped } from './dropped';
+
+export interface Forgotten {
+  /** Announced, or in quarantine already. */
+  readonly entries: readonly Entry[];
+  /** Steps that could not be taken now. */
+  readonly failed: Run['failures'];
+}
+
+export interface ForgetOptions {
+  /** Into quarantine at once, without grace. */
+  readonly now: boolean;
+  readonly reason: string | undefined;
+}
+
+/**
+ * Announces that content goes by an operator's word: what was hosted or copied by a construct that is gone (an id, or what ids begin with), a release that
+ * is no longer declared (`releases/<id>`), a superseded snapshot (`<id>@<snapshot>`), or one package of an accumulated repository
+ * (`<id>:<package>`), which is then taken from upstream no more.
+ */
+export async function forget(context: RetentionContext, what: string, options: ForgetOptions): Promise<Forgotten> {
+  return underLock(context, async () => {
+    const { layout, definitions, now } = context;
+    const at = now();
+    let ledger = await readLedger(layout);
+    const facts = await Facts.read(layout, definitions, ledger, at);
+    const items = await itemsOf(facts, what);
+    for (const item of items) {
+      const obstacle = await facts.obstacle(item);
+      if (obstacle !== undefined) throw cannotGo(item, obstacle);
+    }
+    const due = new Date(options.now ? at.getTime() : at.getTime() + policyOf(definitions.server).grace).toISOString();
+    const why = options.reason === undefined ? 'an operator had it forgotten' : `an operator had it forgotten: ${options.reason}`;
+    const entries = items.map((item): Entry => {
+      const bytes = item.kind === 'package' ? item.size : 0;
+      return { item, why, by: 'operator', stage: 'announced', announcedAt: at.toISOString(), due, bytes };
+    });
+    ledger = { ...ledger, entries: { ...ledger.entries, ...Object.fromEntries(entries.map((entry) => [keyOf(entry.item), entry])) } };
+    await writeLedger(layout, ledger);
+    const run = new Run(context);
+    if (options.now)
+      for (const id of new Set(items.map((item) => item.id)))
+        ledger = await run.quarantine(
+          id,
+          entries.filter(({ item }) => item.id === id),
+          ledger,
+        );
+    return { entries: entries.map(({ item }) => ledger.entries[keyOf(item)] as Entry), failed: run.failures };
+  });
+}
+
+/** What an operator names. Throws where there is no such thing here. */
+async function itemsOf(facts: Facts, what: string): Promise<readonly Item[]> {
+  if (what.startsWith('releases/')) return [{ kind: 'release', id: what.slice('releases/'.length) }];
+  const [, id, mark, rest] = /^([^@:]+)(?:([@:])(.+))?$/s.exec(what) ?? [];
+  if (id === undefined) throw unknown(what);
+  if (mark === '@') return [{ kind: 'snapshot', id, snapshot: rest as string }];
+  if (mark === ':') return [packageItem(id, await packageNamed(facts, id, rest as string))];
+  const ids = (await facts.here()).filter((one) => one === id || one.startsWith(`${id}/`));
+  if (ids.length === 0) throw unknown(what);
+  return ids.map((one) => ({ kind: 'repository', id: one }));
+}
+
+async function packageNamed(facts: Facts, id: string, name: string): Promise<ListedPackage> {
+  const definition = facts.definition(id);
+  if (definition?.kind !== 'repository' || definition.view !== 'accumulate')
+    throw new MirrorError({
+      code: 'NOT_ACCUMULATED',
+      message: `${id} is no accumulated copy: single packages cannot be taken out of it`,
+      remedy:
+        definition?.kind === 'repository'
+          ? `A verbatim copy shows upstream's own metadata. Declare View.ACCUMULATE, or go back to an earlier snapshot: mirrorctl retention explain ${id}.`
+          : 'Name a declared repository with View.ACCUMULATE: mirrorctl status lists them.',
+      exitCode: ExitCode.usage,
+    });
+  const packages = (await facts.packageRules(id))?.packages ?? [];
+  const found = packages.filter((item) => pinsOf(new Set([name]), item).length > 0);
+  if (found.length === 1) return found[0] as ListedPackage;
+  const like = packages.filter((item) => item.name === name || name.startsWith(`${item.name}-`)).map(nevra);
+  throw new MirrorError({
+    code: found.length === 0 ? 'NOT_HERE' : 'AMBIGUOUS',
+    message:
+      found.length === 0 ? `${id} publishes no ${name}` : `${name} names ${found.length} packages of ${id}: ${found.map(nevra).join(', ')}`,
+    remedy:
+      found.length === 0
+        ? `A package is named as rpm -q does, name-version-release.arch${like.length === 0 ? '' : `; there is ${like.slice(0, 5).join(', ')}`}.`
+        : 'Name the architecture, too.',
+    exitCode: ExitCode.usage,
+  });
+}
+
+function unknown(what: string): MirrorError {
+  return new MirrorError({
+    code: 'NOT_HERE',
+    message: `nothing here is called ${JSON.stringify(what)}`,
+    remedy:
+      'An id of a repository or hosted component (mirrorctl retention explain lists all), <id>@<snapshot>, <id>:<package>, or releases/<id>.',
+    exitCode: ExitCode.usage,
+  });
+}
+
+function cannotGo(item: Item, obstacle: string): MirrorError {
+  const remedies: Record<Item['kind'], string> = {
+    repository: 'Remove its construct from main.ts and deploy first. What is declared stays; single snapshots go as <id>@<snapshot>.',
+    release: 'Remove its construct from main.ts and deploy first.',
+    snapshot: 'mirrorctl retention explain lists the snapshots, and what keeps each.',
+    package: 'mirrorctl retention explain shows what is published.',
+  };
+  return new MirrorError({
+    code: 'KEPT',
+    message: `${keyOf(item)} stays: ${obstacle}`,
+    remedy: remedies[item.kind],
+    exitCode: ExitCode.invalid,
+  });
+}
+
+export interface Restored {
+  readonly entries: readonly Entry[];
+  /** Packages that are taken from upstream again. */
+  readonly accepted: readonly string[];
+}
+
+/**
+ * Takes back whatever was announced or put into quarantine under a name: one item, or all of an id. Its rule counts from now on. Throws where its last
+ * step was taken.
+ */
+export async function restore(context: RetentionContext, what: string): Promise<Restored> {
+  return underLock(context, async () => {
+    const { layout } = context;
+    let ledger = await readLedger(layout);
+    const chosen = Object.entries(ledger.entries).filter(
+      ([key]) => key === what || [':', '@', '/'].some((mark) => key.startsWith(what + mark)),
+    );
+    const accepted = await acceptAgain(context, what);
+    if (chosen.length === 0 && accepted.length === 0) throw notAnnounced(what);
+    for (const id of new Set(chosen.map(([, { item }]) => item.id))) {
+      const entries = chosen.filter(([, { item }]) => item.id === id).map(([, entry]) => entry);
+      const away = entries.filter(({ stage }) => stage === 'quarantined');
+      if (away.length > 0) await locked(context, id, () => bringBack(context, id, away));
+      const keys = new Set(entries.map(({ item }) => keyOf(item)));
+      const at = context.now().toISOString();
+      ledger = {
+        ...ledger,
+        entries: Object.fromEntries(Object.entries(ledger.entries).filter(([key]) => !keys.has(key))),
+        restored: { ...ledger.restored, ...Object.fromEntries([...keys].map((key) => [key, at])) },
+      };
+      await writeLedger(layout, ledger);
+    }
+    return { entries: chosen.map(([, entry]) => entry), accepted };
+  });
+}
+
+/** A package that was forgotten by name may come from upstream again, also where it is gone here. */
+async function acceptAgain(context: RetentionContext, what: string): Promise<readonly string[]> {
+  const { layout } = context;
+  const [, id, name] = /^([^@:]+)(?::(.+))?$/s.exec(what) ?? [];
+  if (id === undefined) return [];
+  const refused = readRefused(layout, id);
+  const again = [...refused].filter(([, one]) => name === undefined || one === name);
+  if (again.length === 0) return [];
+  await locked(context, id, () => writeRefused(layout, id, new Map([...refused].filter((pair) => !again.includes(pair)))));
+  return again.map(([, one]) => `${id}:${one}`);
+}
+
+async function locked(context: RetentionContext, id: string, work: () => Promise<void>): Promise<void> {
+  const { layout, waitSeconds, say } = context;
+  const options = { waitSeconds, onWait: (why: string) => say(`${why}; waiting for it to end`) };
+  const lock = await Lock.take(layout.lockFile(id), id, options);
+  try {
+    const releases = await Lock.take(releasesLock(layout), 'releases', options);
+    try {
+      await work();
+    } finally {
+      await releases.release();
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+async function bringBack(context: RetentionContext, id: string, entries: readonly Entry[]): Promise<void> {
+  const { layout } = context;
+  for (const { item } of entries) if (item.kind !== 'package') await putBack(layout, item);
+  const holders = new Set(entries.flatMap(({ heldBy }) => heldBy ?? []));
+  for (const holder of holders) {
+    const wanted = entries.filter(({ heldBy }) => heldBy === holder).map(({ item }) => item as Item & { readonly kind: 'package' });
+    await relist(context, id, holder, wanted);
+  }
+}
+
+/** Publishes packages again that an earlier snapshot still has. */
+async function relist(
+  { layout, definitions, graceSeconds, now, signer }: RetentionContext,
+  id: string,
+  holder: string,
+  wanted: readonly (Item & { readonly kind: 'package' })[],
+): Promise<void> {
+  const facts = await Facts.read(layout, definitions, { version: 1, entries: {}, restored: {} }, now());
+  const published = await facts.published(id);
+  const listed = readPackageList(layout.record(id, holder, 'packages'));
+  if (published === undefined || listed === undefined) throw lostHolder(layout, id, holder);
+  const current = await published.packages([]);
+  const here = new Set(current.map(nevra));
+  const digests = new Set(wanted.map(({ checksum }) => checksumKey(checksum)));
+  const back = listed.filter((item) => digests.has(checksumKey(item.checksum)) && !here.has(nevra(item)));
+  if (back.length === 0) return;
+  const dropped = readDropped(layout, id, holder) ?? new Map<string, string>();
+  await rebuild({
+    layout,
+    id,
+    published,
+    packages: [...current, ...back],
+    back: { tree: `${layout.snapshots(id)}/${holder}`, packages: back, dropped },
+    withheld: [],
+    graceSeconds,
+    at: now(),
+    signer,
+  });
+}
+
+function lostHolder(layout: Layout, id: string, holder: string): MirrorError {
+  return new MirrorError({
+    code: 'SNAPSHOT_DAMAGED',
+    message: `${layout.record(id, holder, 'packages')} cannot be read: ${id}@${holder} is the last to have these packages`,
+    remedy: 'Bring it back from a backup: mirrorctl backup list.',
+    exitCode: ExitCode.environment,
+  });
+}
+
+function notAnnounced(what: string): MirrorError {
+  return new MirrorError({
+    code: 'NOT_ANNOUNCED',
+    message: `${JSON.stringify(what)} is neither announced nor in quarantine`,
+    remedy: 'mirrorctl retention plan lists what is. What took its last step comes back from a backup only.',
+    exitCode: ExitCode.usage,
+  });
+}
