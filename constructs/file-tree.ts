@@ -8,6 +8,7 @@ import { declare } from './private/declare';
 import type { Distribution } from './distribution';
 import type { Releasable } from './private/releasable';
 import { MirrorServer } from './mirror-server';
+import { type Retention, snapshotRetentionOf } from './retention';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
 import { SyncTimer } from './sync-timer';
 import { TreeTrust } from './tree-trust';
@@ -38,6 +39,8 @@ export interface FileTreeProps {
   readonly exclude?: readonly string[];
   /** What a sync refuses of this upstream, and is meant here: `Waiver.shrunk`, `Waiver.olderRevision`. @default none */
   readonly waivers?: readonly Waiver<'repository'>[];
+  /** How long superseded snapshots stay, in the place of the server's rule. @default the server's */
+  readonly retention?: Pick<Retention, 'snapshotDays'>;
   /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id */
   readonly schedule?: SyncSchedule;
   /** First segment of the public path below `/mirror`. @default Distribution.CENTOS */
@@ -61,6 +64,7 @@ export class FileTree extends Construct {
       folders: true,
       exclude: true,
       waivers: true,
+      retention: true,
       schedule: true,
       distribution: true,
     });
@@ -112,9 +116,10 @@ export class FileTree extends Construct {
     files,
     folders,
     exclude,
+    retention,
     trust,
     waivers,
-  }: FileTreeProps): Pick<TreeDefinition, 'files' | 'folders' | 'exclude' | 'waivers'> {
+  }: FileTreeProps): Pick<TreeDefinition, 'files' | 'folders' | 'exclude' | 'retention' | 'waivers'> {
     if (files !== undefined) checkList(this, 'files', files, 'file', treePath, 'Leave files out to copy what the checksum files list.');
     if (folders !== undefined) checkList(this, 'folders', folders, 'folder', treeFolder, 'Leave folders out to copy files only.');
     if (exclude !== undefined) checkList(this, 'exclude', exclude, 'glob', treeGlob, 'Leave exclude out to copy everything.');
@@ -130,10 +135,12 @@ export class FileTree extends Construct {
         fix: 'Remove it: folders come whole.',
       });
     const allowed = treeWaivers(this, waivers ?? []);
+    const kept = snapshotRetentionOf(this, retention, 'a file tree');
     return {
       ...(files === undefined ? {} : { files: [...files] }),
       ...(folders === undefined ? {} : { folders: [...folders] }),
       ...(exclude === undefined ? {} : { exclude: [...exclude] }),
+      ...(kept === undefined ? {} : { retention: kept }),
       ...(allowed.length === 0 ? {} : { waivers: allowed }),
     };
   }

@@ -12,6 +12,7 @@ export { NginxVhost, type NginxVhostProps } from './nginx-vhost';
 export { type PackageFilter } from './package-filter';
 export { PublicKey } from './public-key';
 export { Release, type ReleaseProps } from './release';
+export { type Retention, type ServerRetention } from './retention';
 export { RpmRepository, View, type RpmRepositoryProps } from './rpm-repository';
 export { Secret, type SecretOptions } from './secret';
 export { SigningKey } from './signing-key';

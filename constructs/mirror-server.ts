@@ -2,10 +2,18 @@ import { DataLocalCommand } from '@cdktf/provider-local/lib/data-local-command';
 import { Resource } from '@cdktf/provider-null/lib/resource';
 import { Lazy, type TerraformResource } from 'cdktf';
 import { Construct, type IConstruct } from 'constructs';
-import { MIRROR_KEY, MIRROR_PACKAGES, NOT_OBSERVED, SCHEMA_VERSION, type DesiredState, type Element } from '../desired-state/model';
+import {
+  ANNOUNCEMENTS,
+  MIRROR_KEY,
+  MIRROR_PACKAGES,
+  NOT_OBSERVED,
+  SCHEMA_VERSION,
+  type DesiredState,
+  type Element,
+} from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
-import { scrubService, scrubTimer, syncNewService, syncService } from '../desired-state/render/systemd';
+import { retentionService, retentionTimer, scrubService, scrubTimer, syncNewService, syncService } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { wholeNumber } from '../desired-state/validate-sync';
 import { confirmSeconds, flag, host, id as validId, port, storageRoot, user } from '../desired-state/validate';
@@ -17,6 +25,7 @@ import { hostKeysOf, type HostKeyPin } from './private/host-keys';
 import { MirrorStack } from './mirror-stack';
 import { diskGuardOf, type DiskGuard } from './disk-guard';
 import { generatedKeys, keyLines, signingKeysOf, supplied, type DeclaredKeys, type SigningKeyProps } from './signing-key';
+import { serverRetentionOf, type ServerRetention } from './retention';
 import { syncLimitsOf, type SyncLimits } from './sync-limits';
 import { checkServerWaivers, type Waiver } from './waiver';
 
@@ -57,6 +66,8 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps, Signi
    * @default 30
    */
   readonly scrubEveryDays?: number;
+  /** What copies keep beside what their upstreams have, and how the rest goes. @default packages for ever, snapshots for 90 days */
+  readonly retention?: ServerRetention;
   /** When the disk is too full for syncs, and when somebody is to hear of it. @default 95 %, 90 %, 30 days before it is full */
   readonly diskGuard?: DiskGuard;
 }
@@ -136,6 +147,7 @@ export class MirrorServer extends Construct {
       waivers: true,
       sync: true,
       scrubEveryDays: true,
+      retention: true,
       diskGuard: true,
     });
     check(this, 'address', props.address, host);
@@ -178,10 +190,18 @@ export class MirrorServer extends Construct {
     };
     this.keys = keys;
     this.claimPath(this, MIRROR_KEY.publicPath);
+    this.claimPath(this, ANNOUNCEMENTS.publicPath);
     this.waivers = props.waivers ?? [];
     const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
     this.activation = this.activate(files);
-    this.declareServices(authorizedKeys, limits, props.scrubEveryDays, diskGuardOf(this, props.diskGuard));
+    const retention = serverRetentionOf(this, props.retention);
+    const diskGuard = diskGuardOf(this, props.diskGuard);
+    this.declareServices(authorizedKeys, {
+      ...(limits === undefined ? {} : { sync: limits }),
+      ...(props.scrubEveryDays === undefined ? {} : { scrubEveryDays: props.scrubEveryDays }),
+      ...(retention === undefined ? {} : { retention }),
+      ...(diskGuard === undefined ? {} : { diskGuard }),
+    });
     this.node.addValidation({
       validate: () =>
         this.site
@@ -320,45 +340,34 @@ export class MirrorServer extends Construct {
     return [...MIRROR_PACKAGES, ...(this.settings.deployAccount === undefined ? [] : ['sudo'])];
   }
 
-  private declareServices(
-    authorizedKeys: string | undefined,
-    limits: ServerDefinition['sync'],
-    scrubEveryDays: ServerDefinition['scrubEveryDays'],
-    diskGuard: ServerDefinition['diskGuard'],
-  ): void {
-    const definition: ServerDefinition = {
-      kind: 'server',
-      storageRoot: this.storageRoot,
-      ownMount: this.ownMount,
-      ...(limits === undefined ? {} : { sync: limits }),
-      ...(scrubEveryDays === undefined ? {} : { scrubEveryDays }),
-      ...(diskGuard === undefined ? {} : { diskGuard }),
+  private declareServices(authorizedKeys: string | undefined, settings: Omit<ServerDefinition, 'kind' | 'storageRoot' | 'ownMount'>): void {
+    const yaml = definitionYaml({ kind: 'server', storageRoot: this.storageRoot, ownMount: this.ownMount, ...settings });
+    const storage = { root: this.storageRoot };
+    const units = {
+      'mirror-sync@.service': syncService(storage),
+      'mirror-sync-new.service': syncNewService(storage),
+      'mirror-scrub.service': scrubService(storage),
+      'mirror-scrub.timer': scrubTimer(),
+      'mirror-retention.service': retentionService(storage),
+      'mirror-retention.timer': retentionTimer(),
     };
-    const yaml = definitionYaml(definition);
-    const sync = syncService({ root: this.storageRoot });
-    const syncNew = syncNewService({ root: this.storageRoot });
-    const scrub = scrubService({ root: this.storageRoot });
-    const timer = scrubTimer();
     declare(
       new Construct(this, 'Services'),
       {
         id: 'server/services',
         files: {
           'definitions/server.yaml': yaml,
-          'systemd/mirror-sync@.service': sync,
-          'systemd/mirror-sync-new.service': syncNew,
-          'systemd/mirror-scrub.service': scrub,
-          'systemd/mirror-scrub.timer': timer,
+          ...Object.fromEntries(Object.entries(units).map(([unit, text]) => [`systemd/${unit}`, text])),
         },
         links: {},
       },
       {
         definition: yaml,
         packages: this.packages.join('\n'),
-        sync_service: sync,
-        sync_new_service: syncNew,
-        scrub_service: scrub,
-        scrub_timer: timer,
+        // mirror-sync@.service → sync_service
+        ...Object.fromEntries(
+          Object.entries(units).map(([unit, text]) => [unit.replace(/^mirror-/, '').replaceAll(/[^a-z]+/g, '_'), text]),
+        ),
       },
     );
     if (authorizedKeys === undefined) return;

@@ -11,6 +11,7 @@ import { TRUST_SOURCE, type TrustSource } from './private/source';
 import type { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
 import { filterOf, type PackageFilter } from './package-filter';
+import { pinsOf, type Retention, retentionOf, snapshotRetentionOf } from './retention';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
 import { SyncTimer } from './sync-timer';
 import { Trust } from './trust';
@@ -54,6 +55,13 @@ export interface RpmRepositoryProps {
    * @default any age
    */
   readonly maxAgeDays?: number;
+  /** What is kept beside what upstream has now, in the place of the server's rules. @default the server's */
+  readonly retention?: Retention;
+  /**
+   * Package versions that stay whatever the rules say: `name-[epoch:]version-release[.arch]`. Of View.ACCUMULATE only.
+   * @default none
+   */
+  readonly pins?: readonly string[];
   /** What a sync refuses of this upstream, and is meant here. @default none */
   readonly waivers?: readonly Waiver<'repository'>[];
   /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id */
@@ -78,6 +86,8 @@ export class RpmRepository extends Construct {
       view: true,
       filter: true,
       maxAgeDays: true,
+      retention: true,
+      pins: true,
       waivers: true,
       schedule: true,
       distribution: true,
@@ -148,7 +158,7 @@ export class RpmRepository extends Construct {
   }
 
   /** What of upstream is taken, and what is accepted that is refused otherwise. */
-  private selection(props: RpmRepositoryProps): Pick<RepositoryDefinition, 'filter' | 'maxAgeDays' | 'waivers'> {
+  private selection(props: RpmRepositoryProps): Pick<RepositoryDefinition, 'filter' | 'maxAgeDays' | 'retention' | 'pins' | 'waivers'> {
     const filter = filterOf(this, props.filter);
     if (props.filter !== undefined && props.view === View.VERBATIM)
       throw invalid(this, 'filter', show(props.filter), {
@@ -156,6 +166,14 @@ export class RpmRepository extends Construct {
         fix: 'Remove the filter, or declare view: View.ACCUMULATE.',
       });
     if (props.maxAgeDays !== undefined) check(this, 'maxAgeDays', props.maxAgeDays, maxAgeDays);
+    const isVerbatim = props.view === View.VERBATIM;
+    const retention = isVerbatim ? snapshotRetentionOf(this, props.retention, 'a verbatim copy') : retentionOf(this, props.retention);
+    const pins = pinsOf(this, props.pins);
+    if (pins !== undefined && isVerbatim)
+      throw invalid(this, 'pins', show(props.pins), {
+        allowed: 'a verbatim copy has what its upstream has',
+        fix: 'Declare view: View.ACCUMULATE, or pin the versions in a Release.',
+      });
     const waivers = repositoryWaivers(this, props.waivers ?? []);
     if (props.maxAgeDays === undefined && waivers.some(({ allow }) => allow === 'staleMetadata'))
       throw invalid(this, 'waivers', 'Waiver.staleMetadata', {
@@ -165,6 +183,8 @@ export class RpmRepository extends Construct {
     return {
       ...(filter === undefined ? {} : { filter }),
       ...(props.maxAgeDays === undefined ? {} : { maxAgeDays: props.maxAgeDays }),
+      ...(retention === undefined ? {} : { retention }),
+      ...(pins === undefined ? {} : { pins }),
       ...(waivers.length === 0 ? {} : { waivers }),
     };
   }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { MIRROR_KEY, SENTINEL } from '../desired-state/model';
+import { ANNOUNCEMENTS, MIRROR_KEY, SENTINEL } from '../desired-state/model';
 
 /** What is kept of a snapshot beside it: see `Layout.record`. */
 export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'damage', 'dropped'] as const;
@@ -89,7 +89,7 @@ export class Layout {
 
   /** What of the announcements everybody may read. */
   get announcements(): string {
-    return join(this.root, 'announcements', 'retention.json');
+    return join(this.root, ANNOUNCEMENTS.file);
   }
 
   /** Shared by whoever puts into the store or links from it; alone by who takes away what nothing uses. */

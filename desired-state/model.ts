@@ -32,6 +32,9 @@ export const NO_SIGNING_KEY = 'none';
 /** Where the public halves are handed out: at `/RPM-GPG-KEY-mirror`, from `keys/RPM-GPG-KEY-mirror` of the storage root. */
 export const MIRROR_KEY = { publicPath: 'RPM-GPG-KEY-mirror', file: 'keys/RPM-GPG-KEY-mirror' } as const;
 
+/** What retention has announced of copies, for everybody: at `/retention.json`. */
+export const ANNOUNCEMENTS = { publicPath: 'retention.json', file: 'announcements/retention.json' } as const;
+
 /** The user that owns all content. */
 export const CONTENT_USER = 'mirror';
 

@@ -1,4 +1,4 @@
-import { MIRROR_KEY, ServerPaths } from '../model';
+import { ANNOUNCEMENTS, MIRROR_KEY, ServerPaths } from '../model';
 
 const CURRENT = `${ServerPaths.configuration}/current`;
 
@@ -52,7 +52,7 @@ ${listen}
     }
     location = / {
         default_type text/plain;
-        return 200 "mirror/      copies of upstream repositories\nmos-repos/   MOS repositories\nreleases/    sets of snapshots that never change\nrepo-files/  yum configuration\nkeys/        public keys of upstreams\n${MIRROR_KEY.publicPath}  public key of this mirror\n";
+        return 200 "mirror/      copies of upstream repositories\nmos-repos/   MOS repositories\nreleases/    sets of snapshots that never change\nrepo-files/  yum configuration\nkeys/        public keys of upstreams\n${MIRROR_KEY.publicPath}  public key of this mirror\n${ANNOUNCEMENTS.publicPath}  what goes when, and why\n";
     }
     include ${CURRENT}/nginx/generation.conf;
     include ${CURRENT}/nginx/serving.conf;
@@ -62,6 +62,13 @@ ${listen}
     location = /${MIRROR_KEY.publicPath} {
         alias ${settings.storageRoot}/${MIRROR_KEY.file};
         default_type text/plain;
+        add_header Cache-Control "no-cache";
+        open_file_cache off;
+    }
+    # What goes when, and why.
+    location = /${ANNOUNCEMENTS.publicPath} {
+        alias ${settings.storageRoot}/${ANNOUNCEMENTS.file};
+        default_type application/json;
         add_header Cache-Control "no-cache";
         open_file_cache off;
     }

@@ -57,6 +57,25 @@ export function releaseTimer(): string {
   return timer('releases that wait for their time', '*:0/10');
 }
 
+/**
+ * `mirror-retention.service`: the steps of retention that are due. It publishes what it changes, and so signs; it waits for syncs of what it
+ * touches.
+ */
+export function retentionService(storage: Storage): string {
+  return service(storage, {
+    description: 'Retention: what no rule keeps, step by step',
+    command: 'retention apply --wait 3600',
+    timeout: '12h',
+    keys: SIGNING_KEYS,
+    priority: BEHIND,
+  });
+}
+
+/** `mirror-retention.timer`: daily, after the syncs of the night. */
+export function retentionTimer(): string {
+  return timer('retention', dailyCalendar(7, 15));
+}
+
 /** How much later than its time a sync may start. */
 const SPREAD = '5min';
 

@@ -1,6 +1,7 @@
 /** Sentences about what of an upstream is taken, shown and accepted: sources, view, filter, age, waivers. Pure. */
 import type { Filter, RepositoryWaiver } from '../../desired-state/definitions';
 import { besides, fieldsOf } from './changes';
+import { pinSentences, retentionSentences } from './retention';
 import type { Triggers } from './terraform-plan';
 
 type Side = Triggers | undefined;
@@ -13,6 +14,8 @@ const WORDS: Readonly<Record<string, (id: string, before: Side, after: Side) => 
   maxAgeDays: ageSentences,
   waivers: waiverSentences,
   frozen: frozenSentences,
+  retention: retentionSentences,
+  pins: pinSentences,
 };
 
 function frozenSentences(id: string, before: Side, after: Side): string[] {

@@ -2,6 +2,7 @@
 import { diskLimits, type DiskLimits } from '../../desired-state/disk-guard';
 import { besides, differing, fieldsOf, linesOf, textField, UNKNOWN_BEFORE, type Change } from './changes';
 import { limitSentences } from './limits';
+import { serverRetentionSentences } from './retention';
 import type { Triggers } from './terraform-plan';
 
 export function serverSentences(changes: readonly Change[]): string[] {
@@ -40,11 +41,14 @@ function services(one: Change): string[] {
   const [before, after] = [linesOf(one.before, 'packages'), linesOf(one.after, 'packages')];
   const [wanted, unwanted] = [besides(before, after), besides(after, before)];
   const [from, to] = [textField(one.before, 'storageRoot'), textField(one.after, 'storageRoot')];
-  const names = differing(one).filter((name) => !['packages', 'storageRoot', 'sync', 'scrubEveryDays', 'diskGuard'].includes(name));
+  const names = differing(one).filter(
+    (name) => !['packages', 'storageRoot', 'sync', 'scrubEveryDays', 'diskGuard', 'retention'].includes(name),
+  );
   const [every, formerly] = [scrubDays(one.after), scrubDays(one.before)];
   return [
     ...(from === to ? [] : [`keeps all content below ${to} (was ${from})`]),
     ...limitSentences(one.before, one.after),
+    ...serverRetentionSentences(one.before, one.after),
     ...(every === formerly ? [] : [`reads all content again within ${every} (was ${formerly})`]),
     ...guardSentences(one.before, one.after),
     ...(wanted.length === 0 ? [] : [`installs the packages ${wanted.join(', ')}`]),
@@ -54,7 +58,7 @@ function services(one: Change): string[] {
 }
 
 function guardSentences(before: Triggers | undefined, after: Triggers | undefined): string[] {
-  const limits = (triggers: Triggers | undefined): DiskLimits => diskLimits((fieldsOf(triggers)['diskGuard'] ?? {}));
+  const limits = (triggers: Triggers | undefined): DiskLimits => diskLimits(fieldsOf(triggers)['diskGuard'] ?? {});
   const [was, now] = [limits(before), limits(after)];
   const told = [
     [now.stopAtPercent, was.stopAtPercent, (value: number) => `stops syncs where the disk would be more than ${value} % full`],

@@ -77,7 +77,16 @@ export function foreseenIn(plan: TerraformPlan): Foreseen | undefined {
 }
 
 /** Texts that only a difference is read of. */
-const COMPARED_ONLY = ['repo_file', 'serving', 'sync_service', 'sync_new_service', 'scrub_service', 'scrub_timer'];
+const COMPARED_ONLY = [
+  'repo_file',
+  'serving',
+  'sync_service',
+  'sync_new_service',
+  'scrub_service',
+  'scrub_timer',
+  'retention_service',
+  'retention_timer',
+];
 
 /** The plan without what the sentences do not read: of what stays as it is, only what it publishes. */
 export function trimPlan(plan: TerraformPlan): TerraformPlan {
