@@ -10,7 +10,7 @@ const STEPS = 'nothing goes before it is announced and its grace is over';
 
 function rulesOf(side: Side): ServerRules | undefined {
   const value = fieldsOf(side)['retention'];
-  return value !== null && typeof value === 'object' ? (value) : undefined;
+  return value !== null && typeof value === 'object' ? value : undefined;
 }
 
 function days(count: number): string {
@@ -50,7 +50,7 @@ export function pinSentences(id: string, before: Side, after: Side): string[] {
 
 /** How a purge goes, with the words for each part of it. */
 const PURGE: readonly (readonly [keyof ServerRules, (count: string) => string])[] = [
-  ['graceDays', (count) => `announces what goes ${count} before its first step`],
+  ['graceDays', (count) => `gives what is announced a grace of ${count}`],
   ['quarantineDays', (count) => `keeps what goes in quarantine for ${count}`],
   ['sharePercent', (count) => `asks before more than ${count} of a repository goes at once`],
 ];

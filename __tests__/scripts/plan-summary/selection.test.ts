@@ -60,6 +60,28 @@ test.each<[string, Resource[], string[]]>([
   ['never synced again', [fields('', 'frozen: upstream is gone\n')], ['syncs r no longer, and goes on serving it: upstream is gone']],
   ['synced again', [fields('frozen: upstream is gone\n', '')], ['syncs r again']],
   ['another reason', [fields('frozen: gone\n', 'frozen: gone for good\n')], ['gives another reason to sync r no longer: gone for good']],
+  [
+    'rules of retention, of its own',
+    [fields('', 'retention:\n  newestVersions: 3\n  droppedDays: 180\n')],
+    [
+      'keeps of r what upstream drops while it is among the newest 3 versions and for 180 days, superseded snapshots for the default time (was what the rules of the server keep): nothing goes before it is announced and its grace is over',
+    ],
+  ],
+  [
+    'other rules',
+    [fields('retention:\n  droppedDays: 1\n', 'retention:\n  snapshotDays: 30\n')],
+    [
+      'keeps of r what upstream drops for ever, superseded snapshots for 30 days (was what upstream drops for 1 day, superseded snapshots for the default time): nothing goes before it is announced and its grace is over',
+    ],
+  ],
+  [
+    'pins',
+    [fields('pins: [bash-4.2-1, zsh-5-1]\n', 'pins: [bash-4.2-1, ksh-1-1]\n')],
+    [
+      'pins ksh-1-1 in r: it stays whatever the rules say',
+      'pins zsh-5-1 in r no longer: the rules hold for it, and nothing goes before it is announced and its grace is over',
+    ],
+  ],
   ['an age', [fields('', 'maxAgeDays: 14\n')], ['refuses metadata of r that is older than 14 days (was any age)']],
   ['another age', [fields('maxAgeDays: 14\n', 'maxAgeDays: 1\n')], ['refuses metadata of r that is older than 1 day (was 14 days)']],
   ['no age', [fields('maxAgeDays: 14\n', '')], ['accepts metadata of r of any age (was 14 days at most)']],
@@ -176,6 +198,18 @@ describe('the limits of syncs', () => {
   test('how often content is read again', () => {
     expect(of('', 'scrubEveryDays: 7\n')).toEqual(['reads all content again within 7 days (was the default)']);
     expect(of('scrubEveryDays: 7\n', '')).toEqual(['reads all content again within the default (was 7 days)']);
+  });
+  test('what copies keep, and how the rest goes', () => {
+    const rules = 'retention:\n  droppedDays: 90\n  graceDays: 7\n  sharePercent: 25\n';
+    expect(of('', rules)).toEqual([
+      'keeps of copies what upstream drops for 90 days, superseded snapshots for the default time (was what upstream drops for ever, superseded snapshots for the default time): nothing goes before it is announced and its grace is over',
+      'gives what is announced a grace of 7 days (was the default)',
+      'asks before more than 25 % of a repository goes at once (was the default)',
+    ]);
+    expect(of(rules, 'retention:\n  droppedDays: 90\n  quarantineDays: 1\n  sharePercent: 25\n')).toEqual([
+      'gives what is announced a grace of the default (was 7 days)',
+      'keeps what goes in quarantine for 1 day (was the default)',
+    ]);
   });
   test('when the disk is too full', () => {
     expect(of('', 'diskGuard:\n  stopAtPercent: 98\n  forecastDays: 7\n')).toEqual([
