@@ -80,7 +80,7 @@ export class FileTree extends Construct {
     }
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
-    const frozen = props.schedule?.frozen;
+    const retired = props.schedule?.retired;
     this.releasable = [{ id: treeId, publicPath: path.decoded, section: () => undefined }];
     const definition: TreeDefinition = {
       kind: 'tree',
@@ -91,7 +91,7 @@ export class FileTree extends Construct {
       fetchFrom: [...fetchFrom],
       trust: props.trust.definition,
       ...selection,
-      ...(frozen === undefined ? {} : { frozen }),
+      ...(retired === undefined ? {} : { retired }),
     };
     const yaml = definitionYaml(definition);
     declare(
@@ -107,7 +107,7 @@ export class FileTree extends Construct {
       },
       { definition: yaml },
     );
-    if (frozen === undefined)
+    if (retired === undefined)
       new SyncTimer(this, 'Timer', { repositoryId: treeId, ...(props.schedule ? { schedule: props.schedule } : {}) });
   }
 

@@ -13,7 +13,17 @@ import {
 } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
 import type { Target } from '../desired-state/target';
-import { retentionService, retentionTimer, scrubService, scrubTimer, syncNewService, syncService } from '../desired-state/render/systemd';
+import {
+  healthService,
+  healthTimer,
+  machineService,
+  retentionService,
+  retentionTimer,
+  scrubService,
+  scrubTimer,
+  syncNewService,
+  syncService,
+} from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { wholeNumber } from '../desired-state/validate-sync';
 import { confirmSeconds, flag, host, id as validId, port, storageRoot, user } from '../desired-state/validate';
@@ -350,6 +360,9 @@ export class MirrorServer extends Construct {
       'mirror-scrub.timer': scrubTimer(),
       'mirror-retention.service': retentionService(storage),
       'mirror-retention.timer': retentionTimer(),
+      'mirror-machine.service': machineService(),
+      'mirror-health.service': healthService(storage),
+      'mirror-health.timer': healthTimer(),
     };
     declare(
       new Construct(this, 'Services'),

@@ -108,7 +108,7 @@ export class RpmRepository extends Construct {
       });
     const selection = this.selection(props);
     checkSchedule(this, props.schedule);
-    const frozen = props.schedule?.frozen;
+    const retired = props.schedule?.retired;
     const trust = props.trust.definition();
     const position = props.trust.declaredAt;
     if (position !== undefined) this.node.addMetadata(TRUST_SOURCE, { repository: repositoryId, position } satisfies TrustSource);
@@ -122,7 +122,7 @@ export class RpmRepository extends Construct {
       trust,
       view: props.view,
       ...selection,
-      ...(frozen === undefined ? {} : { frozen }),
+      ...(retired === undefined ? {} : { retired }),
     };
     this.releasable = [
       {
@@ -154,7 +154,7 @@ export class RpmRepository extends Construct {
       },
       { definition: yaml, repo_file: repoFile },
     );
-    if (frozen === undefined) new SyncTimer(this, 'Timer', { repositoryId, ...(props.schedule ? { schedule: props.schedule } : {}) });
+    if (retired === undefined) new SyncTimer(this, 'Timer', { repositoryId, ...(props.schedule ? { schedule: props.schedule } : {}) });
   }
 
   /** What of upstream is taken, and what is accepted that is refused otherwise. */

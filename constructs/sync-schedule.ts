@@ -44,7 +44,7 @@ export class SyncSchedule {
     /** systemd calendar expression; undefined: never. */
     readonly onCalendar: string | undefined,
     /** Why there is no sync. */
-    readonly frozen?: string,
+    readonly retired?: string,
   ) {}
 }
 

@@ -102,6 +102,16 @@ export class Layout {
     return join(this.state, 'scrub.json');
   }
 
+  /** What `mirrorctl health` found last. */
+  get healthFile(): string {
+    return join(this.state, 'health.json');
+  }
+
+  /** How full the disk was, a note a day. */
+  get growth(): string {
+    return join(this.state, 'growth.json');
+  }
+
   /** Where what rsync brings is looked at; only the holder of the repository's lock uses it. */
   quarantine(id: string): string {
     return join(this.store, '.incoming', `${flat(id)}+rsync`);

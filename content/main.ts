@@ -6,6 +6,7 @@ import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import { addReleaseCommands } from './release-cli';
 import { addRetentionCommands } from './retention-cli';
 import { type GlobalOptions, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
+import { addHealthCommand } from './health-cli';
 import type { KeySource } from '../signatures/sign';
 
 const EXIT_CODES = `
@@ -137,8 +138,10 @@ export function program(): Command {
       const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
       const rows = await statusOf(layout, definitions, ids);
       const releases = ids.length > 0 ? [] : await (await import('./release-command')).releaseRows(layout, definitions, new Date());
-      if (options.json) printJson({ repositories: rows, releases });
-      else process.stdout.write(statusTable(rows, releases));
+      const { alertLines, lastAlerts } = await import('./health-record');
+      const alerts = ids.length > 0 ? [] : await lastAlerts(layout);
+      if (options.json) printJson({ repositories: rows, releases, alerts });
+      else process.stdout.write(`${statusTable(rows, releases)}${alertLines(alerts)}`);
     });
   root
     .command('scrub')
@@ -240,6 +243,7 @@ export function program(): Command {
     });
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
+  addHealthCommand(root);
   return root;
 }
 

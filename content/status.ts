@@ -22,8 +22,8 @@ export interface StatusRow {
   readonly snapshot: string | undefined;
   /** ISO; of a hosted component the time of its snapshot. */
   readonly lastSuccess: string | undefined;
-  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. `frozen`: declared never to be synced; what is published stays. `damaged`: what is published cannot be looked at, or a scrub found that files of it are lost. */
-  readonly result: 'never' | 'frozen' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready' | 'damaged';
+  /** `never`: not synced yet. `interrupted`: the last run ended without a word (killed, power cut); the next one goes on. `retired`: declared never to be synced; what is published stays. `damaged`: what is published cannot be looked at, or a scrub found that files of it are lost. */
+  readonly result: 'never' | 'retired' | 'running' | 'interrupted' | RunRecord['result'] | 'missing' | 'ready' | 'damaged';
   readonly error: Failure | undefined;
   /** What the last run could not have or did not take, the first of them. */
   readonly problems: readonly Problem[];
@@ -32,17 +32,17 @@ export interface StatusRow {
   readonly files?: number;
   readonly bytes: number | undefined;
   /** Why it is declared never to be synced. */
-  readonly frozen?: string;
+  readonly retired?: string;
 }
 
 /** The status of the repositories and hosted components with these ids, of all when none is given. */
 export async function statusOf(layout: Layout, definitions: Definitions, ids: readonly string[]): Promise<readonly StatusRow[]> {
   const rows = new Map<string, () => Promise<StatusRow>>();
-  const frozen = new Map(copied(definitions).map((definition) => [definition.id, definition.frozen]));
+  const retired = new Map(copied(definitions).map((definition) => [definition.id, definition.retired]));
   const add = (kind: StatusRow['kind'], id: string, publicPath: string, row: typeof repositoryRow): void =>
     void rows.set(id, () =>
       row(layout, id, publicPath)
-        .then((found) => withDamage(layout, asFrozen(found, frozen.get(id))))
+        .then((found) => withDamage(layout, asRetired(found, retired.get(id))))
         .catch((error: unknown) => damagedRow({ id, kind, publicPath }, error)),
     );
   for (const { id, publicPath } of definitions.repositories) add('repository', id, publicPath, repositoryRow);
@@ -86,10 +86,10 @@ function withDamage(layout: Layout, row: StatusRow): StatusRow {
 }
 
 /** How its last run went is of no interest any more. */
-function asFrozen(row: StatusRow, why: string | undefined): StatusRow {
+function asRetired(row: StatusRow, why: string | undefined): StatusRow {
   if (why === undefined) return row;
-  if (row.snapshot === undefined || row.result === 'running') return { ...row, frozen: why };
-  return { ...row, frozen: why, result: 'frozen', error: undefined, problems: [] };
+  if (row.snapshot === undefined || row.result === 'running') return { ...row, retired: why };
+  return { ...row, retired: why, result: 'retired', error: undefined, problems: [] };
 }
 
 async function repositoryRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
@@ -154,10 +154,10 @@ export function statusTable(rows: readonly StatusRow[], releases: readonly Relea
   const failures = [...rows, ...releases]
     .filter((row) => row.error !== undefined)
     .map((row) => `\n${row.id}: ${row.error?.message}\n  ${row.error?.remedy}`);
-  const frozen = rows.flatMap(({ id, frozen: why }) =>
+  const retired = rows.flatMap(({ id, retired: why }) =>
     why === undefined ? [] : [`\n${id}: is not synced any more, and stays as it is: ${why}`],
   );
   const states = releases.map(({ id, state, at }) => `${id} ${state}${state === 'waiting' && at !== undefined ? ` until ${at}` : ''}`);
   const all = states.length === 0 ? [] : [`\nReleases: ${states.join(', ')}`];
-  return `${[...table, ...all, ...failures, ...frozen].join('\n')}\n`;
+  return `${[...table, ...all, ...failures, ...retired].join('\n')}\n`;
 }

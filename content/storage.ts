@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { mkdir, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ServerDefinition } from '../desired-state/definitions';
 import { diskLimits } from '../desired-state/disk-guard';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -24,6 +24,14 @@ export async function requireStorage(layout: Layout, server: ServerDefinition): 
   if (server.ownMount && statSync(layout.root).dev === statSync(dirname(layout.root)).dev) {
     throw refuse('NOT_MOUNTED', `${layout.root} is declared to be a mount of its own, and is not one`, `mount ${layout.root}`);
   }
+  const odd = elsewhere(layout);
+  if (odd !== undefined) {
+    throw refuse(
+      'SEVERAL_FILE_SYSTEMS',
+      `${odd} is on another file system than ${layout.root}`,
+      'Everything below the storage root must be on one file system, since trees share files by hard links: unmount it, and copy its content.',
+    );
+  }
   const owner = ownerOfContent(layout);
   if (process.getuid?.() === 0 && owner !== 0) {
     throw refuse(
@@ -33,6 +41,15 @@ export async function requireStorage(layout: Layout, server: ServerDefinition): 
     );
   }
   await mkdir(layout.store, { recursive: true });
+}
+
+/** What shares files by hard links. */
+const ONE_FILE_SYSTEM = ['store', 'repositories', 'releases', 'builds', 'quarantine'];
+
+/** A directory of those that is a mount of its own. */
+function elsewhere({ root }: Layout): string | undefined {
+  const { dev } = statSync(root);
+  return ONE_FILE_SYSTEM.map((name) => join(root, name)).find((path) => (statSync(path, { throwIfNoEntry: false })?.dev ?? dev) !== dev);
 }
 
 function ownerOfContent(layout: Layout): number {

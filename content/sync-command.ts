@@ -94,7 +94,7 @@ async function choose(
   layout: Layout,
   seen: ReadonlySet<string>,
 ): Promise<readonly (RepositoryDefinition | TreeDefinition)[]> {
-  const synced = copied(definitions).filter(({ frozen }) => frozen === undefined);
+  const synced = copied(definitions).filter(({ retired }) => retired === undefined);
   if (selection.all) return synced;
   if (selection.fresh) {
     const fresh: (RepositoryDefinition | TreeDefinition)[] = [];

@@ -85,7 +85,7 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   });
   let lock: Lock | undefined;
   try {
-    if (definition.frozen !== undefined) throw frozenError(id, definition.frozen);
+    if (definition.retired !== undefined) throw retiredError(id, definition.retired);
     await requireStorage(layout, context.server);
     lock = await Lock.take(layout.lockFile(id), id, {
       waitSeconds: context.waitSeconds,
@@ -104,9 +104,9 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   }
 }
 
-function frozenError(id: string, why: string): MirrorError {
+function retiredError(id: string, why: string): MirrorError {
   return new MirrorError({
-    code: 'FROZEN',
+    code: 'RETIRED',
     message: `${id} is declared never to be synced: ${why}`,
     remedy: 'What is published stays and is served. To sync it again, declare another schedule than SyncSchedule.never and deploy.',
     exitCode: ExitCode.invalid,

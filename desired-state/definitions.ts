@@ -101,7 +101,7 @@ export const RepositoryDefinitionSchema = z.strictObject({
   /** Versions that stay in an accumulated repository whatever the rules say (pin.ts). */
   pins: z.array(z.string().min(1)).min(1).optional(),
   /** Why it is not synced any more: what is published stays. */
-  frozen: z.string().min(1).optional(),
+  retired: z.string().min(1).optional(),
   waivers: z.array(z.strictObject({ allow: z.enum(REPOSITORY_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type RepositoryDefinition = z.infer<typeof RepositoryDefinitionSchema>;
@@ -149,7 +149,7 @@ export const TreeDefinitionSchema = z.strictObject({
   /** In the place of the server's rules. */
   retention: RetentionSchema.pick({ snapshotDays: true }).optional(),
   /** As of a repository. */
-  frozen: z.string().min(1).optional(),
+  retired: z.string().min(1).optional(),
   waivers: z.array(z.strictObject({ allow: z.enum(TREE_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type TreeDefinition = z.infer<typeof TreeDefinitionSchema>;

@@ -39,8 +39,8 @@ export const ANNOUNCEMENTS = { publicPath: 'retention.json', file: 'announcement
 export const CONTENT_USER = 'mirror';
 
 /**
- * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; rsync fetches from rsync modules; the rest unpacks what
- * upstreams compress.
+ * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; rsync fetches from rsync modules; smartmontools asks disks
+ * how they are; something sets the clock, and what is there already is left as it is; the rest unpacks what upstreams compress.
  */
 export const MIRROR_PACKAGES = [
   'bzip2',
@@ -51,6 +51,8 @@ export const MIRROR_PACKAGES = [
   'nodejs',
   'rpm',
   'rsync',
+  'smartmontools',
+  'systemd-timesyncd|chrony|ntpsec|ntp|openntpd',
   'util-linux',
   'xz-utils',
   'zstd',
@@ -114,8 +116,8 @@ export const DesiredStateSchema = z.strictObject({
   }),
   /** Where the probe asks after a switch: `http://127.0.0.1:<port>/.mirror/generation` with `Host: <serverName>`. */
   probe: z.strictObject({ serverName: z.string().min(1), port: z.number().int().min(1).max(65535) }),
-  /** Debian packages that must be installed. */
-  packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)),
+  /** Debian packages that must be installed. `a|b`: one of them, and the first where there is none. */
+  packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+(\|[a-z0-9][a-z0-9+.-]+)*$/)),
   /** Secrets that travel beside the desired state, by name (`signing-key`), with the version that is declared: a new one shows in the plan. */
   secrets: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), z.string()),
   /** Signing keys that the server makes itself, by name of the secret, with their version: another one is another key. */

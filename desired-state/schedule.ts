@@ -30,6 +30,13 @@ export function spreadCalendar(id: string): string {
   return dailyCalendar(2 + Math.floor(minutes / 60), minutes % 60);
 }
 
+/** Hours between the runs of one of these calendars; undefined of any other. */
+export function periodHours(onCalendar: string): number | undefined {
+  if (/^\*-\*-\* \*:\d\d:00 UTC$/.test(onCalendar)) return 1;
+  if (/^\*-\*-\* \d\d:\d\d:00 UTC$/.test(onCalendar)) return 24;
+  return /^[A-Z][a-z]{2} \*-\*-\* \d\d:\d\d:00 UTC$/.test(onCalendar) ? 7 * 24 : undefined;
+}
+
 export function hour(value: unknown): Problem | undefined {
   return whole(value, 0, 23) ? undefined : { allowed: 'an hour is a whole number from 0 to 23 (UTC)', fix: 'For instance hour: 3.' };
 }

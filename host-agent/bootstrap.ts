@@ -83,7 +83,7 @@ export function findContentUser(paths: HostPaths): ContentUser | undefined {
   return fields === undefined ? undefined : { uid: Number(fields[2]), gid: Number(fields[3]) };
 }
 
-/** Which of the packages are not installed, by the output of dpkg-query. Pure. */
+/** Which of the packages are not installed, by the output of dpkg-query; of alternatives (`a|b`) the first where there is none of them. Pure. */
 export function missingPackages(wanted: readonly string[], dpkgQuery: string): string[] {
   const installed = new Set(
     dpkgQuery
@@ -92,7 +92,11 @@ export function missingPackages(wanted: readonly string[], dpkgQuery: string): s
       .filter(([, status]) => status?.startsWith('ii'))
       .map(([name]) => name),
   );
-  return wanted.filter((name) => !installed.has(name)).sort();
+  return wanted.flatMap((one) => (alternatives(one).some((name) => installed.has(name)) ? [] : (alternatives(one)[0] as string))).sort();
+}
+
+function alternatives(wanted: string): string[] {
+  return wanted.split('|');
 }
 
 /** How apt and dpkg are run: they ask nothing, and may take their time. */
@@ -104,7 +108,7 @@ const INSTALL = ['-q', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=-
 async function installPackages(paths: HostPaths, wanted: readonly string[], report: Reporter): Promise<void> {
   if (wanted.length === 0) return;
   // Unknown packages make dpkg-query exit 1; what it prints about the others is what counts.
-  const query = await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}\\n', ...wanted]);
+  const query = await run('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Abbrev}\\n', ...wanted.flatMap(alternatives)]);
   const missing = missingPackages(wanted, query.stdout);
   if (missing.length === 0 && !isInterrupted(paths)) return;
   await finishInterrupted(paths, report);

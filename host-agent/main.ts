@@ -8,6 +8,7 @@ import { decommission, decommissionText } from './decommission';
 import { generatedKeyFiles } from './generated-keys';
 import { generationsText, listGenerations } from './generations';
 import { currentGeneration } from './generation';
+import { gatherFacts, writeFacts } from './machine';
 import { observe } from './observe';
 import { hostPaths } from './paths';
 import { receivePrograms } from './receive';
@@ -117,6 +118,22 @@ program
   .description('the generations on this server, newest first, and what each changed')
   .option('--json', 'print one JSON document')
   .action((options: EventOptions) => printing(options, () => listGenerations(paths), generationsText));
+
+program
+  .command('machine')
+  .description('ask disks (SMART), arrays, the clock and systemd how they are, for `mirrorctl health`; run by its timer')
+  .option('--json', 'print JSON also on a terminal')
+  .action((options: EventOptions) =>
+    reporting(
+      options,
+      async (report) => {
+        const facts = await gatherFacts(paths.machine, new Date());
+        writeFacts(paths.machine, facts);
+        report.progress(`looked at ${facts.disks.length} disks and ${facts.arrays.length} arrays`);
+      },
+      'journal',
+    ),
+  );
 
 // The connection may be cut at any moment: what has begun is finished or taken back, whether anybody listens or not.
 process.on('SIGHUP', () => undefined);

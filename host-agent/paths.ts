@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { MACHINE_FACTS } from '../desired-state/machine';
 import { ServerPaths } from '../desired-state/model';
 
 /** Every place that mirror-host reads or writes. `prefix` is empty on a server; tests put a directory there. */
@@ -47,6 +48,7 @@ export function hostPaths(prefix = '') {
     accountHomes: at('/var/lib/mirror-deploy'),
     bootId: '/proc/sys/kernel/random/boot_id',
     uptime: '/proc/uptime',
+    machine: { blockDevices: '/sys/block', devices: '/dev', facts: MACHINE_FACTS },
   } as const;
 }
 export type HostPaths = ReturnType<typeof hostPaths>;

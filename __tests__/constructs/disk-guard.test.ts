@@ -49,8 +49,8 @@ describe('SyncSchedule.never', () => {
     });
     const { elements } = synth(app).desiredState;
     const files = Object.assign({}, ...elements.map((element) => element.files)) as Record<string, string>;
-    expect(parse(files['definitions/repositories/gone.yaml'] as string)).toMatchObject({ frozen: WHY });
-    expect(parse(files['definitions/trees/tree.yaml'] as string)).toMatchObject({ frozen: WHY });
+    expect(parse(files['definitions/repositories/gone.yaml'] as string)).toMatchObject({ retired: WHY });
+    expect(parse(files['definitions/trees/tree.yaml'] as string)).toMatchObject({ retired: WHY });
     expect(Object.keys(files).filter((name) => name.includes('sync@gone.') || name.includes('sync@tree.'))).toEqual([]);
     expect(elements.find(({ id }) => id === 'repository/gone')?.links).not.toEqual({});
   });

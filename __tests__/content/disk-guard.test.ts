@@ -129,7 +129,7 @@ test('what is declared never to be synced: no request, what is published stays, 
     expect(await mirror.run('sync', '--all')).toMatchObject({ code: 0 });
     const before = mirror.currentTarget('epel-7');
     const why = 'upstream was shut down in June 2026';
-    mirror.repository('epel-7', [upstream.url], undefined, { frozen: why });
+    mirror.repository('epel-7', [upstream.url], undefined, { retired: why });
     publishUpstream('a', 'b');
     const requests = upstream.requests.length;
     for (const option of ['--all', '--new'])
@@ -141,7 +141,7 @@ test('what is declared never to be synced: no request, what is published stays, 
     expect(upstream.requests).toHaveLength(requests);
     expect(mirror.currentTarget('epel-7')).toBe(before);
     const status = (await mirror.run('status')).stdout;
-    expect(status).toMatch(/epel-7 +frozen /);
+    expect(status).toMatch(/epel-7 +retired /);
     expect(status).toContain(`epel-7: is not synced any more, and stays as it is: ${why}`);
   } finally {
     mirror.remove();

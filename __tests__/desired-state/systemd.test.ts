@@ -4,7 +4,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { dailyCalendar, hourlyCalendar, weeklyCalendar } from '../../desired-state/schedule';
-import { scrubService, scrubTimer, syncNewService, syncService, syncTimer } from '../../desired-state/render/systemd';
+import {
+  healthService,
+  healthTimer,
+  machineService,
+  scrubService,
+  scrubTimer,
+  syncNewService,
+  syncService,
+  syncTimer,
+} from '../../desired-state/render/systemd';
 
 const root = '/srv/mirror';
 let directory: string;
@@ -21,7 +30,9 @@ function objections(units: Readonly<Record<string, string>>): string[] {
   });
   const { stdout, stderr, error } = spawnSync('systemd-analyze', ['verify', '--man=no', ...files], { encoding: 'utf8' });
   expect(error).toBeUndefined();
-  return `${stdout}${stderr}`.split('\n').filter((line) => line.includes(directory) && !/mirrorctl is not executable/.test(line));
+  return `${stdout}${stderr}`
+    .split('\n')
+    .filter((line) => line.includes(directory) && !/(mirrorctl|mirror-host) is not executable/.test(line));
 }
 
 const service = { 'mirror-sync@.service': syncService({ root }) };
@@ -58,4 +69,16 @@ test('the scrub: behind everything, and no error of systemd', () => {
   expect(service).not.toContain('Nice=10');
   expect(service).not.toContain('signing-key');
   for (const line of ['OnCalendar=*-*-* 00:30:00 UTC', 'Persistent=true']) expect(scrubTimer().split('\n')).toContain(line);
+});
+
+test('the look at the machine, and the health: no error of systemd, and no more rights than they need', () => {
+  const [machine, health] = [machineService(), healthService({ root })];
+  const units = { 'mirror-machine.service': machine, 'mirror-health.service': health, 'mirror-health.timer': healthTimer() };
+  expect(objections(units)).toEqual([]);
+  expect(machine).toMatch(/\nCapabilityBoundingSet=CAP_SYS_RAWIO CAP_SYS_ADMIN\nDevicePolicy=closed\n/);
+  expect(machine).not.toContain('ReadWritePaths');
+  expect(health).toContain('\nUser=mirror\n');
+  // A disk that is not mounted is what it is to report.
+  expect(health).not.toContain('RequiresMountsFor');
+  expect(health).toContain('\nReadWritePaths=-/srv/mirror /var/lib/mirror\n');
 });

@@ -144,6 +144,12 @@ test('packages that dpkg does not call installed are missing', () => {
   expect(missingPackages(['rpm', 'nginx-light', 'gnupg', 'createrepo-c'], dpkg)).toEqual(['createrepo-c', 'nginx-light']);
 });
 
+test('of alternatives one is enough, and the first is installed where there is none', () => {
+  const wanted = ['systemd-timesyncd|chrony|ntpsec'];
+  expect(missingPackages(wanted, 'chrony ii \nntpsec rc \n')).toEqual([]);
+  expect(missingPackages(wanted, 'chrony rc \n')).toEqual(['systemd-timesyncd']);
+});
+
 test.each([
   [{ status: 200, body: '12\n' }, 'right'],
   [{ status: 200, body: '11\n' }, 'other generation'],

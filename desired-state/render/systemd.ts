@@ -1,4 +1,4 @@
-import { dailyCalendar } from '../schedule';
+import { dailyCalendar, hourlyCalendar } from '../schedule';
 import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS } from '../model';
 
 interface Storage {
@@ -89,6 +89,65 @@ export function syncTimer(id: string, onCalendar: string): string {
   return timer(id, onCalendar);
 }
 
+/**
+ * `mirror-machine.service`: asks disks, arrays, the clock and systemd how they are, as root, which disks answer alone. It can reach disks and
+ * systemd, no network, no content, and writes below /run only.
+ */
+export function machineService(): string {
+  return `[Unit]
+Description=Look at disks, arrays and the clock
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/mirror-host machine
+TimeoutStartSec=15min
+RuntimeDirectory=mirror-machine
+RuntimeDirectoryPreserve=yes
+UMask=0022
+NoNewPrivileges=true
+CapabilityBoundingSet=CAP_SYS_RAWIO CAP_SYS_ADMIN
+DevicePolicy=closed
+DeviceAllow=block-* rw
+DeviceAllow=char-nvme rw
+ProtectSystem=strict
+ProtectHome=true
+InaccessiblePaths=-${ServerPaths.configuration}
+PrivateTmp=true
+PrivateNetwork=true
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectClock=true
+ProtectHostname=true
+LockPersonality=true
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+RestrictAddressFamilies=AF_UNIX
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+MemoryMax=1G
+`;
+}
+
+/** `mirror-health.service`: says what is wrong, and has failed while something is. It runs also where the storage root is not mounted. */
+export function healthService(storage: Storage): string {
+  return service(storage, {
+    description: 'Health of the mirror',
+    command: 'health',
+    timeout: '10min',
+    keys: [],
+    priority: BEHIND,
+    dependencies: 'Wants=mirror-machine.service\nAfter=mirror-machine.service',
+  });
+}
+
+/** `mirror-health.timer`: hourly. */
+export function healthTimer(): string {
+  return timer('a look at disks, clock, timers and room', hourlyCalendar(10));
+}
+
 function timer(what: string, onCalendar: string): string {
   return `[Unit]
 Description=Schedule of ${what}
@@ -122,15 +181,15 @@ interface Service {
   /** Secrets that it gets. */
   readonly keys: readonly string[];
   readonly priority: typeof BEHIND | typeof IDLE;
+  /** @default the network and the storage root */
+  readonly dependencies?: string;
 }
 
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
-function service(storage: Storage, { description, command, timeout, keys, priority }: Service): string {
+function service(storage: Storage, { description, command, timeout, keys, priority, dependencies }: Service): string {
   return `[Unit]
 Description=${description}
-Wants=network-online.target
-After=network-online.target
-RequiresMountsFor=${storage.root}
+${dependencies ?? `Wants=network-online.target\nAfter=network-online.target\nRequiresMountsFor=${storage.root}`}
 
 [Service]
 Type=oneshot
@@ -142,7 +201,7 @@ NoNewPrivileges=true
 CapabilityBoundingSet=
 ProtectSystem=strict
 ProtectHome=true
-ReadWritePaths=${storage.root} ${ServerPaths.state}
+ReadWritePaths=${dependencies === undefined ? '' : '-'}${storage.root} ${ServerPaths.state}
 PrivateTmp=true
 PrivateDevices=true
 TemporaryFileSystem=/dev/shm:mode=1777

@@ -31,7 +31,7 @@ export function repositorySentences(changes: readonly Change[]): string[] {
       return [`removes ${nounOf(one)} ${one.id}: ${UNPUBLISHED}`];
     }
     // It says so itself.
-    if (textField(one.after, 'frozen') !== '') take(timers.find((t) => t.id === one.id && t.action === 'remove'));
+    if (textField(one.after, 'retired') !== '') take(timers.find((t) => t.id === one.id && t.action === 'remove'));
     return changed(one);
   });
   return [...sentences, ...scheduleSentences(timers.filter((one) => !told.has(one))), ...otherRepoFiles(changes)];
@@ -44,8 +44,8 @@ function nounOf(one: Change): string {
 function added(one: Change, timer: Change | undefined, formerId: string): string {
   const synced = timer === undefined ? '' : `, synced ${calendar(timer.after)}`;
   if (formerId !== '') return `adds ${nounOf(one)} ${one.id}${synced}; it goes on with the content of ${formerId}`;
-  const frozen = textField(one.after, 'frozen');
-  if (frozen !== '') return `adds ${nounOf(one)} ${one.id}, which is never synced: ${frozen}`;
+  const retired = textField(one.after, 'retired');
+  if (retired !== '') return `adds ${nounOf(one)} ${one.id}, which is never synced: ${retired}`;
   return `adds ${nounOf(one)} ${one.id}${synced}; its first sync starts in the background`;
 }
 

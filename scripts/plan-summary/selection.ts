@@ -13,13 +13,13 @@ const WORDS: Readonly<Record<string, (id: string, before: Side, after: Side) => 
   filter: filterSentences,
   maxAgeDays: ageSentences,
   waivers: waiverSentences,
-  frozen: frozenSentences,
+  retired: retiredSentences,
   retention: retentionSentences,
   pins: pinSentences,
 };
 
-function frozenSentences(id: string, before: Side, after: Side): string[] {
-  const [was, now] = [fieldsOf(before)['frozen'], fieldsOf(after)['frozen']];
+function retiredSentences(id: string, before: Side, after: Side): string[] {
+  const [was, now] = [fieldsOf(before)['retired'], fieldsOf(after)['retired']];
   if (typeof now !== 'string') return [`syncs ${id} again`];
   return [
     typeof was === 'string'

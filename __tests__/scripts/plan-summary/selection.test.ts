@@ -57,9 +57,9 @@ test.each<[string, Resource[], string[]]>([
     [fields(filter('sources: false', 'debuginfo: true'), '')],
     ['takes every package of r from its next sync on (was no sources)'],
   ],
-  ['never synced again', [fields('', 'frozen: upstream is gone\n')], ['syncs r no longer, and goes on serving it: upstream is gone']],
-  ['synced again', [fields('frozen: upstream is gone\n', '')], ['syncs r again']],
-  ['another reason', [fields('frozen: gone\n', 'frozen: gone for good\n')], ['gives another reason to sync r no longer: gone for good']],
+  ['never synced again', [fields('', 'retired: upstream is gone\n')], ['syncs r no longer, and goes on serving it: upstream is gone']],
+  ['synced again', [fields('retired: upstream is gone\n', '')], ['syncs r again']],
+  ['another reason', [fields('retired: gone\n', 'retired: gone for good\n')], ['gives another reason to sync r no longer: gone for good']],
   [
     'rules of retention, of its own',
     [fields('', 'retention:\n  newestVersions: 3\n  droppedDays: 180\n')],
