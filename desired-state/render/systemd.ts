@@ -127,6 +127,7 @@ RestrictSUIDSGID=true
 RestrictAddressFamilies=AF_UNIX
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 MemoryMax=1G
 `;
 }
