@@ -71,6 +71,9 @@ function linkRecords(layout: Layout, formerId: string, id: string, snapshot: str
     rmSync(target, { force: true });
     if (existsSync(layout.record(formerId, snapshot, kind))) linkSync(layout.record(formerId, snapshot, kind), target);
   }
+  // What was forgotten by name stays so.
+  rmSync(layout.refused(id), { force: true });
+  if (existsSync(layout.refused(formerId))) linkSync(layout.refused(formerId), layout.refused(id));
 }
 
 /** The same tree by hard links; a link that a tree may hold is none of a snapshot's, and is left out. */

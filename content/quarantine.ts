@@ -1,8 +1,8 @@
-import { existsSync, linkSync, lstatSync, readdirSync } from 'node:fs';
+import { type Dirent, existsSync, linkSync, lstatSync, readdirSync } from 'node:fs';
 import { mkdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { flushDirectory, removeTree } from './files';
+import { flushDirectory, isAbsent, removeTree } from './files';
 import { flat, type Layout, RECORD_KINDS } from './layout';
 import { goneSnapshots, type Item, keyOf, noteGone } from './retention-ledger';
 import { namesIn } from './snapshot';
@@ -141,15 +141,17 @@ export interface Links {
   readonly bytes: number;
 }
 
-/** Every regular file below a directory, by inode. */
+/** Every regular file below a directory, by inode; what goes meanwhile is left out. */
 export function linksBelow(directory: string): Map<number, Links> {
   const found = new Map<number, Links>();
   const walk = (folder: string): void => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    for (const entry of entriesOf(folder)) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) walk(path);
       else if (entry.isFile()) {
-        const { ino, nlink, blocks } = lstatSync(path);
+        const stat = lstatSync(path, { throwIfNoEntry: false });
+        if (stat === undefined) continue;
+        const { ino, nlink, blocks } = stat;
         const known = found.get(ino);
         if (known === undefined) found.set(ino, { here: 1, nlink, bytes: blocks * 512 });
         else known.here++;
@@ -158,6 +160,15 @@ export function linksBelow(directory: string): Map<number, Links> {
   };
   walk(directory);
   return found;
+}
+
+function entriesOf(folder: string): readonly Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
 }
 
 function linkIfThere(from: string, to: string): void {

@@ -10,7 +10,7 @@ import { putBack } from './quarantine';
 import { rebuild } from './rebuild';
 import { readRefused, writeRefused } from './refused';
 import { releasesLock } from './releases';
-import { type RetentionContext, Run, underLock } from './retention';
+import { FORGOTTEN, type RetentionContext, Run, underLock } from './retention';
 import { Facts, packageItem } from './retention-facts';
 import { type Entry, type Item, keyOf, readLedger, writeLedger } from './retention-ledger';
 import { policyOf } from './retention-policy';
@@ -46,7 +46,7 @@ export async function forget(context: RetentionContext, what: string, options: F
       if (obstacle !== undefined) throw cannotGo(item, obstacle);
     }
     const due = new Date(options.now ? at.getTime() : at.getTime() + policyOf(definitions.server).grace).toISOString();
-    const why = options.reason === undefined ? 'an operator had it forgotten' : `an operator had it forgotten: ${options.reason}`;
+    const why = options.reason === undefined ? FORGOTTEN : `${FORGOTTEN}: ${options.reason}`;
     const entries = items.map((item): Entry => {
       const bytes = item.kind === 'package' ? item.size : 0;
       return { item, why, by: 'operator', stage: 'announced', announcedAt: at.toISOString(), due, bytes };

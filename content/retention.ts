@@ -378,16 +378,20 @@ async function stillDue(facts: Facts, id: string, due: readonly Entry[]): Promis
   return still;
 }
 
+/** What is said of what `forget` named, before the reason. */
+export const FORGOTTEN = 'an operator had it forgotten';
+
 /** What of the announcements is for everybody: copies are public, what was taken out of the declaration may not have been. */
 async function announce({ layout, definitions, now }: RetentionContext, { entries }: Ledger): Promise<void> {
   const copies = new Map([...definitions.repositories, ...definitions.trees].map(({ id, publicPath }) => [id, publicPath]));
   const items = Object.entries(entries)
     .filter(([, { item }]) => copies.has(item.id) && (item.kind === 'package' || item.kind === 'snapshot'))
-    .map(([key, { item, why, stage, due, bytes }]) => ({
+    .map(([key, { item, why, by, stage, due, bytes }]) => ({
       item: key,
       kind: item.kind,
       path: `/${copies.get(item.id) as string}/`,
-      why,
+      // An operator's reason may be for operators.
+      why: by === 'operator' ? FORGOTTEN : why,
       stage,
       due,
       bytes,

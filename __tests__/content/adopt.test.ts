@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path';
 import { adopt, declaredAdoptions } from '../../content/adopt';
 import type { Definitions } from '../../content/definitions';
 import { Layout } from '../../content/layout';
+import { readRefused, writeRefused } from '../../content/refused';
 import { readPackageList, writePackageList } from '../../content/package-list';
 import { readRecord, recordText, type SnapshotRecord } from '../../content/record';
 import { readState, writeState } from '../../content/state';
@@ -61,8 +62,10 @@ const served = (id: string): string => readFileSync(join(layout.current(id), 're
 
 test('the same files under the new id, by hard links; the former tree stays', async () => {
   await publishSnapshot('old', '1-a', 'one');
+  await writeRefused(layout, 'old', new Map([['sha256-ab', 'bad-1-1.noarch']]));
   expect(await adopt(layout, { id: 'new', formerId: 'old' })).toBe(true);
   expect([served('new'), served('old')]).toEqual(['one', 'one']);
+  expect([...readRefused(layout, 'new')]).toEqual([['sha256-ab', 'bad-1-1.noarch']]);
   const inode = (id: string): number => statSync(join(layout.current(id), 'repodata', 'repomd.xml')).ino;
   expect(inode('new')).toBe(inode('old'));
   expect(existsSync(join(layout.current('new'), 'empty'))).toBe(true);

@@ -6,7 +6,7 @@ jest.setTimeout(300_000);
 const UPSTREAM = 'https://vault.centos.org/7.9.2009/extras/x86_64/';
 const ID = 'centos-7-extras';
 const REPO_FILE = `http://${NAME}/repo-files/${ID}.repo`;
-const NAME_DROPPED = 'centos-release-scl';
+const NAME_DROPPED = 'epel-release';
 
 const rules = (main: string): string =>
   main.replace(

@@ -36,7 +36,7 @@ test('bad-package', () => {
     onMirror(`mirrorctl retention restore centos-7-os:${bad}`);
     lab('upstream', 'restore');
   }
-  expect(dnf([repoFile], 'repoquery', 'bash').stdout).toContain(bad.replace(/\.x86_64$/, ''));
+  expect(dnf([repoFile], 'repoquery', '--qf', '%{name}-%{version}-%{release}.%{arch}\n', 'bash').stdout).toContain(bad);
 });
 
 test('customer-removed', async () => {
