@@ -23,6 +23,8 @@ import {
   scrubTimer,
   syncNewService,
   syncService,
+  timeService,
+  timeSocket,
 } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { wholeNumber } from '../desired-state/validate-sync';
@@ -363,6 +365,8 @@ export class MirrorServer extends Construct {
       'mirror-machine.service': machineService(),
       'mirror-health.service': healthService(storage),
       'mirror-health.timer': healthTimer(),
+      'mirror-time.service': timeService(storage),
+      'mirror-time.socket': timeSocket(),
     };
     declare(
       new Construct(this, 'Services'),

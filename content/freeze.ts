@@ -86,7 +86,7 @@ function requireSame(frozen: Frozen, { id, at, members }: ReleaseDefinition): vo
   throw new MirrorError({
     code: 'RELEASE_FROZEN',
     message: `the release ${id} was frozen at ${frozen.frozenAt} and never changes: ${differences.join('; ')}`,
-    remedy: `Declare the release as it was, and another one under another id. Where nobody can have used it, remove it from main.ts, deploy, and: mirrorctl release remove ${id}.`,
+    remedy: `Declare the release as it was, and another one under another id. One that nobody used is given up by removing it from main.ts, a deploy, and: mirrorctl retention forget releases/${id}.`,
     exitCode: ExitCode.invalid,
   });
 }

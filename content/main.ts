@@ -5,6 +5,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import { addReleaseCommands } from './release-cli';
 import { addRetentionCommands } from './retention-cli';
+import { addTimesCommand } from './times-cli';
 import { type GlobalOptions, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
 import { addHealthCommand } from './health-cli';
 import type { KeySource } from '../signatures/sign';
@@ -241,6 +242,7 @@ export function program(): Command {
         );
       }
     });
+  addTimesCommand(root);
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
   addHealthCommand(root);

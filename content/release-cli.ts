@@ -30,17 +30,11 @@ Examples:
 
 const LIST_EXAMPLES = `
 States: frozen; waiting (its time is to come, or nobody froze it yet); unsatisfiable (something of it is not here); undeclared (frozen, and no
-longer public); damaged (release.json cannot be read). Exit code 3: a release cannot be frozen as it is declared, or a pinned package is nowhere here.
+longer public: mirrorctl retention forget releases/ID gives it up); damaged (release.json cannot be read). Exit code 3: a release cannot be frozen as it is declared, or a pinned package is nowhere here.
 
 Examples:
   mirrorctl release list
   mirrorctl release list --json    with the snapshots of each, for programs`;
-
-const REMOVE_EXAMPLES = `
-Only what is no longer declared can be removed. What it was made of is then kept no longer than anything else.
-
-Examples:
-  mirrorctl release remove stx-3.0-rc1`;
 
 /** @param keys those that the program opened while it was still root */
 export function addReleaseCommands(root: Command, keys: () => KeySource): void {
@@ -114,17 +108,5 @@ export function addReleaseCommands(root: Command, keys: () => KeySource): void {
       }
       if (json) printJson({ releases: verified });
       process.exitCode = verified.every(({ differences }) => differences.length === 0) ? ExitCode.ok : ExitCode.untrusted;
-    });
-
-  release
-    .command('remove')
-    .description('remove a frozen release that is no longer declared')
-    .argument('<id>', 'a release')
-    .addHelpText('after', REMOVE_EXAMPLES)
-    .action(async (id: string) => {
-      const { layout, definitions } = await context();
-      const { removeRelease } = await import('./release-command');
-      await removeRelease(layout, definitions, id);
-      print(`release ${id}: removed`);
     });
 }

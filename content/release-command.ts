@@ -1,16 +1,15 @@
-import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { ReleaseDefinition } from '../desired-state/definitions';
 import type { Signer } from '../signatures/sign';
 import type { Definitions } from './definitions';
-import { flushDirectory, machineFault, removeTree } from './files';
-import { freeze, type Freeze, pinsRepository, unsatisfied } from './freeze';
+import { machineFault, removeTree } from './files';
+import { freeze, type Freeze, unsatisfied } from './freeze';
 import type { Layout } from './layout';
 import { Lock } from './lock';
 import { size } from './progress';
 import { missingPins, publishPins } from './release-pins';
-import { type Difference, notFrozen, type Verified } from './release-verify';
+import type { Difference, Verified } from './release-verify';
 import { choose, existingReleases, readFrozen, releasesLock } from './releases';
 import { namesIn, NEW } from './snapshot';
 import { type Failure, failureOf } from './state';
@@ -51,7 +50,7 @@ export async function freezeReleases(
   await requireStorage(layout, definitions.server);
   const lock = await Lock.take(releasesLock(layout), 'the freezing of releases', { waitSeconds: WAIT_SECONDS });
   try {
-    for (const name of await namesIn(layout.releases)) if (name.startsWith('.')) await removeUnfinished(layout, name);
+    for (const name of await namesIn(layout.releases)) if (name.startsWith(NEW)) await removeTree(join(layout.releases, name));
     const done: Froze[] = [];
     for (const release of releases) done.push(await freezeOne(layout, definitions, release, signer, now));
     return done;
@@ -79,19 +78,6 @@ async function freezeOne(
     if (!(found instanceof MirrorError)) throw error;
     return { ...nothing, state: 'failed', error: failureOf(found) };
   }
-}
-
-/** What a run that was killed left. What an operator moved away stays. */
-async function removeUnfinished(layout: Layout, name: string): Promise<void> {
-  if (name.startsWith(GONE)) await removeGone(layout, name.slice(GONE.length));
-  else if (name.startsWith(NEW)) await removeTree(join(layout.releases, name));
-}
-
-const GONE = '.gone-';
-
-async function removeGone(layout: Layout, id: string): Promise<void> {
-  await rm(layout.repository(pinsRepository(id)), { recursive: true, force: true });
-  await removeTree(join(layout.releases, GONE + id));
 }
 
 /** One release, for people and programs. */
@@ -154,28 +140,6 @@ async function rowOf(layout: Layout, id: string, declared: ReleaseDefinition | u
   } catch (error) {
     if (!(error instanceof MirrorError)) throw error;
     return { ...base, state: 'damaged', error: failureOf(error) };
-  }
-}
-
-/** Removes a frozen release that is not declared: retention then no longer keeps what it is made of. */
-export async function removeRelease(layout: Layout, definitions: Definitions, id: string): Promise<void> {
-  if (definitions.releases.some((release) => release.id === id))
-    throw new MirrorError({
-      code: 'RELEASE_DECLARED',
-      message: `the release ${id} is declared, and clients use it`,
-      remedy: 'Remove it from main.ts and deploy first.',
-      exitCode: ExitCode.invalid,
-    });
-  await requireStorage(layout, definitions.server);
-  const lock = await Lock.take(releasesLock(layout), 'the freezing of releases', { waitSeconds: WAIT_SECONDS });
-  try {
-    if (!(await existingReleases(layout)).includes(id)) throw notFrozen(id);
-    await removeTree(join(layout.releases, GONE + id));
-    await rename(layout.release(id), join(layout.releases, GONE + id));
-    await flushDirectory(layout.releases);
-    await removeGone(layout, id);
-  } finally {
-    await lock.release();
   }
 }
 

@@ -64,7 +64,7 @@ export async function verifyRelease(layout: Layout, id: string, say: Say): Promi
   return { id, files: owned.length, bytes, seconds: Math.round((Date.now() - started) / 100) / 10, differences };
 }
 
-export function notFrozen(id: string): MirrorError {
+function notFrozen(id: string): MirrorError {
   return new MirrorError({
     code: 'NOT_FROZEN',
     message: `${JSON.stringify(id)} is no release that is frozen on this server`,

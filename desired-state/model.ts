@@ -74,7 +74,7 @@ const relativePath = z
  * - `nginx/vhost.conf`: linked from `/etc/nginx/sites-enabled/mirror.conf`
  * - `nginx/locations/*.conf`: included by the vhost
  * - `nginx/serving.conf`: included by the vhost and by locations
- * - `systemd/*.service`, `systemd/*.timer`: installed in `/etc/systemd/system`; timers are enabled and started
+ * - `systemd/*.service`, `systemd/*.socket`, `systemd/*.timer`: installed in `/etc/systemd/system`; sockets and timers are enabled and started
  * - `ssh/authorized_keys`: who may log in as the deploy account
  * - `definitions/**.yaml`: read by `mirrorctl`
  * - `keys/*`: public keys of upstreams, served at `/keys/` and used by `mirrorctl`
@@ -83,7 +83,7 @@ const relativePath = z
  */
 const generationFile = relativePath.refine(
   (p) =>
-    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-(?!revert\.)[^/]+\.(service|timer)|ssh\/authorized_keys|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-(?!revert\.)[^/]+\.(service|socket|timer)|ssh\/authorized_keys|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
       p,
     ),
   { message: 'is not a place that a generation has' },

@@ -89,9 +89,9 @@ export function unitsOf(manifest: Manifest): string[] {
     .map((path) => path.slice('systemd/'.length));
 }
 
-/** True for a timer that can be started: not a template. */
-export function isStartableTimer(unit: string): boolean {
-  return unit.endsWith('.timer') && !unit.endsWith('@.timer');
+/** True for a timer or socket that can be started: not a template. Services are started by these. */
+export function isStartable(unit: string): boolean {
+  return /(?<!@)\.(socket|timer)$/.test(unit);
 }
 
 /** What a new set of elements means for the old one, by id, each list sorted. Pure. */

@@ -12,7 +12,7 @@ import { generatedKeyDeviations } from './generated-keys';
 import { missingHosted } from './hosted';
 import { machineClock, readJournal, secondsLeft } from './journal';
 import { foundLinks, planLinks } from './links';
-import { isStartableTimer, unitsOf, type Manifest } from './manifest';
+import { isStartable, unitsOf, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { digestOfPrograms, programLinks } from './programs';
 import { revertUnitDeviations } from './revert-unit';
@@ -76,10 +76,10 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
 
   const wantedUnits = Object.fromEntries(unitsOf(manifest).map((unit) => [unit, manifest.files[`systemd/${unit}`] ?? '']));
   found.push(...compareDigests(wantedUnits, units.installed, (unit) => join(paths.units, unit), { unexpected: false }));
-  for (const timer of Object.keys(wantedUnits).filter(isStartableTimer)) {
-    if (units.installed[timer] === undefined) continue;
-    if (!units.enabled.has(timer)) found.push(`${timer} disabled`);
-    if (!units.active.has(timer)) found.push(`${timer} stopped`);
+  for (const unit of Object.keys(wantedUnits).filter(isStartable)) {
+    if (units.installed[unit] === undefined) continue;
+    if (!units.enabled.has(unit)) found.push(`${unit} disabled`);
+    if (!units.active.has(unit)) found.push(`${unit} stopped`);
   }
 
   const nginxTarget = join(paths.current, 'nginx', 'vhost.conf');

@@ -33,6 +33,7 @@ export function hostPaths(prefix = '') {
     contentProgramLink: at('/usr/local/bin/mirrorctl'),
     units: at('/etc/systemd/system'),
     timerWants: at('/etc/systemd/system/timers.target.wants'),
+    socketWants: at('/etc/systemd/system/sockets.target.wants'),
     nginxLink: at('/etc/nginx/sites-enabled/mirror.conf'),
     nginxDefaultLink: at('/etc/nginx/sites-enabled/default'),
     /** In /run itself, where only root makes files: anybody may put a link into /run/lock. */

@@ -6,7 +6,7 @@ import { unitsOf, type Manifest } from './manifest';
 import { probe, reloadNginx } from './nginx';
 import type { HostPaths } from './paths';
 import { linkPrograms } from './programs';
-import { installUnits, planUnits, startTimers, unitFacts } from './units';
+import { installUnits, planUnits, startUnits, unitFacts } from './units';
 
 /** What a server is switched with. */
 export interface SwitchContext {
@@ -24,8 +24,8 @@ export interface SwitchContext {
  * Makes the server match a generation that is on disk, from whatever state it is in: forward, back, or after a crash. It computes from
  * what it finds, so that doing it twice does nothing the second time.
  *
- * The order keeps clients safe: links that go away go before the locations that guarded them, new links come after theirs; timers
- * start last, when the definitions that their services read are current.
+ * The order keeps clients safe: links that go away go before the locations that guarded them, new links come after theirs; timers and
+ * sockets start last, when the definitions that their services read are current.
  */
 export async function switchTo(context: SwitchContext, target: Manifest): Promise<void> {
   const { paths, user, known } = context;
@@ -56,5 +56,5 @@ export async function switchTo(context: SwitchContext, target: Manifest): Promis
   await reloadNginx();
   if (target.probe !== undefined) await probe(target.probe, target.generation);
   asContentUser(user, () => placeLinks(storageRoot, links.place));
-  await startTimers(units);
+  await startUnits(units);
 }

@@ -3,17 +3,17 @@ import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { namesIn, readIfPresent, replaceSymlink, syncDirectory, writeSynced } from './files';
-import { isStartableTimer } from './manifest';
+import { isStartable } from './manifest';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
 
-/** Unit files and timers as the server has them. Only names that begin with `mirror-`. */
+/** Unit files, timers and sockets as the server has them. Only names that begin with `mirror-`. */
 export interface UnitFacts {
   /** Unit name → SHA-256 of the installed file. */
   readonly installed: Readonly<Record<string, string>>;
-  /** Timers that are linked into timers.target.wants. */
+  /** Timers and sockets that are linked into the `wants` of their target. */
   readonly enabled: ReadonlySet<string>;
-  /** Timers that systemd has running. */
+  /** Timers and sockets that systemd has running. */
   readonly active: ReadonlySet<string>;
 }
 
@@ -23,12 +23,16 @@ export interface UnitPlan {
   readonly remove: readonly string[];
   readonly enable: readonly string[];
   readonly disable: readonly string[];
-  /** Running timers that are no longer declared. */
+  /** Running timers and sockets that are no longer declared; the service of a socket goes with it. */
   readonly stop: readonly string[];
-  /** Timers that do not run, or whose file changes. Services in flight are never touched. */
+  /** Timers and sockets that do not run, or whose file changes. */
   readonly restart: readonly string[];
+  /** Services of running sockets: they end, and the next connection starts them as they are declared now. No other service in flight is touched. */
+  readonly renew: readonly string[];
   readonly reload: boolean;
 }
+
+const SOCKET = '.socket';
 
 /** Plans units. `known` are the units of the generations that may be installed: others are none of our business. Pure. */
 export function planUnits(known: ReadonlySet<string>, wanted: Readonly<Record<string, string>>, facts: UnitFacts): UnitPlan {
@@ -36,38 +40,51 @@ export function planUnits(known: ReadonlySet<string>, wanted: Readonly<Record<st
     .filter((unit) => facts.installed[unit] !== wanted[unit])
     .sort();
   const remove = [...known].filter((unit) => wanted[unit] === undefined && facts.installed[unit] !== undefined).sort();
-  const timers = Object.keys(wanted).filter(isStartableTimer).sort();
-  const stale = [...known].filter((unit) => isStartableTimer(unit) && wanted[unit] === undefined).sort();
-  const enable = timers.filter((timer) => !facts.enabled.has(timer));
-  const disable = stale.filter((timer) => facts.enabled.has(timer));
+  const startable = Object.keys(wanted).filter(isStartable).sort();
+  const stale = [...known].filter((unit) => isStartable(unit) && wanted[unit] === undefined).sort();
+  const enable = startable.filter((unit) => !facts.enabled.has(unit));
+  const disable = stale.filter((unit) => facts.enabled.has(unit));
+  const servicesOf = (units: readonly string[]): readonly string[] =>
+    units.filter((unit) => unit.endsWith(SOCKET)).map((unit) => `${unit.slice(0, -SOCKET.length)}.service`);
+  const stop = stale.filter((unit) => facts.active.has(unit));
   return {
     write,
     remove,
     enable,
     disable,
-    stop: stale.filter((timer) => facts.active.has(timer)),
-    restart: timers.filter((timer) => !facts.active.has(timer) || write.includes(timer)),
+    stop: [...stop, ...servicesOf(stop)],
+    restart: startable.filter((unit) => !facts.active.has(unit) || write.includes(unit)),
+    renew: servicesOf(startable.filter((unit) => facts.active.has(unit))),
     reload: write.length + remove.length + enable.length + disable.length > 0,
   };
 }
 
 /** Reads the units of the server: directory listings and one systemctl, however many units there are. */
 export async function unitFacts(paths: HostPaths): Promise<UnitFacts> {
-  const listing = run('systemctl', ['list-units', '--all', '--plain', '--no-legend', '--type=timer', '--state=active', 'mirror-*']);
+  const listing = run('systemctl', [
+    'list-units',
+    '--all',
+    '--plain',
+    '--no-legend',
+    '--type=timer',
+    '--type=socket',
+    '--state=active',
+    'mirror-*',
+  ]);
   const installed: Record<string, string> = {};
   for (const name of namesIn(paths.units)) {
-    if (!/^mirror-.+\.(service|timer)$/.test(name)) continue;
+    if (!/^mirror-.+\.(service|socket|timer)$/.test(name)) continue;
     // A masked unit is a link to /dev/null: its digest is that of an empty file, which no generation has.
     installed[name] = sha256(readIfPresent(join(paths.units, name)) ?? '');
   }
-  const enabled = namesIn(paths.timerWants).filter((name) => name.startsWith('mirror-'));
+  const enabled = [...namesIn(paths.timerWants), ...namesIn(paths.socketWants)].filter((name) => name.startsWith('mirror-'));
   const active = (await listing).stdout.split('\n').map((line) => line.trim().split(/\s+/)[0] ?? '');
   return { installed, enabled: new Set(enabled), active: new Set(active.filter((name) => name !== '')) };
 }
 
-/** Installs and removes unit files and enables timers, then lets systemd read them. Timers are started by `startTimers`. */
+/** Installs and removes unit files, enables timers and sockets, then lets systemd read them. They are started by `startUnits`. */
 export async function installUnits(paths: HostPaths, generationDirectory: string, plan: UnitPlan): Promise<void> {
-  if (plan.stop.length > 0) await systemctl(['stop', '--', ...plan.stop], 'stop timers that are no longer declared');
+  if (plan.stop.length > 0) await systemctl(['stop', '--', ...plan.stop], 'stop timers and sockets that are no longer declared');
   // All the space is taken before the first file changes: a full disk is met here, where nothing has happened yet.
   const staged = plan.write.map((unit) => ({ unit, temporary: join(paths.units, `.${unit}.mirror-new`) }));
   try {
@@ -80,18 +97,21 @@ export async function installUnits(paths: HostPaths, generationDirectory: string
   }
   for (const { unit, temporary } of staged) renameSync(temporary, join(paths.units, unit));
   for (const unit of plan.remove) rmSync(join(paths.units, unit), { force: true });
-  mkdirSync(paths.timerWants, { recursive: true });
-  for (const timer of plan.enable) replaceSymlink(join(paths.timerWants, timer), join(paths.units, timer));
-  for (const timer of plan.disable) rmSync(join(paths.timerWants, timer), { force: true });
+  const wants = (unit: string): string => (unit.endsWith(SOCKET) ? paths.socketWants : paths.timerWants);
+  for (const directory of [paths.timerWants, paths.socketWants]) mkdirSync(directory, { recursive: true });
+  for (const unit of plan.enable) replaceSymlink(join(wants(unit), unit), join(paths.units, unit));
+  for (const unit of plan.disable) rmSync(join(wants(unit), unit), { force: true });
   if (!plan.reload) return;
   syncDirectory(paths.units);
   syncDirectory(paths.timerWants);
+  syncDirectory(paths.socketWants);
   await systemctl(['daemon-reload'], 'reload the unit files');
 }
 
-/** Starts new timers and restarts changed ones, in one call. */
-export async function startTimers(plan: UnitPlan): Promise<void> {
-  if (plan.restart.length > 0) await systemctl(['restart', '--', ...plan.restart], 'start timers');
+/** Starts new timers and sockets and restarts changed ones, in one call. Before, the services of sockets end: a socket is not restarted while its service runs. */
+export async function startUnits(plan: UnitPlan): Promise<void> {
+  if (plan.renew.length > 0) await systemctl(['stop', '--', ...plan.renew], 'stop services of sockets');
+  if (plan.restart.length > 0) await systemctl(['restart', '--', ...plan.restart], 'start timers and sockets');
 }
 
 /** Runs systemctl; throws MirrorError with its words. */

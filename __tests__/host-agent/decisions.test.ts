@@ -57,9 +57,11 @@ describe('units', () => {
     enabled: new Set(enabled),
     active: new Set(active),
   });
-  const nothing = { write: [], remove: [], enable: [], disable: [], stop: [], restart: [], reload: false };
+  const nothing = { write: [], remove: [], enable: [], disable: [], stop: [], restart: [], renew: [], reload: false };
   const s = 'mirror-sync@a.service';
   const t = 'mirror-sync@a.timer';
+  const service = 'mirror-time.service';
+  const socket = 'mirror-time.socket';
   test.each<[string, string[], Record<string, string>, UnitFacts, object]>([
     ['as declared: nothing', [s, t], { [s]: '1', [t]: '1' }, facts({ [s]: '1', [t]: '1' }, [t], [t]), nothing],
     ['a bare server', [], { [s]: '1', [t]: '1' }, facts({}), { ...nothing, write: [s, t], enable: [t], restart: [t], reload: true }],
@@ -73,6 +75,27 @@ describe('units', () => {
       {},
       facts({ [s]: '1', [t]: '1' }, [t], [t]),
       { ...nothing, remove: [s, t], disable: [t], stop: [t], reload: true },
+    ],
+    [
+      'a socket is enabled and started like a timer',
+      [],
+      { [service]: '1', [socket]: '1' },
+      facts({}),
+      { ...nothing, write: [service, socket], enable: [socket], restart: [socket], reload: true },
+    ],
+    [
+      'the service of a running socket ends, since it may be that of another program',
+      [service, socket],
+      { [service]: '1', [socket]: '2' },
+      facts({ [service]: '1', [socket]: '1' }, [socket], [socket]),
+      { ...nothing, write: [socket], restart: [socket], renew: [service], reload: true },
+    ],
+    [
+      'a socket that is no longer declared goes, with its service',
+      [service, socket],
+      {},
+      facts({ [service]: '1', [socket]: '1' }, [socket], [socket]),
+      { ...nothing, remove: [service, socket], disable: [socket], stop: [socket, service], reload: true },
     ],
     ["somebody else's unit is left alone", [], {}, facts({ 'mirror-theirs.timer': '1' }, ['mirror-theirs.timer']), nothing],
     [

@@ -1,10 +1,26 @@
 import { ANNOUNCEMENTS, MIRROR_KEY, ServerPaths } from '../model';
 
+/** Where mirrorctl tells nginx which snapshot a URL with a time means. */
+export const TIME_SOCKET = '/run/mirror-time.sock';
+/** The snapshots, for what came through it and nobody else. */
+export const TIME_LOCATION = '/.mirror/repositories/';
+
 const CURRENT = `${ServerPaths.configuration}/current`;
 
 /** How content is served wherever it is public; included by the vhost and by each customer's location. */
 export function servingSnippet(): string {
-  return `# What repomd.xml names by checksum never changes. repomd.xml itself, and metadata without a checksum in its name, may at any time.
+  return `# What was there at a time: mirror-time.service says which snapshot that is, by the path as it was normalized here, and the bytes are served from it.
+# Who may read is decided here, by what this is included in.
+location ~ /@ {
+    rewrite ^(.*)$ $1 break;
+    proxy_pass http://unix:${TIME_SOCKET};
+    proxy_redirect off;
+    proxy_pass_request_body off;
+    proxy_pass_request_headers off;
+    proxy_set_header Accept $http_accept;
+    proxy_read_timeout 30s;
+}
+# What repomd.xml names by checksum never changes. repomd.xml itself, and metadata without a checksum in its name, may at any time.
 location ~ "/repodata/[0-9a-f]{32,128}-" {
     add_header Cache-Control "public, max-age=31536000, immutable";
 }
@@ -71,6 +87,14 @@ ${listen}
         default_type application/json;
         add_header Cache-Control "no-cache";
         open_file_cache off;
+    }
+    location ^~ ${TIME_LOCATION} {
+        internal;
+        alias ${settings.storageRoot}/repositories/;
+        autoindex on;
+        disable_symlinks on from=$document_root;
+        add_header Cache-Control "no-cache";
+        add_header Sunset $upstream_http_sunset;
     }
     location /keys/ {
         alias ${CURRENT}/keys/;

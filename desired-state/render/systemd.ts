@@ -1,4 +1,5 @@
 import { dailyCalendar, hourlyCalendar } from '../schedule';
+import { TIME_SOCKET } from './nginx';
 import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS } from '../model';
 
 interface Storage {
@@ -39,6 +40,39 @@ export function scrubService(storage: Storage): string {
 /** `mirror-scrub.timer`: daily, before the syncs of the night. */
 export function scrubTimer(): string {
   return timer('all content to be read again', dailyCalendar(0, 30));
+}
+
+/** `mirror-time.socket`: nginx alone may connect. */
+export function timeSocket(): string {
+  return `[Unit]
+Description=Which snapshot a URL with a time means
+
+[Socket]
+ListenStream=${TIME_SOCKET}
+SocketUser=${CONTENT_USER}
+SocketGroup=www-data
+SocketMode=0660
+
+[Install]
+WantedBy=sockets.target
+`;
+}
+
+/** `mirror-time.service`: started by its socket, ends when nobody asks. It can read and write nothing but to its socket. */
+export function timeService(storage: Storage): string {
+  return `[Unit]
+Description=Which snapshot a URL with a time means
+RequiresMountsFor=${storage.root}
+
+[Service]
+User=${CONTENT_USER}
+ExecStart=/usr/local/bin/mirrorctl serve-times
+UMask=0077
+PrivateNetwork=true
+${HARDENED}RestrictAddressFamilies=AF_UNIX
+MemoryMax=512M
+TasksMax=64
+`;
 }
 
 /** `mirror-release.service`: freezes the releases whose time has come, and publishes what is pinned. */
@@ -169,6 +203,30 @@ function credential(name: string): string {
   return `LoadCredential=${name}:${ServerPaths.configuration}/secrets/${name}\nSetCredential=${name}:${NO_SIGNING_KEY}\n`;
 }
 
+/** What no service of the mirror can do. */
+const HARDENED = `NoNewPrivileges=true
+CapabilityBoundingSet=
+ProtectSystem=strict
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+TemporaryFileSystem=/dev/shm:mode=1777
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectClock=true
+ProtectHostname=true
+LockPersonality=true
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+`;
+
 /** Behind what serves. */
 const BEHIND = 'Nice=10\nIOSchedulingPriority=7\n';
 /** Behind everything. */
@@ -198,29 +256,8 @@ User=${CONTENT_USER}
 ${keys.map(credential).join('')}ExecStart=/usr/local/bin/mirrorctl ${command}
 TimeoutStartSec=${timeout}
 ${priority}UMask=0022
-NoNewPrivileges=true
-CapabilityBoundingSet=
-ProtectSystem=strict
-ProtectHome=true
-ReadWritePaths=${dependencies === undefined ? '' : '-'}${storage.root} ${ServerPaths.state}
-PrivateTmp=true
-PrivateDevices=true
-TemporaryFileSystem=/dev/shm:mode=1777
-ProtectKernelTunables=true
-ProtectKernelModules=true
-ProtectKernelLogs=true
-ProtectControlGroups=true
-ProtectClock=true
-ProtectHostname=true
-LockPersonality=true
-RestrictNamespaces=true
-RestrictRealtime=true
-RestrictSUIDSGID=true
+${HARDENED}ReadWritePaths=${dependencies === undefined ? '' : '-'}${storage.root} ${ServerPaths.state}
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-SystemCallErrorNumber=EPERM
 MemoryMax=2G
 `;
 }

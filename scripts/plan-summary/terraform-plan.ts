@@ -86,6 +86,8 @@ const COMPARED_ONLY = [
   'scrub_timer',
   'retention_service',
   'retention_timer',
+  'time_service',
+  'time_socket',
 ];
 
 /** The plan without what the sentences do not read: of what stays as it is, only what it publishes. */
