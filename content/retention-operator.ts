@@ -172,9 +172,10 @@ async function acceptAgain(context: RetentionContext, what: string): Promise<rea
   const [, id, name] = /^([^@:]+)(?::(.+))?$/s.exec(what) ?? [];
   if (id === undefined) return [];
   const refused = readRefused(layout, id);
-  const again = [...refused].filter(([, one]) => name === undefined || one === name);
+  const isNamed = ([, one]: readonly [string, string]): boolean => name === undefined || one === name;
+  const again = [...refused].filter(isNamed);
   if (again.length === 0) return [];
-  await locked(context, id, () => writeRefused(layout, id, new Map([...refused].filter((pair) => !again.includes(pair)))));
+  await locked(context, id, () => writeRefused(layout, id, new Map([...refused].filter((pair) => !isNamed(pair)))));
   return again.map(([, one]) => `${id}:${one}`);
 }
 
