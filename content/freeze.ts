@@ -53,6 +53,10 @@ export function unsatisfied({ at, members }: Pick<ReleaseDefinition, 'at' | 'mem
   const named = members.find(({ id }) => id === choice.id)?.snapshot;
   const what =
     named === undefined ? `${choice.id} has no snapshot that was there at ${at}` : `${choice.id} has no snapshot ${JSON.stringify(named)}`;
+  if (choice.gone !== undefined)
+    return [
+      `${choice.id}@${choice.gone} was taken by retention: mirrorctl retention restore ${choice.id}@${choice.gone} brings it back while it is in quarantine`,
+    ];
   if (choice.newest === undefined) return [`${what}: it was never published`];
   return [`${what}: the oldest is of ${timeIn(choice.oldest)}, the newest of ${timeIn(choice.newest)}`];
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { flushDirectory, isAbsent, removeTree } from './files';
 import { flat, type Layout, RECORD_KINDS } from './layout';
+import { pinsRepository } from './freeze';
 import { goneSnapshots, type Item, keyOf, noteGone } from './retention-ledger';
 import { namesIn } from './snapshot';
 
@@ -116,8 +117,14 @@ export async function removeForGood(layout: Layout, item: Movable): Promise<Remo
   await removeTree(going);
   await rename(place, going);
   await flushDirectory(dirname(place));
-  const links = linksBelow(going);
+  // What a release pinned is a repository of its own, and of no other use.
+  const pins = item.kind === 'release' ? layout.repository(pinsRepository(item.id)) : undefined;
+  const links = linksBelow(going, ...(pins === undefined ? [] : [pins]));
   await removeTree(going);
+  if (pins !== undefined) {
+    await removeTree(pins);
+    await removeEmptyAbove(dirname(pins), join(layout.root, 'repositories'));
+  }
   await removeEmptyAbove(dirname(place), layout.damaged);
   let bytes = 0;
   for (const { here, nlink, bytes: size } of links.values()) if (here === nlink) bytes += size;
@@ -141,8 +148,8 @@ export interface Links {
   readonly bytes: number;
 }
 
-/** Every regular file below a directory, by inode; what goes meanwhile is left out. */
-export function linksBelow(directory: string): Map<number, Links> {
+/** Every regular file below directories, by inode; what goes meanwhile is left out. */
+export function linksBelow(...directories: readonly string[]): Map<number, Links> {
   const found = new Map<number, Links>();
   const walk = (folder: string): void => {
     for (const entry of entriesOf(folder)) {
@@ -158,7 +165,7 @@ export function linksBelow(directory: string): Map<number, Links> {
       }
     }
   };
-  walk(directory);
+  for (const directory of directories) walk(directory);
   return found;
 }
 

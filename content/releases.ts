@@ -6,6 +6,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Definitions } from './definitions';
 import { isAbsent } from './files';
 import type { Layout } from './layout';
+import { goneSnapshots } from './retention-ledger';
 import { namesIn, timeOf } from './snapshot';
 
 /** `releases/<release>/release.json`: what a frozen release is made of. It never changes. */
@@ -67,6 +68,8 @@ export interface Choice {
   readonly publicPath: string;
   /** Undefined where there is none. */
   readonly snapshot: string | undefined;
+  /** The one that it would be, if retention had not taken it. */
+  readonly gone: string | undefined;
   /** The oldest and the newest that is here. */
   readonly oldest: string | undefined;
   readonly newest: string | undefined;
@@ -77,8 +80,17 @@ export async function choose(layout: Layout, { at, members }: Pick<ReleaseDefini
   const choices: Choice[] = [];
   for (const { id, publicPath, snapshot } of members) {
     const here = await snapshotsHere(layout, id);
-    const found = snapshot === undefined ? snapshotAt(here, Date.parse(at as string)) : here.find((name) => name === snapshot);
-    choices.push({ id, publicPath, snapshot: found, oldest: here[0], newest: here.at(-1) });
+    const all = [...new Set([...here, ...goneSnapshots(layout, id).keys()])].sort();
+    const found = snapshot === undefined ? snapshotAt(all, Date.parse(at as string)) : all.find((name) => name === snapshot);
+    const isHere = found !== undefined && here.includes(found);
+    choices.push({
+      id,
+      publicPath,
+      snapshot: isHere ? found : undefined,
+      gone: isHere ? undefined : found,
+      oldest: here[0],
+      newest: here.at(-1),
+    });
   }
   return choices;
 }

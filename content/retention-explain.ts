@@ -32,7 +32,8 @@ export interface Explanation {
 export async function explain({ layout, definitions, now }: RetentionContext, what: string | undefined): Promise<readonly Explanation[]> {
   const ledger = await readLedger(layout);
   const facts = await Facts.read(layout, definitions, ledger, now());
-  const ids = await facts.here();
+  // What releases pin goes with them.
+  const ids = (await facts.here()).filter((one) => !one.startsWith('releases/'));
   const [, id = '', mark, rest = ''] = /^([^@:]*)(?:([@:])(.+))?$/s.exec(what ?? '') ?? [];
   if (what === undefined) return [...ids.map((one) => ofRepository(facts, one)), ...inLedger(facts, () => true)];
   const known = inLedger(facts, (key) => key === what || key.startsWith(`${what}@`) || key.startsWith(`${what}:`));

@@ -455,6 +455,72 @@ describe('forget', () => {
   });
 });
 
+describe('releases', () => {
+  const RULES = { snapshotDays: 1, graceDays: 2, quarantineDays: 2, sharePercent: 100 };
+
+  it('keep what they are made of, for ever; one that is given up goes in steps, and with it what it kept', async () => {
+    history.server(RULES);
+    declare();
+    await sync('a-1', 'b-1');
+    const [kept] = mirror.snapshots(ID) as [string];
+    history.release('r-1', ID, history.at);
+    expect(await history.freeze()).toMatchObject([{ state: 'frozen' }]);
+    history.pass(1);
+    await sync('a-2', 'b-1');
+    history.pass(1);
+    await sync('a-3', 'b-1');
+    await history.live(30);
+    expect(mirror.snapshots(ID)).toHaveLength(3);
+    expect(await history.verify('r-1')).toMatchObject({ differences: [] });
+    const explained = await history.explain(`${ID}@${kept}`);
+    expect(explained).toMatchObject([{ standing: 'kept', why: 'the release r-1 is made of it' }]);
+    expect(await rejected(() => history.forget(`${ID}@${kept}`))).toMatchObject({ code: 'KEPT' });
+    expect(await rejected(() => history.forget('releases/r-1'))).toMatchObject({ message: 'releases/r-1 stays: it is declared' });
+
+    history.undeclare('r-1', 'releases');
+    await history.live(30);
+    expect(mirror.snapshots(ID)).toContain(kept);
+    await history.forget('releases/r-1', true);
+    expect(existsSync(join(mirror.root, 'releases/r-1'))).toBe(false);
+    await history.live(1);
+    expect(mirror.snapshots(ID)).toContain(kept);
+    await history.restore('releases/r-1');
+    expect(await history.verify('r-1')).toMatchObject({ differences: [] });
+    await history.forget('releases/r-1', true);
+    await history.live(2);
+    expect(mirror.snapshots(ID)).toContain(kept);
+    await history.live(4);
+    expect(mirror.snapshots(ID)).not.toContain(kept);
+  });
+
+  it('that wait keep the snapshot that they would take; one that is gone is not replaced by an older one', async () => {
+    history.server(RULES);
+    declare();
+    await sync('a-1', 'b-1');
+    const [first] = mirror.snapshots(ID) as [string];
+    history.pass(1);
+    await sync('a-2', 'b-1');
+    const second = mirror.snapshots(ID)[1] as string;
+    history.release('r-2', ID, history.at);
+    history.pass(1);
+    await sync('a-3', 'b-1');
+    history.pass(1);
+    await sync('a-3', 'b-1', 'c-1');
+    await history.live(10);
+    expect(mirror.snapshots(ID)).not.toContain(first);
+    expect(mirror.snapshots(ID)).toContain(second);
+    history.release('r-2', ID, new Date('2030-01-01T12:00:00.000Z'));
+    expect(await history.freeze()).toMatchObject([
+      {
+        state: 'unsatisfiable',
+        problems: [
+          `${ID}@${first} was taken by retention: mirrorctl retention restore ${ID}@${first} brings it back while it is in quarantine`,
+        ],
+      },
+    ]);
+  });
+});
+
 describe('a repository that is being synced', () => {
   it('is left for the next run, and told', async () => {
     history.server({ droppedDays: 10, graceDays: 1, sharePercent: 60 });

@@ -4,6 +4,8 @@ import { readDefinitions } from '../../../content/definitions';
 import { Layout } from '../../../content/layout';
 import { BandwidthShare } from '../../../content/bandwidth-share';
 import { type Applied, applyRetention, type Plan, planRetention, type RetentionContext } from '../../../content/retention';
+import { type Froze, freezeReleases } from '../../../content/release-command';
+import { type Verified, verifyRelease } from '../../../content/release-verify';
 import { explain, type Explanation } from '../../../content/retention-explain';
 import { forget, type Forgotten, restore, type Restored } from '../../../content/retention-operator';
 import { type SyncOutcome, syncRepository } from '../../../content/sync';
@@ -48,8 +50,14 @@ export class History {
   }
 
   /** Takes a declaration away. */
-  undeclare(id: string): void {
-    rmSync(join(this.mirror.configuration, `definitions/repositories/${id}.yaml`));
+  undeclare(id: string, kind = 'repositories'): void {
+    rmSync(join(this.mirror.configuration, `definitions/${kind}/${id}.yaml`));
+  }
+
+  /** Declares a release of one repository. */
+  release(id: string, of: string, at: Date): void {
+    const members = [{ id: of, publicPath: `mirror/centos/example.org/${of}` }];
+    this.mirror.write(`definitions/releases/${id}.yaml`, { kind: 'release', id, at: at.toISOString(), members });
   }
 
   async sync(id: string): Promise<SyncOutcome> {
@@ -79,6 +87,17 @@ export class History {
 
   async forget(what: string, now = false, reason?: string): Promise<Forgotten> {
     return forget(await this.context(), what, { now, reason });
+  }
+
+  /** Freezes the declared releases that are due. */
+  async freeze(): Promise<readonly Froze[]> {
+    const { layout, definitions, signer } = await this.context();
+    return freezeReleases(layout, definitions, definitions.releases, signer, this.at);
+  }
+
+  async verify(release: string): Promise<Verified> {
+    const { layout, say } = await this.context();
+    return verifyRelease(layout, release, say);
   }
 
   async explain(what?: string): Promise<readonly Explanation[]> {
