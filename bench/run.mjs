@@ -6,9 +6,11 @@
 //   sync     syncs beside dnf reposync and createrepo_c; a quarter of an hour, and ten minutes more the first time, when packages are made.
 //            --runs N; --only loopback,latency,sizes,listed,publish,unchanged (cases); --results DIRECTORY, instead of docs and
 //            bench/results; --tiny tries the program, not the speed
+//   retention  freezing a release beside cp -al and rsync --link-dest; a minute. --tiny tries the program; --results DIRECTORY; --no-wait
 //   table    writes the table of docs/benchmarks.md from bench/results/*.json
 import { deploy } from './deploy.mjs';
 import { patience, Results } from './measure.mjs';
+import { retention } from './retention.mjs';
 import { sync } from './sync.mjs';
 import { writePlot } from './sync/plot.mjs';
 import { table } from './table.mjs';
@@ -31,6 +33,13 @@ const benchmarks = {
     if (results !== undefined) return;
     await writePlot(rows);
     table();
+  },
+  retention: async () => {
+    if (options.includes('--no-wait')) patience.seconds = 1;
+    if (options.includes('--tiny')) patience.seconds = 0;
+    const results = list('--results')?.[0];
+    await retention({ ...(options.includes('--tiny') ? { repositories: 2, packages: 50, runs: 2 } : {}), results });
+    if (results === undefined) table();
   },
   table: async () => {
     await writePlot(new Results('sync').rows);

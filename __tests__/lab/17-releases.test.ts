@@ -26,6 +26,11 @@ const release = (at: string, rest = '', id = 'stx-3.0'): string =>
 });`;
 const now = (): string => onMirror('date -u +%Y-%m-%dT%H:%M:%SZ').trim();
 const sync = (): string => onMirror(`mirrorctl sync --wait 300 ${UPDATES}`);
+/** Versions that no run before this one has left in the accumulated repository. */
+const LATER = `1.1.${Math.floor(Date.now() / 1000)}`;
+const LATEST = `1.2.${Math.floor(Date.now() / 1000)}`;
+/** The one that is published when the release is frozen. */
+let frozen: string;
 let frozenAt: string;
 let next: string;
 
@@ -40,6 +45,7 @@ beforeAll(async () => {
   next = join(work, 'next.asc');
   writeFileSync(next, gpg('--armor', '--export-secret-keys'));
   run('gpgconf', ['--homedir', home, '--kill', 'all']);
+  frozen = /openssl-libs +x86_64 +1:(\S+)-/.exec(dnf([LIVE], 'install', '-y', 'openssl-libs').text)?.[1] as string;
   frozenAt = now();
 });
 afterAll(async () => {
@@ -88,10 +94,10 @@ test('a release is frozen by the deploy, and stays what it was through syncs, an
   const before = await served();
   expect(dnf([RELEASE], 'makecache', '--enablerepo=*').text).toContain('Metadata cache created');
   const installed = dnf([RELEASE], 'install', '-y', 'openssl-libs');
-  expect(installed.text).toContain('1.0.2k');
+  expect(installed.text).toContain(`1:${frozen}-`);
   expect(installed.status).toBe(0);
 
-  lab('upstream', 'update', UPSTREAM, 'openssl-libs', '1.0.2y');
+  lab('upstream', 'update', UPSTREAM, 'openssl-libs', LATER);
   lab('upstream', 'drop', UPSTREAM, 'bind');
   sync();
   const rotated = (main: string): string =>
@@ -100,23 +106,23 @@ test('a release is frozen by the deploy, and stays what it was through syncs, an
       `signingKey: Secret.fromFile('${next}', { version: 'releases' })`,
     );
   await withDeployment(rotated, (deployment) => deployment.deploy());
-  lab('upstream', 'update', UPSTREAM, 'openssl-libs', '1.0.2z');
+  lab('upstream', 'update', UPSTREAM, 'openssl-libs', LATEST);
   sync();
   onMirror('mirrorctl retention apply; mirrorctl scrub --all --wait 60');
   expect(await served()).toEqual(before);
   expect(onMirror('mirrorctl release verify stx-3.0')).toContain('as it was frozen');
   const again = dnf([RELEASE], 'install', '-y', 'openssl-libs', 'bind');
-  expect(again.text).toContain('1.0.2k');
-  expect(again.text).not.toContain('1.0.2z');
+  expect(again.text).toContain(`1:${frozen}-`);
+  expect(again.text).not.toContain(LATEST);
   expect(again.status).toBe(0);
-  expect(dnf([LIVE], 'install', '-y', 'openssl-libs').text).toContain('1.0.2z');
+  expect(dnf([LIVE], 'install', '-y', 'openssl-libs').text).toContain(LATEST);
 
-  await withDeployment(declaring(release(frozenAt, "\n  pins: ['openssl-libs-1:1.0.2y-1.el7', 'nothing-1-1'],")), (deployment) => {
+  await withDeployment(declaring(release(frozenAt, `\n  pins: ['openssl-libs-1:${LATER}-1.el7', 'nothing-1-1'],`)), (deployment) => {
     expect(deployment.plan().sentences).toContain('pins nothing-1-1 for clients of release stx-3.0');
     expect(deployment.deploy()).toContain('warning: the release stx-3.0 pins nothing-1-1, which no copied repository here has');
   });
   const pinned = dnf([RELEASE], 'install', '-y', 'openssl-libs');
-  expect(pinned.text).toContain('1.0.2y');
+  expect(pinned.text).toContain(LATER);
   expect(pinned.status).toBe(0);
   expect(await served()).toEqual(before);
   expect(tryOnMirror('mirrorctl release list').status).toBe(3);
@@ -151,8 +157,8 @@ test('a release of a time to come is frozen by the timer; declared no longer it 
 test('dnf installs what a path had at a time, though upstream moved on; its signature verifies', async () => {
   const then = repoFile('then', `http://${NAME}${PATH}/@${frozenAt}/`);
   const installed = dnf([then], 'install', '-y', 'openssl-libs');
-  expect(installed.text).toContain('1.0.2k');
-  expect(installed.text).not.toContain('1.0.2z');
+  expect(installed.text).toContain(`1:${frozen}-`);
+  expect(installed.text).not.toContain(LATEST);
   expect(installed.status).toBe(0);
   expect((await fetchPath(`${PATH}/@/`)).body).toContain('<a href="../@20');
   expect((await fetchPath(`${PATH}/@2000-01-01/`)).status).toBe(404);
