@@ -1,5 +1,5 @@
 /** Releases, from real upstreams to what dnf reads of them. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -303,4 +303,33 @@ test('files of a superseded snapshot that are still served there are no part of 
   expect(await json('freeze')).toMatchObject({ code: 0 });
   expect(readFileSync(at('r1', 'manifest.txt'), 'utf8')).toMatch(/^carried\t-\t.*repodata\//m);
   expect(await json('verify')).toMatchObject({ code: 0, releases: [{ differences: [] }] });
+});
+
+test('killed at each call that changes a file: it is frozen whole or not at all, and the next run goes on', async () => {
+  await upstreamHas('hello-1.0');
+  const members = [{ id: ID, publicPath: PATH, snapshot: basename(mirror.currentTarget(ID) as string) }];
+  // Of the same snapshots every release has the same files, but for when it was frozen.
+  let reference: Record<string, string> | undefined;
+  let points = 0;
+  for (const call of ['rename', 'link', 'symlink', 'mkdir', 'rmdir', 'unlink', 'fsync']) {
+    for (let when = 1; ; when++) {
+      rmSync(join(mirror.root, 'releases'), { recursive: true, force: true });
+      declare('r1', { members });
+      const inject = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${when}`];
+      const child = spawn('strace', [...inject, process.execPath, ...mirror.argv('release', 'freeze')], {
+        env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+        stdio: 'ignore',
+      });
+      const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+      if (existsSync(at('r1'))) expect(await json('verify')).toMatchObject({ code: 0, releases: [{ differences: [] }] });
+      if (code === 0) break;
+      points++;
+      expect(await json('freeze')).toMatchObject({ code: 0, errors: [] });
+      const found = bytesOf('r1');
+      delete found['release.json'];
+      expect(found).toEqual((reference ??= found));
+      expect(readdirSync(join(mirror.root, 'releases'))).toEqual(['r1']);
+    }
+  }
+  expect(points).toBeGreaterThan(8);
 });
