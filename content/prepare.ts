@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
@@ -6,6 +6,7 @@ import type { KeyReference } from '../desired-state/definitions';
 import { forEachParallel } from '../downloads/parallel';
 import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import { adopt, type Adoption, declaredAdoptions } from './adopt';
+import { announce } from './announcements';
 import { buildComponent, type ComponentShape, difference, findComponent, shapeOf } from './component';
 import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
@@ -63,6 +64,7 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
       const jobs = await jobsOf(context, signer, definitions);
       if (jobs.length > 0) await usingStore(context.layout, () => publishAll(context, signer, jobs));
       await publishKey(context.layout, signer);
+      if (!existsSync(context.layout.announcements)) await announce(context.layout, definitions, { entries: {} }, context.now());
       for (const { shape, published, why } of jobs) {
         if (published === undefined) result.created.push(shape.id);
         else result.changed.push({ id: shape.id, why });

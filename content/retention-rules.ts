@@ -130,9 +130,10 @@ export function whatHolds(
   snapshot: string,
   { current, releases, holds }: Pick<SnapshotFacts, 'current' | 'releases' | 'holds'>,
 ): string | undefined {
-  if (snapshot === current) return 'it is published';
-  const [release] = releases(snapshot);
-  if (release !== undefined) return `the release ${release} is made of it`;
-  const [held] = holds(snapshot);
-  return held === undefined ? undefined : `${held} is in quarantine, and it is the last to have it`;
+  const reasons = [
+    ...(snapshot === current ? ['it is published'] : []),
+    ...releases(snapshot).map((release) => `the release ${release} is made of it`),
+    ...holds(snapshot).map((held) => `${held} is in quarantine, and it is the last to have it`),
+  ];
+  return reasons.length === 0 ? undefined : reasons.join('; ');
 }

@@ -103,10 +103,14 @@ export function restoredLines({ entries, accepted }: Restored): readonly string[
   ];
 }
 
+function placesIn(snapshots: readonly string[]): string {
+  return snapshots.length === 1 ? `the snapshot ${snapshots[0]}` : `${snapshots.length} snapshots, ${snapshots[0]} to ${snapshots.at(-1)}`;
+}
+
 export function explainedLines(explanations: readonly Explanation[]): readonly string[] {
   return explanations.flatMap(({ item, standing, why, entry, snapshots, releases }) => [
     `${item}: ${standing}: ${why}${entry === undefined ? '' : `${into(entry)}, ${size(entry.bytes)}`}`,
-    ...(snapshots === undefined ? [] : [`  in ${count(snapshots.length, 'snapshot')}, ${snapshots[0]} to ${snapshots.at(-1)}`]),
+    ...(snapshots === undefined ? [] : [`  in ${placesIn(snapshots)}`]),
     ...(releases === undefined || releases.length === 0 ? [] : [`  in ${count(releases.length, 'release')}: ${releases.join(', ')}`]),
   ]);
 }

@@ -2,8 +2,9 @@ import { MirrorError } from '../desired-state/errors';
 import { checksumKey } from '../rpm-metadata/checksum';
 import { nevra } from '../rpm-metadata/nevra';
 import type { Signer } from '../signatures/sign';
+import { announce } from './announcements';
 import type { Definitions } from './definitions';
-import { machineFault, writeAtomically } from './files';
+import { machineFault } from './files';
 import type { Layout } from './layout';
 import { Lock } from './lock';
 import type { Say } from './progress';
@@ -258,7 +259,7 @@ export class Run {
       );
     for (const entry of plan.remove) current = await this.remove(entry, current);
     await this.sweep(plan.unused);
-    await announce(this.context, current);
+    await announce(layout, this.context.definitions, current, this.context.now());
     return { ...plan, failed: this.failed, removedFiles: this.removedFiles, freedBytes: this.freedBytes };
   }
 
@@ -376,25 +377,4 @@ async function stillDue(facts: Facts, id: string, due: readonly Entry[]): Promis
     if (isBegun ? (await facts.standing(entry)) === 'undone' : isDue) still.push(entry);
   }
   return still;
-}
-
-/** What is said of what `forget` named, before the reason. */
-export const FORGOTTEN = 'an operator had it forgotten';
-
-/** What of the announcements is for everybody: copies are public, what was taken out of the declaration may not have been. */
-async function announce({ layout, definitions, now }: RetentionContext, { entries }: Ledger): Promise<void> {
-  const copies = new Map([...definitions.repositories, ...definitions.trees].map(({ id, publicPath }) => [id, publicPath]));
-  const items = Object.entries(entries)
-    .filter(([, { item }]) => copies.has(item.id) && (item.kind === 'package' || item.kind === 'snapshot'))
-    .map(([key, { item, why, by, stage, due, bytes }]) => ({
-      item: key,
-      kind: item.kind,
-      path: `/${copies.get(item.id) as string}/`,
-      // An operator's reason may be for operators.
-      why: by === 'operator' ? FORGOTTEN : why,
-      stage,
-      due,
-      bytes,
-    }));
-  await writeAtomically(layout.announcements, `${JSON.stringify({ at: now().toISOString(), items }, undefined, 1)}\n`);
 }

@@ -181,6 +181,8 @@ describe('the public key at its stable place', () => {
     await prepare();
     expect(published()).toBe(own.publicKey);
     expect(statSync(join(mirror.root, 'keys/RPM-GPG-KEY-mirror')).mode & 0o777).toBe(0o644);
+    // What retention announces has an answer from the beginning.
+    expect(JSON.parse(readFileSync(join(mirror.root, 'announcements/retention.json'), 'utf8'))).toMatchObject({ items: [] });
     rmSync(join(mirror.root, 'keys'), { recursive: true });
     await prepare();
     expect(published()).toBe(own.publicKey);
