@@ -1,6 +1,6 @@
 // Releases and retention over 20 repositories with 50,000 packages. --tiny tries the program, not the speed.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -14,7 +14,9 @@ export async function retention({ repositories = 20, packages = 2500, runs = 5, 
   const work = mkdtempSync(join(tmpdir(), 'mirror-bench-retention-'));
   try {
     const content = await contentOf(work, repositories, packages);
-    await release({ results, content, runs, what: `${repositories} repositories, ${repositories * packages} packages` });
+    const what = `${repositories} repositories, ${repositories * packages} packages`;
+    await release({ results, content, runs, what });
+    await plan({ results, content, runs, what });
     return results.rows;
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -95,6 +97,47 @@ async function release({ results, content, runs, what }) {
   results.add(`extra disk of a release of ${what}`, asPercent(disk.ours), asPercent(disk.cp), 'cp -al', little, { unit: '%' });
   await mirrorctl('release', 'list');
   for (const one of readdirSync(join(configuration, 'definitions/releases'))) rmSync(join(configuration, 'definitions/releases', one));
+}
+
+const SUPERSEDED = ['20200101T000000Z', '20200201T000000Z', '20200301T000000Z'];
+
+/** What goes when, why, and what the disk would have free: with three superseded snapshots of each repository, and a tenth of its packages dropped. */
+async function plan({ results, content: { storage, configuration, mirrorctl, ids }, runs, what }) {
+  for (const id of ids) makeHistory(join(storage, 'repositories', id));
+  const server = join(configuration, 'definitions/server.yaml');
+  writeFileSync(server, `${readFileSync(server, 'utf8')}retention:\n  droppedDays: 30\n  snapshotDays: 30\n`);
+  const trees = ids.flatMap((id) => {
+    const snapshots = join(storage, 'repositories', id, 'snapshots');
+    return readdirSync(snapshots).map((name) => join(snapshots, name));
+  });
+  let planned;
+  const [ours, du] = await interleaved(`retention plan over ${what}`, runs, [
+    { name: 'mirrorctl retention plan', action: async () => void (planned = JSON.parse(await mirrorctl('retention', 'plan', '--json'))) },
+    // What users of rsnapshot and cp -al ask which snapshot takes what: hard links are counted once.
+    { name: 'du', action: () => void execFileSync('du', ['-s', '-B1', ...trees]) },
+  ]);
+  const announced = planned.announce.length;
+  // The snapshot before the published one stays.
+  const expected = ids.length * (SUPERSEDED.length - 1) + planned.announce.filter(({ item }) => item.kind === 'package').length;
+  if (announced !== expected || announced <= ids.length * SUPERSEDED.length)
+    throw new Error(`retention plan announces ${announced} items, not ${expected}`);
+  const aim = { text: '≤ 5 s', met: (row) => row.ours <= 5 };
+  results.add(`retention plan over ${what}, ${trees.length} snapshots`, ours, du, 'du', aim, { announced });
+}
+
+/** Superseded snapshots that share all files with the published one, and packages that upstream dropped years ago. */
+function makeHistory(repository) {
+  const [published] = readdirSync(join(repository, 'snapshots'));
+  const records = join(repository, 'records');
+  const list = readFileSync(join(records, `${published}.packages`), 'utf8').split('\n');
+  const paths = list.filter((line) => line.includes('\t')).map((line) => line.slice(line.lastIndexOf('\t') + 1));
+  const dropped = paths.filter((_, n) => n % 10 === 0).map((path) => `2020-04-01T00:00:00.000Z\t${path}\n`);
+  writeFileSync(join(records, `${published}.dropped`), `dropped 1\n${dropped.join('')}end ${dropped.length}\n`);
+  for (const time of SUPERSEDED) {
+    const name = `${time}-${published.slice(-12)}`;
+    execFileSync('cp', ['-al', join(repository, 'snapshots', published), join(repository, 'snapshots', name)]);
+    for (const kind of ['json', 'packages']) linkSync(join(records, `${published}.${kind}`), join(records, `${name}.${kind}`));
+  }
 }
 
 /** Bytes on disk of a tree, without files that are in `others` as well. */

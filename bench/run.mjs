@@ -6,7 +6,7 @@
 //   sync     syncs beside dnf reposync and createrepo_c; a quarter of an hour, and ten minutes more the first time, when packages are made.
 //            --runs N; --only loopback,latency,sizes,listed,publish,unchanged (cases); --results DIRECTORY, instead of docs and
 //            bench/results; --tiny tries the program, not the speed
-//   retention  freezing a release beside cp -al and rsync --link-dest; a minute. --tiny tries the program; --results DIRECTORY; --no-wait
+//   retention  freezing a release beside cp -al and rsync --link-dest, and retention plan beside du; two minutes. --tiny tries the program; --results DIRECTORY; --no-wait
 //   table    writes the table of docs/benchmarks.md from bench/results/*.json
 import { deploy } from './deploy.mjs';
 import { patience, Results } from './measure.mjs';
