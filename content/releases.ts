@@ -7,7 +7,7 @@ import type { Definitions } from './definitions';
 import { isAbsent } from './files';
 import type { Layout } from './layout';
 import { goneSnapshots } from './retention-ledger';
-import { namesIn, timeOf } from './snapshot';
+import { currentSnapshot, namesIn, timeOf } from './snapshot';
 
 /** `releases/<release>/release.json`: what a frozen release is made of. It never changes. */
 const FrozenSchema = z.strictObject({
@@ -80,9 +80,12 @@ export async function choose(layout: Layout, { at, members }: Pick<ReleaseDefini
   const choices: Choice[] = [];
   for (const { id, publicPath, snapshot } of members) {
     const here = await snapshotsHere(layout, id);
-    const all = [...new Set([...here, ...goneSnapshots(layout, id).keys()])].sort();
-    const found = snapshot === undefined ? snapshotAt(all, Date.parse(at as string)) : all.find((name) => name === snapshot);
-    const isHere = found !== undefined && here.includes(found);
+    const there = await namesOf(layout, id);
+    const gone = [...goneSnapshots(layout, id).keys()].filter((name) => !there.includes(name));
+    const past = [...here, ...gone.filter((name) => name <= (here.at(-1) ?? name))].sort();
+    const found =
+      snapshot === undefined ? snapshotAt(past, Date.parse(at as string)) : [...there, ...gone].find((name) => name === snapshot);
+    const isHere = found !== undefined && there.includes(found);
     choices.push({
       id,
       publicPath,
@@ -95,8 +98,20 @@ export async function choose(layout: Layout, { at, members }: Pick<ReleaseDefini
   return choices;
 }
 
-/** The snapshots of a repository, a tree or a hosted component, oldest first. */
+/**
+ * The snapshots of a repository, a tree or a hosted component that were published, oldest first. One that is younger than the published one was
+ * withdrawn, or never came to be published: it answers for no time.
+ */
 export async function snapshotsHere(layout: Layout, id: string): Promise<readonly string[]> {
+  // Where nobody knows which one is published, all may have been.
+  const current = await currentSnapshot(layout, id).catch((error: unknown) => {
+    if (!(error instanceof MirrorError)) throw error;
+    return undefined;
+  });
+  return (await namesOf(layout, id)).filter((name) => current === undefined || name <= current);
+}
+
+async function namesOf(layout: Layout, id: string): Promise<readonly string[]> {
   return (await namesIn(layout.snapshots(id))).filter((name) => timeOf(name) !== undefined).sort();
 }
 

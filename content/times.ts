@@ -55,10 +55,10 @@ export class Times {
     const definitions = await this.definitions();
     const layout = this.layoutOf(definitions);
     const ids = publicPaths(definitions);
-    for (let i = 1; i < path.segments.length; i++) {
+    for (let i = 1; i <= path.segments.length; i++) {
       const id = ids.get(path.segments.slice(0, i).join('/'));
       if (id === undefined) continue;
-      const marked = (path.segments[i] as string).startsWith('@');
+      const marked = path.segments[i]?.startsWith('@') === true;
       // A name of upstream's that begins with @ is below a repository, or is nothing.
       const time = marked ? (path.segments[i] as string).slice(1) : undefined;
       return this.of(layout, id, path.segments.slice(0, i).join('/'), time, path.segments.slice(marked ? i + 1 : i), path.slash);
@@ -115,7 +115,8 @@ export class Times {
     const here = await snapshotsHere(layout, id);
     const until = await this.until(layout);
     const times = new Map<string, SnapshotTime>();
-    for (const [snapshot, gone] of goneSnapshots(layout, id)) times.set(snapshot, { time: timeIn(snapshot), snapshot, gone });
+    for (const [snapshot, gone] of goneSnapshots(layout, id))
+      if (snapshot <= (here.at(-1) ?? snapshot)) times.set(snapshot, { time: timeIn(snapshot), snapshot, gone });
     for (const snapshot of here) {
       const goes = until.get(`${id}@${snapshot}`);
       times.set(snapshot, { time: timeIn(snapshot), snapshot, ...(goes === undefined ? {} : { goes }) });

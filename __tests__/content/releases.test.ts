@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Layout } from '../../content/layout';
@@ -46,6 +46,18 @@ test('a declared release reaches what it would take', async () => {
     a: { [OLD]: ['then', 'named'], [NEW]: ['exactly', 'future'] },
     'mos/c/os': { [OLD]: ['then'] },
   });
+});
+
+test('what was withdrawn, or never came to be published, is taken by its name only', async () => {
+  const layout = layoutWith({ a: [OLD, NEW] });
+  symlinkSync(`snapshots/${OLD}`, layout.current('a'));
+  const named = release('named', { members: [{ id: 'a', publicPath: 'mirror/a', snapshot: NEW }] });
+  const reached = await reachedByReleases(layout, { releases: [release('now', { at: '2026-11-03T00:00:00Z' }), named] });
+  expect(Object.fromEntries(reached.get('a') ?? [])).toEqual({ [OLD]: ['now'], [NEW]: ['named'] });
+  // Where nobody knows, retention takes nothing that may have been published.
+  rmSync(layout.current('a'));
+  symlinkSync('nowhere', layout.current('a'));
+  expect((await reachedByReleases(layout, { releases: [release('now', { at: '2026-11-03T00:00:00Z' })] })).get('a')?.has(NEW)).toBe(true);
 });
 
 test('a frozen release reaches what it is made of, whatever is declared', async () => {

@@ -15,6 +15,8 @@ jest.setTimeout(60_000);
 const OLD = '20261101T000000Z-aaaaaaaaaaaa';
 const GONE = '20261103T000000Z-cccccccccccc';
 const NEW = '20261105T120000Z-bbbbbbbbbbbb';
+const WITHDRAWN = '20261106T000000Z-dddddddddddd';
+const WITHDRAWN_AND_GONE = '20261107T000000Z-eeeeeeeeeeee';
 const HOSTED = 'acme/mos7.0-centos6/os';
 const PATH = '/mirror/centos/example.org/epel-7';
 
@@ -46,6 +48,8 @@ beforeAll(async () => {
   for (const path of [directory, mirror.directory]) chmodSync(path, 0o755);
   mirror.repository('epel-7', ['http://127.0.0.1:9/']);
   mirror.repository('empty', ['http://127.0.0.1:9/']);
+  mirror.tree('odd', ['http://127.0.0.1:9/'], { publicPath: 'mirror/centos/example.org/@odd' });
+  put('odd', OLD, { a: 'odd' });
   mirror.tree('images', ['http://127.0.0.1:9/']);
   mirror.write('definitions/codenames/acme/mos7.0-centos6.yaml', {
     kind: 'codename',
@@ -66,6 +70,7 @@ beforeAll(async () => {
     [`repodata/${'a'.repeat(64)}-primary.xml.gz`]: 'p',
   });
   put('epel-7', NEW, { 'repodata/repomd.xml': 'new', '@scope/file': 'scoped' });
+  put('epel-7', WITHDRAWN, { 'repodata/repomd.xml': 'withdrawn' });
   put('images', OLD, { 'a/b': 'image' });
   put(HOSTED, OLD, { 'x86_64/repodata/repomd.xml': 'secret' });
   symlinkSync('/etc/passwd', join(mirror.root, 'repositories/epel-7/snapshots', OLD, 'link'));
@@ -80,7 +85,10 @@ beforeAll(async () => {
   };
   www(PATH.slice(1), 'epel-7');
   www('acme/centos/mos7.0-centos6/os', HOSTED);
-  writeFileSync(join(mirror.root, 'repositories/epel-7/gone'), `${GONE} 2026-11-20T00:00:00.000Z\n`);
+  writeFileSync(
+    join(mirror.root, 'repositories/epel-7/gone'),
+    `${GONE} 2026-11-20T00:00:00.000Z\n${WITHDRAWN_AND_GONE} 2026-11-20T00:00:00.000Z\n`,
+  );
   const item = { kind: 'snapshot', id: 'epel-7', snapshot: OLD };
   const entry = {
     item,
@@ -156,6 +164,7 @@ test.each([
   ['2026-11-02T23:59:59Z', 'old'],
   ['2026-11-05T12:00:00Z', 'new'],
   ['2026-11-06', 'new'],
+  ['2026-11-08', 'new'],
 ])('%s is the snapshot that was current then: %s', async (time, body) => {
   expect(await get(`${PATH}/@${time}/repodata/repomd.xml`)).toMatchObject({ status: 200, body });
 });
@@ -178,6 +187,9 @@ test('nginx serves the bytes: ranges, validators, names with spaces, folders, en
 test('a name of upstream that begins with @ is no time', async () => {
   expect(await get(`${PATH}/@2026-11-06/@scope/file`)).toMatchObject({ status: 200, body: 'scoped' });
   expect(await get(`${PATH}/Packages/../@scope/file`)).toMatchObject({ status: 400 });
+  expect(await get('/mirror/centos/example.org/@odd/a')).toMatchObject({ status: 200, body: 'odd' });
+  expect(await get('/mirror/centos/example.org/@odd/')).toMatchObject({ status: 200 });
+  expect(await get('/mirror/centos/example.org/@odd/@2026-11-02/a')).toMatchObject({ status: 200, body: 'odd' });
 });
 
 test('what is announced to go says when, what is gone says so, and no other snapshot stands in for it', async () => {
