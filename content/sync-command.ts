@@ -9,6 +9,7 @@ import { copied, type Definitions } from './definitions';
 import { Layout } from './layout';
 import { type Say, size } from './progress';
 import type { Problem } from './record';
+import { needsSignature } from './retired';
 import { currentSnapshot } from './snapshot';
 import { notDeclared } from './status';
 import { GRACE_SECONDS, type SyncContext, type SyncOutcome, syncRepository } from './sync';
@@ -43,7 +44,8 @@ export async function syncSelected(
     for (;;) {
       const definitions = await read();
       const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
-      const chosen = await choose(selection, definitions, layout, seen);
+      const open = (): Promise<Signer> => (signer ??= openSigner(keys, layout.signingIdentities));
+      const chosen = await choose(selection, definitions, layout, seen, open);
       if (chosen.length === 0) return outcomes;
       client ??= new HttpClient(httpOptions(definitions.server));
       const context: SyncContext = {
@@ -56,7 +58,7 @@ export async function syncSelected(
         say,
         graceSeconds: GRACE_SECONDS,
         waitSeconds: selection.waitSeconds,
-        signer: () => (signer ??= openSigner(keys, layout.signingIdentities)),
+        signer: open,
       };
       await forEachParallel(chosen, REPOSITORIES_AT_A_TIME, async ({ id }) => {
         seen.add(id);
@@ -93,9 +95,15 @@ async function choose(
   definitions: Definitions,
   layout: Layout,
   seen: ReadonlySet<string>,
+  signer: () => Promise<Signer>,
 ): Promise<readonly (RepositoryDefinition | TreeDefinition)[]> {
   const synced = copied(definitions).filter(({ retired }) => retired === undefined);
-  if (selection.all) return synced;
+  if (selection.all) {
+    const stale: (RepositoryDefinition | TreeDefinition)[] = [];
+    for (const definition of copied(definitions))
+      if (definition.retired !== undefined && (await needsSignature({ layout, signer }, definition))) stale.push(definition);
+    return [...synced, ...stale];
+  }
   if (selection.fresh) {
     const fresh: (RepositoryDefinition | TreeDefinition)[] = [];
     for (const definition of synced) {

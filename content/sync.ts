@@ -1,5 +1,4 @@
 import type { RepositoryDefinition, ServerDefinition, TreeDefinition } from '../desired-state/definitions';
-import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { HttpClient } from '../downloads/http';
 import type { RetryOptions } from '../downloads/sources';
 import type { Signer } from '../signatures/sign';
@@ -9,6 +8,7 @@ import type { Layout } from './layout';
 import { Lock } from './lock';
 import type { Say } from './progress';
 import type { Problem } from './record';
+import { signAnew } from './retired';
 import { type Failure, failureOf, readState, type RunRecord, writeState } from './state';
 import { requireRoom, requireStorage } from './storage';
 import { SyncRun } from './sync-run';
@@ -85,13 +85,13 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   });
   let lock: Lock | undefined;
   try {
-    if (definition.retired !== undefined) throw retiredError(id, definition.retired);
     await requireStorage(layout, context.server);
     lock = await Lock.take(layout.lockFile(id), id, {
       waitSeconds: context.waitSeconds,
       lookSeconds: LOOK_SECONDS,
       onWait: (why) => context.say(`${why}; waiting for it to end`),
     });
+    if (definition.retired !== undefined) return outcome(await signAnew(context, definition));
     const run = definition.kind === 'tree' ? new TreeRun(context, definition) : new SyncRun(context, definition);
     const done = await requireRoom(layout, context.server, id)
       .then(() => run.run())
@@ -102,15 +102,6 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   } finally {
     await lock?.release();
   }
-}
-
-function retiredError(id: string, why: string): MirrorError {
-  return new MirrorError({
-    code: 'RETIRED',
-    message: `${id} is declared never to be synced: ${why}`,
-    remedy: 'What is published stays and is served. To sync it again, declare another schedule than SyncSchedule.never and deploy.',
-    exitCode: ExitCode.invalid,
-  });
 }
 
 function failed(error: unknown): Done {

@@ -332,6 +332,27 @@ test('another signing key: an unchanged repository is signed anew; without a key
   expect(mirror.currentTarget(ID)).toBe(before);
 });
 
+test('a retired repository is signed anew by another key, from what is here; else nothing is done', async () => {
+  declare();
+  upstreamHas(['hello-1.0', 'other-1.0']);
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
+  declare({ retired: 'upstream is gone for good' });
+  upstreamHas(['hello-2.0']);
+  const before = mirror.currentTarget(ID);
+  expect(await mirror.run('sync', '--all')).toMatchObject({ code: 0, stdout: 'nothing to sync\n' });
+  mirror.signBy(next);
+  const asked = upstream.requests.length;
+  const packagesBefore = listed();
+  expect(await mirror.run('sync', '--all')).toMatchObject({ code: 0, stdout: expect.stringMatching(/: published .* \(2 packages/) });
+  expect(upstream.requests.slice(asked)).toEqual([]);
+  expect(mirror.currentTarget(ID)).not.toBe(before);
+  expect(readFileSync(mirror.published(ID, 'repodata/repomd.xml.key'), 'utf8').trim()).toBe(next.publicKey.trim());
+  expect(listed()).toEqual(packagesBefore);
+  expect([verifiedBy(next), verifiedBy(own)]).toEqual([true, false]);
+  expect(await mirror.run('sync', '--all')).toMatchObject({ code: 0, stdout: 'nothing to sync\n' });
+  expect(await mirror.run('sync', ID)).toMatchObject({ code: 3, stderr: expect.stringContaining('never to be synced') });
+});
+
 test('packages that upstream did not sign are left out', async () => {
   const signed = join(work, 'signed.rpm');
   copyFileSync(packages['other-1.0'] as string, signed);

@@ -4,8 +4,7 @@
  * A page has three kinds of fenced blocks. `text`: a message that the operator sees, where `…` stands for any text. `ts`: what main.ts declares
  * then. `sh`, beginning with the comment `# on the server` or `# on your machine`: commands, run there as they stand.
  */
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deployEnvironment, must, ROOT, run, tryOnMirror, type Finished } from './support';
 
@@ -67,16 +66,21 @@ function asPattern(message: string): RegExp {
 
 /** The operator's checkout, with a main.ts of its own. */
 export class Checkout {
-  private readonly directory = mkdtempSync(join(tmpdir(), 'mirror-checkout-'));
+  // On the file system of the real one: its packages are hard-linked, since programs are the same bytes only with packages beside them.
+  private readonly directory = mkdtempSync(join(ROOT, 'dist', 'checkout-'));
 
-  constructor(edit: (main: string) => string = (main) => main) {
+  /** @param over environment that differs from the lab's */
+  constructor(
+    edit: (main: string) => string = (main) => main,
+    private readonly over: NodeJS.ProcessEnv = {},
+  ) {
     const top = new Set(
       must('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
         .split('\0')
         .map((path) => path.split('/')[0] as string),
     );
     for (const name of top) if (name !== '') cpSync(join(ROOT, name), join(this.directory, name), { recursive: true });
-    symlinkSync(join(ROOT, 'node_modules'), join(this.directory, 'node_modules'));
+    must('cp', ['-al', join(ROOT, 'node_modules'), this.directory]);
     this.edit(edit);
   }
 
@@ -88,7 +92,7 @@ export class Checkout {
   run(script: string): Finished {
     // Nobody answers the prompt here, and providers that were built cannot be locked by the registry.
     const unattended = script.replaceAll('npx cdktf deploy', 'npx cdktf deploy --auto-approve --skip-provider-lock');
-    return run('bash', ['-euo', 'pipefail', '-c', unattended], { cwd: this.directory, env: deployEnvironment() });
+    return run('bash', ['-euo', 'pipefail', '-c', unattended], { cwd: this.directory, env: deployEnvironment(this.over) });
   }
 
   remove(): void {
