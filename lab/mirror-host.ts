@@ -32,8 +32,7 @@ export const mirrorPaths = (instance: Instance) => ({
 });
 
 /**
- * Root on a server rules its network, and mirror-host makes a namespace with one of its own: hence CAP_NET_ADMIN, for this host's namespace. It may enlarge
- * its file systems, too: hence CAP_SYS_RESOURCE.
+ * Root on a server rules its network, and mirror-host makes a namespace with one of its own: hence CAP_NET_ADMIN, for this host's namespace.
  * All mounts live in a namespace of the container's own: they vanish with its last process, however that ends.
  * `slave`: a namespace that is deleted elsewhere must not be held here.
  */
@@ -46,7 +45,7 @@ loop=$(losetup -f --show "$DISK")
 mount "$loop" "$DIRECTORY/data"
 losetup -d "$loop" # Takes effect when the last mount is gone.
 exec systemd-nspawn --quiet --directory="$DIRECTORY/root" --register=no --keep-unit --hostname=mirror --resolv-conf=off --timezone=off \\
-  --capability=CAP_NET_ADMIN,CAP_SYS_RESOURCE --network-namespace-path="/run/netns/$NAMESPACE" --bind="$DATA_SOURCE:/srv/mirror" --bind="$loop:/dev/mirror-disk" --boot --console=pipe
+  --capability=CAP_NET_ADMIN --network-namespace-path="/run/netns/$NAMESPACE" --bind="$DATA_SOURCE:/srv/mirror" --bind="$loop:/dev/mirror-disk" --boot --console=pipe
 `;
 
 export const mirrorRuns = (instance: Instance): boolean => processesIn(instance.key, 'mirror').length > 0;

@@ -1,5 +1,5 @@
 /** Runbooks: the server is really broken, then nothing but the page is used. */
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -58,9 +58,9 @@ function overdue(id: string, days: number): void {
 
 const published = (id: string): string => onMirror(`readlink /srv/mirror/repositories/${id}/current`).trim();
 
-test('disk full', () => {
+test('disk full', async () => {
   const book = new Runbook('disk-full');
-  onMirror('a=$(df --output=avail -B1 /srv/mirror | tail -1); fallocate -l $((a - a / 50)) /srv/mirror/uploads');
+  onMirror('a=$(df --output=avail -B1 /srv/mirror | tail -1); fallocate -l $((a - a / 28)) /srv/mirror/uploads');
   try {
     const before = published('epel-7');
     const refused = tryOnMirror('mirrorctl sync epel-7');
@@ -70,19 +70,17 @@ test('disk full', () => {
     expect(tryOnMirror('mirrorctl health').text).toMatch(book.messages[0] as RegExp);
     expect(published('epel-7')).toBe(before);
     expect(dnf([EPEL], 'makecache').status).toBe(0);
-
-    // What lvextend does to a volume, done to the lab's loop device.
-    const image = onMirror('cat /sys/dev/block/$(stat -c %Hr:%Lr /dev/mirror-disk)/loop/backing_file').trim();
-    const loop = must('losetup', ['--noheadings', '--output', 'NAME', '--associated', image]).trim().split('\n')[0] as string;
-    truncateSync(image, statSync(image).size + 4 * 1024 ** 3);
-    must('losetup', ['--set-capacity', loop]);
-    // The container has this device by another name than the kernel's.
-    onMirror('ln -sfn mirror-disk $(findmnt --noheadings --output SOURCE /srv/mirror)');
-    book.follow(0);
-    expect(book.follow(1).stdout).not.toContain('ALERT');
+    // Not tried here: the ways to enlarge a file system need a capability that a container of the lab does not have.
+    const edit = (main: string): string => main.replace('  signingKey: Secret', `${book.declarations[0] ?? ''}\n  signingKey: Secret`);
+    await withCheckout(book, edit, (checkout) => {
+      book.follow(0, { checkout });
+      expect(book.follow(1).stdout).toMatch(/epel-7 +(unchanged|published)/);
+    });
   } finally {
-    onMirror('rm -f /srv/mirror/uploads; systemctl reset-failed; systemctl start mirror-health.service');
+    onMirror('rm -f /srv/mirror/uploads');
   }
+  await withDeployment(asItIs, (deployment) => deployment.deploy());
+  onMirror('systemctl reset-failed; systemctl start mirror-health.service');
 });
 
 test('a deploy failed half way', async () => {
@@ -173,6 +171,7 @@ test('an upstream is gone for good', async () => {
     lab('upstream', 'up', 'all');
   }
   await withDeployment(asItIs, (deployment) => deployment.deploy());
+  onMirror('mirrorctl sync --wait 600 docker-ce-7; systemctl reset-failed; systemctl start mirror-health.service');
 });
 
 test('the mirror was down for a day', async () => {
