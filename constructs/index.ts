@@ -1,5 +1,6 @@
 /** What main.ts declares a mirror with. */
 export { Access } from './access';
+export { Backup, type BackupKeep, type BackupProps } from './backup';
 export { Bandwidth } from './bandwidth';
 export { Customer, type CustomerProps } from './customer';
 export { type DiskGuard } from './disk-guard';

@@ -38,6 +38,7 @@ import { MirrorStack } from './mirror-stack';
 import { diskGuardOf, type DiskGuard } from './disk-guard';
 import { generatedKeys, keyLines, signingKeysOf, supplied, type DeclaredKeys, type SigningKeyProps } from './signing-key';
 import { serverRetentionOf, type ServerRetention } from './retention';
+import type { Secret } from './secret';
 import { syncLimitsOf, type SyncLimits } from './sync-limits';
 import { checkServerWaivers, type Waiver } from './waiver';
 
@@ -124,6 +125,9 @@ export class MirrorServer extends Construct {
   private readonly pathsBelow = new Map<string, string>();
   /** `<kind>/<former id>` → construct that had it. */
   private readonly formerIds = new Map<string, string>();
+  /** What constructs need besides: Debian packages, and secrets by name. */
+  private readonly morePackages = new Set<string>();
+  private readonly moreSecrets = new Map<string, Secret>();
   private readonly activation: Resource;
   private site: Site | undefined;
 
@@ -204,7 +208,7 @@ export class MirrorServer extends Construct {
     this.claimPath(this, MIRROR_KEY.publicPath);
     this.claimPath(this, ANNOUNCEMENTS.publicPath);
     this.waivers = props.waivers ?? [];
-    const files = deploymentFiles(this, () => ({ target: this.target, desiredState: this.desiredState() }));
+    const files = deploymentFiles(this, () => ({ target: this.completeTarget(), desiredState: this.desiredState() }));
     this.activation = this.activate(files);
     const retention = serverRetentionOf(this, props.retention);
     const diskGuard = diskGuardOf(this, props.diskGuard);
@@ -233,6 +237,31 @@ export class MirrorServer extends Construct {
       });
     }
     return `http://${this.site.serverName}${this.site.port === 80 ? '' : `:${this.site.port}`}`;
+  }
+
+  /**
+   * The name that clients know the site by.
+   * @internal
+   */
+  get siteName(): string {
+    return new URL(this.siteUrl).hostname;
+  }
+
+  /**
+   * Versions of signing keys that the server makes.
+   * @internal
+   */
+  get generatedKeyVersions(): readonly string[] {
+    return Object.values(this.settings.generatedKeys ?? {});
+  }
+
+  /**
+   * Notes what a construct needs on the server besides its element.
+   * @internal
+   */
+  needs(packages: readonly string[], secrets: Readonly<Record<string, Secret>>): void {
+    for (const name of packages) this.morePackages.add(name);
+    for (const [name, secret] of Object.entries(secrets)) this.moreSecrets.set(name, secret);
   }
 
   /** @internal */
@@ -329,6 +358,11 @@ export class MirrorServer extends Construct {
     return this.elements.has(elementId);
   }
 
+  private completeTarget(): Target {
+    const more = Object.fromEntries([...this.moreSecrets].map(([name, { source }]) => [name, source]));
+    return { ...this.target, secrets: { ...this.target.secrets, ...more } };
+  }
+
   /** Everything declared below this server, in a fixed order. */
   private desiredState(): DesiredState {
     const site = this.site ?? { serverName: 'undeclared', port: 80 };
@@ -338,8 +372,9 @@ export class MirrorServer extends Construct {
       owner: this.node.path,
       storage: { root: this.storageRoot, ownMount: this.ownMount },
       probe: site,
-      packages: this.packages,
+      packages: [...new Set([...this.packages, ...this.morePackages])],
       ...this.settings,
+      secrets: { ...this.settings.secrets, ...Object.fromEntries([...this.moreSecrets].map(([name, { version }]) => [name, version])) },
       waivers: {
         unpublish: this.waivers.flatMap((waiver) => waiver.elements).sort(),
         ...(takenOver === undefined ? {} : { takeOver: takenOver }),
@@ -411,7 +446,7 @@ export class MirrorServer extends Construct {
         server: `${target.user}@${target.address}:${target.port} ${target.hostKeys.join(' ')}`,
         desired_state: Lazy.stringValue({ produce: () => files.desiredStateDigest() }),
         programs: files.programsDigest,
-        secrets: keyLines(this.keys),
+        secrets: Lazy.stringValue({ produce: () => keyLines(new Map([...this.keys, ...this.moreSecrets])) }),
         confirm: `within ${this.settings.confirmSeconds} s`,
         ...(this.waivers.length === 0 ? {} : { waivers: literal(this.waivers.map((waiver) => waiver.text).join('\n')) }),
         last_drift: lastDrift,

@@ -2,6 +2,8 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import {
+  type BackupDefinition,
+  BackupDefinitionSchema,
   type CodenameDefinition,
   CodenameDefinitionSchema,
   type ReleaseDefinition,
@@ -28,6 +30,8 @@ export interface Definitions {
   readonly codenames: readonly CodenameDefinition[];
   /** Sorted by id. */
   readonly releases: readonly ReleaseDefinition[];
+  /** Undefined where none is declared. */
+  readonly backup?: BackupDefinition;
 }
 
 interface Schema<T> {
@@ -66,7 +70,10 @@ export async function readDefinitions(configuration: string): Promise<Definition
   for (const name of await yamlFiles(join(base, 'releases'))) {
     releases.push(withId(await readOne(join(base, 'releases', `${name}.yaml`), ReleaseDefinitionSchema), name, base));
   }
-  return { directory, server, repositories, trees, codenames, releases };
+  const backup = (await entries(base)).includes('backup.yaml')
+    ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema)
+    : undefined;
+  return { directory, server, repositories, trees, codenames, releases, ...(backup === undefined ? {} : { backup }) };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */

@@ -5,6 +5,9 @@ import { ANNOUNCEMENTS, MIRROR_KEY, SENTINEL } from '../desired-state/model';
 export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'damage', 'dropped'] as const;
 export type RecordKind = (typeof RECORD_KINDS)[number];
 
+/** Name in the state directory. */
+export const BACKUP_CACHE = 'backup-cache';
+
 /** Where everything is: the storage root, the state and the configuration, by what it holds. */
 export class Layout {
   constructor(
@@ -110,6 +113,25 @@ export class Layout {
   /** How full the disk was, a note a day. */
   get growth(): string {
     return join(this.state, 'growth.json');
+  }
+
+  /** What a backup is made of, or one that is being restored, while that goes on: `staging`, `restore`. Only the holder of `backupLock` uses it. */
+  get backup(): string {
+    return join(this.root, 'backup');
+  }
+
+  get backupLock(): string {
+    return this.lockFile('+backup');
+  }
+
+  /** How backups went, and in which repository: on the disk of the content, so that an empty one in its place is not taken for it. */
+  get backupState(): string {
+    return join(this.root, 'backup.json');
+  }
+
+  /** What restic remembers of its repository. */
+  get backupCache(): string {
+    return join(this.state, BACKUP_CACHE);
   }
 
   /** Where what rsync brings is looked at; only the holder of the repository's lock uses it. */

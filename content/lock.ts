@@ -54,6 +54,11 @@ export class Lock {
     }
   }
 
+  /** A child that inherits it has a share of the lock, also when this process dies. */
+  get descriptor(): number {
+    return this.file.fd;
+  }
+
   async release(): Promise<void> {
     // A file with a holder that nobody locks is one of a process that died.
     await this.file.truncate(0).catch(() => undefined);

@@ -3,6 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError, Option } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
+import { addBackupCommands } from './backup-cli';
+import type { BackupSecrets } from './backup-secrets';
 import { addReleaseCommands } from './release-cli';
 import { addRetentionCommands } from './retention-cli';
 import { addTimesCommand } from './times-cli';
@@ -86,10 +88,12 @@ export function program(): Command {
     .showHelpAfterError('(mirrorctl --help shows what there is)')
     .exitOverride();
   let keys: KeySource | undefined;
+  let backup: BackupSecrets | undefined;
   root.hook('preAction', async (_root, command) => {
     // While this may still be root, to whom the keys belong.
-    if (SIGN.includes(command.name()))
-      keys = (await import('./signing-keys')).signingKeys(root.opts<GlobalOptions>().configuration, process.env);
+    const { configuration } = root.opts<GlobalOptions>();
+    if (SIGN.includes(command.name())) keys = (await import('./signing-keys')).signingKeys(configuration, process.env);
+    if (command.parent?.name() === 'backup') backup = (await import('./backup-secrets')).backupSecrets(configuration, process.env);
     becomeContentUser();
   });
   root
@@ -141,8 +145,10 @@ export function program(): Command {
       const releases = ids.length > 0 ? [] : await (await import('./release-command')).releaseRows(layout, definitions, new Date());
       const { alertLines, lastAlerts } = await import('./health-record');
       const alerts = ids.length > 0 ? [] : await lastAlerts(layout);
-      if (options.json) printJson({ repositories: rows, releases, alerts });
-      else process.stdout.write(`${statusTable(rows, releases)}${alertLines(alerts)}`);
+      const { backupLines, backupStatus } = await import('./backup-status');
+      const backedUp = ids.length > 0 ? undefined : await backupStatus(layout, definitions, new Date());
+      if (options.json) printJson({ repositories: rows, releases, alerts, ...(backedUp === undefined ? {} : { backup: backedUp }) });
+      else process.stdout.write(`${statusTable(rows, releases)}${backupLines(backedUp)}${alertLines(alerts)}`);
     });
   root
     .command('scrub')
@@ -246,6 +252,11 @@ export function program(): Command {
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
   addHealthCommand(root);
+  addBackupCommands(
+    root,
+    () => keys as KeySource,
+    () => backup as BackupSecrets,
+  );
   return root;
 }
 

@@ -255,3 +255,39 @@ export const ServerDefinitionSchema = z.strictObject({
   }).optional(),
 });
 export type ServerDefinition = z.infer<typeof ServerDefinitionSchema>;
+
+export const BackupRepositorySchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('directory'), path: z.string().regex(/^\//) }),
+  z.strictObject({
+    type: z.literal('sftp'),
+    user: z.string().min(1),
+    host: z.string().min(1),
+    port: z.number().int().min(1).max(65535),
+    path: z.string().regex(/^\//),
+    /** Public host key as a line of a `.pub` file has it: type and key. */
+    hostKey: z.string().regex(/^\S+ \S+$/),
+  }),
+  z.strictObject({ type: z.literal('s3'), url: z.string().url() }),
+]);
+export type BackupRepository = z.infer<typeof BackupRepositorySchema>;
+
+/** File `definitions/backup.yaml`: where what cannot be fetched again is kept a second time. */
+export const BackupDefinitionSchema = z.strictObject({
+  kind: z.literal('backup'),
+  /** Whose backups these are in the repository: the name of the site. */
+  name: z.string().min(1),
+  repository: BackupRepositorySchema,
+  /** How many of the newest days, weeks and months keep a backup. */
+  keep: z.strictObject({
+    daily: z.number().int().min(1),
+    weekly: z.number().int().min(0),
+    monthly: z.number().int().min(0),
+  }),
+  /** Everything in the repository is read again within so many days. */
+  checkEveryDays: z.number().int().min(1),
+  /** How long from one run to the next. */
+  everyHours: z.number().int().min(1),
+  /** Ids of copies that are kept whole, also what upstream has. */
+  whole: z.array(z.string().min(1)).min(1).optional(),
+});
+export type BackupDefinition = z.infer<typeof BackupDefinitionSchema>;

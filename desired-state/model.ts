@@ -16,6 +16,8 @@ export const ServerPaths = {
   configuration: '/etc/mirror',
   /** Journals, per-repository state, status, signing key ring. Root's, with group `mirror` and the sticky bit; `host/` is root's alone. */
   state: '/var/lib/mirror',
+  /** Signing keys that the server made, one file a version. Owned by root. */
+  generatedKeys: '/etc/mirror/signing-keys',
   /** A directory for each digest of the server programs, with those and the compiled code of `mirrorctl`. Owned by root. */
   programs: '/usr/local/lib/mirror',
 } as const;
@@ -37,6 +39,9 @@ export const ANNOUNCEMENTS = { publicPath: 'retention.json', file: 'announcement
 
 /** The user that owns all content. */
 export const CONTENT_USER = 'mirror';
+
+/** Debian packages of a server with a backup: ssh reaches a host by SFTP. */
+export const BACKUP_PACKAGES = ['openssh-client', 'restic'] as const;
 
 /**
  * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; rsync fetches from rsync modules; smartmontools asks disks

@@ -12,7 +12,7 @@ export function hostPaths(prefix = '') {
     /** -> current/secrets */
     secrets: at(`${ServerPaths.configuration}/secrets`),
     /** Signing keys that this server made, one file a version. */
-    generatedKeys: at(`${ServerPaths.configuration}/signing-keys`),
+    generatedKeys: at(ServerPaths.generatedKeys),
     /** Key of the HMACs by which secrets are compared; never leaves the server. */
     hostKey: at(`${ServerPaths.configuration}/host-key`),
     /** Remembers that the storage root once had its sentinel. */

@@ -1,3 +1,4 @@
+import { GENERATED_KEY_CREDENTIAL } from '../backup';
 import { dailyCalendar, hourlyCalendar } from '../schedule';
 import { TIME_SOCKET } from './nginx';
 import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS } from '../model';
@@ -108,6 +109,40 @@ export function retentionService(storage: Storage): string {
 /** `mirror-retention.timer`: daily, after the syncs of the night. */
 export function retentionTimer(): string {
   return timer('retention', dailyCalendar(7, 15));
+}
+
+/** What a backup may do besides: write to its directory, and read keys that only this server has. */
+export interface BackupAccess {
+  /** Of a repository that is a directory. */
+  readonly directory: string | undefined;
+  /** Names of its secrets. */
+  readonly secrets: readonly string[];
+  /** Versions of signing keys that the server makes. */
+  readonly generatedKeys: readonly string[];
+}
+
+/** `mirror-backup.service`: one backup, and a part of the repository read again. */
+export function backupService(storage: Storage, { directory, secrets, generatedKeys }: BackupAccess): string {
+  return service(storage, {
+    description: 'Backup of what cannot be fetched again',
+    command: 'backup run',
+    timeout: '23h',
+    keys: secrets,
+    credentials: generatedKeys.map(generatedKey),
+    ...(directory === undefined ? {} : { writes: directory }),
+    priority: BEHIND,
+  });
+}
+
+/** As `credential`, of a key that the server made. */
+function generatedKey(version: string): string {
+  const name = `${GENERATED_KEY_CREDENTIAL}${version}`;
+  return `LoadCredential=${name}:${ServerPaths.generatedKeys}/${version}.asc\nSetCredential=${name}:${NO_SIGNING_KEY}\n`;
+}
+
+/** `mirror-backup.timer`. */
+export function backupTimer(onCalendar: string): string {
+  return timer('the backup', onCalendar);
 }
 
 /** How much later than its time a sync may start. */
@@ -239,24 +274,31 @@ interface Service {
   readonly timeout: string;
   /** Secrets that it gets. */
   readonly keys: readonly string[];
+  /** Lines for credentials that are no secrets of the generation. */
+  readonly credentials?: readonly string[];
+  /** A directory on another disk, which may be missing. */
+  readonly writes?: string;
   readonly priority: typeof BEHIND | typeof IDLE;
   /** @default the network and the storage root */
   readonly dependencies?: string;
 }
 
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
-function service(storage: Storage, { description, command, timeout, keys, priority, dependencies }: Service): string {
+function service(
+  storage: Storage,
+  { description, command, timeout, keys, credentials = [], writes, priority, dependencies }: Service,
+): string {
   return `[Unit]
 Description=${description}
-${dependencies ?? `Wants=network-online.target\nAfter=network-online.target\nRequiresMountsFor=${storage.root}`}
+${dependencies ?? `Wants=network-online.target\nAfter=network-online.target\nRequiresMountsFor=${storage.root}${writes === undefined ? '' : ` ${writes}`}`}
 
 [Service]
 Type=oneshot
 User=${CONTENT_USER}
-${keys.map(credential).join('')}ExecStart=/usr/local/bin/mirrorctl ${command}
+${keys.map(credential).join('')}${credentials.join('')}ExecStart=/usr/local/bin/mirrorctl ${command}
 TimeoutStartSec=${timeout}
 ${priority}UMask=0022
-${HARDENED}ReadWritePaths=${dependencies === undefined ? '' : '-'}${storage.root} ${ServerPaths.state}
+${HARDENED}ReadWritePaths=${dependencies === undefined ? '' : '-'}${storage.root} ${ServerPaths.state}${writes === undefined ? '' : ` -${writes}`}
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 MemoryMax=2G
 `;

@@ -52,6 +52,8 @@ export function secretChanges(activation: Planned, foreseen: Foreseen | undefine
         return change(`calls the secret ${name} version ${version} (was ${was}): its content is the deployed one`, false);
       return change(`rotates the secret ${name} (version ${was} to ${version})${effect}`);
     }
+    if (was === undefined && before.size > 0 && name !== SIGNING && name !== PREVIOUS)
+      return [{ name, action: 'add', sentence: `brings the secret ${name} (version ${version})`, changes: true }];
     if (!other) return [];
     const same = was === undefined ? '' : `, and its version is ${version} as before`;
     return change(`replaces the secret ${name}, which differs from the deployed one${same}${effect}`);

@@ -11,6 +11,7 @@ import {
   waiverSentences,
   type Repair,
 } from './activation';
+import { backupSentences } from './backup';
 import { changesOf, plural, type Change } from './changes';
 import { observedBy, observedInTrigger, type Observed } from './observed';
 import { accountSentences, componentCount, ownerSentences } from './owners';
@@ -85,6 +86,7 @@ export function summarize(plan: TerraformPlan): PlanSummary {
     ...ownerSentences(things),
     ...repositorySentences(things),
     ...releaseSentences(things),
+    ...backupSentences(things),
     ...accountSentences(things),
     ...secrets.map((secret) => secret.sentence),
     ...(programs ? ['upgrades the server programs'] : []),
@@ -127,6 +129,7 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
     sentences: [
       ...connectionSentences(activation),
       `sets up ${loginOf(activation)} ${why}: ${parts.length === 0 ? 'nothing is declared' : parts.join(', ')}`,
+      ...backupSentences(things),
       ...accountSentences(things),
       ...things.filter((one) => one.kind === 'repository').flatMap((one) => repositoryWaivers(one.id, undefined, one.after)),
       ...waiverSentences(activation, things, undefined),
