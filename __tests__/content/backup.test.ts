@@ -345,9 +345,7 @@ describe('what can be wrong', () => {
     await filled();
     await run();
     lose();
-    expect(await said(3, 'backup', 'run')).toMatch(
-      /has backups that are not of the content which is here[^]*mirrorctl backup restore/,
-    );
+    expect(await said(3, 'backup', 'run')).toMatch(/has backups that are not of the content which is here[^]*mirrorctl backup restore/);
     await ran(mirror, 0, 'backup', 'run', '--anew');
   });
   test('most of the content is gone: it does not drive out the backups that have it', async () => {
