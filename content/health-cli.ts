@@ -7,7 +7,7 @@ Exit code 7: something is wrong; each alert says what to do. mirror-health.timer
 while something is wrong, and mirrorctl status names the alerts. Disks, arrays, clock and units are looked at by mirror-machine.service.
 
 Examples:
-  mirrorctl health           room, growth, disks, arrays, clock, units, overdue syncs, scrub
+  mirrorctl health           room, growth, disks, arrays, clock, units, overdue syncs, scrub, backup
   mirrorctl health --json    the same for a monitoring system
   systemctl start mirror-health.service; mirrorctl health     look at disks and clock anew, too`;
 

@@ -13,6 +13,7 @@ import { machineChecks, shortened } from './health-machine';
 import { alertsOf, type Check, type Health, keepHealth } from './health-record';
 import type { Layout } from './layout';
 import { size } from './progress';
+import { backupStatus } from './backup-status';
 import { readScrubState } from './scrub-portion';
 import { readState } from './state';
 import { percent, requireStorage, type Room, roomOf } from './storage';
@@ -32,6 +33,7 @@ export async function health(layout: Layout, definitions: Definitions, now: Date
     ...machineChecks(await readFacts(factsFile), [...timers.keys()], now),
     await syncs(layout, definitions, timers, now),
     await scrubbing(layout, now),
+    await backups(layout, definitions, now),
   ];
   const found = { at: now.toISOString(), checks };
   await keepHealth(layout, found);
@@ -162,4 +164,14 @@ export function healthLines({ checks }: Health): readonly { readonly alert: bool
       { alert: verdict === 'alert', text: `${words[verdict].padEnd(5)}  ${name.padEnd(width)}  ${text}` },
       ...(remedy === undefined ? [] : [{ alert: verdict === 'alert', text: `${' '.repeat(width + 9)}${remedy}` }]),
     ]);
+}
+
+async function backups(layout: Layout, definitions: Definitions, now: Date): Promise<Check> {
+  const status = await backupStatus(layout, definitions, now);
+  if (status === undefined) return { name: 'backup', verdict: 'none', text: 'none is declared' };
+  const { location, lastSuccess, error } = status;
+  if (error !== undefined) return { name: 'backup', verdict: 'alert', text: error.message, remedy: error.remedy };
+  const text =
+    lastSuccess === undefined ? `none was made yet (${location})` : `last made ${lastSuccess.slice(0, 16).replace('T', ' ')} (${location})`;
+  return { name: 'backup', verdict: lastSuccess === undefined ? 'none' : 'ok', text };
 }

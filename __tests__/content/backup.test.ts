@@ -346,6 +346,13 @@ describe('what can be wrong', () => {
     await run();
     lose();
     expect(await said(3, 'backup', 'run')).toMatch(/has backups that are not of the content which is here[^]*mirrorctl backup restore/);
+    const { checks } = JSON.parse((await mirror.run('health', '--json')).stdout) as {
+      checks: { name: string; verdict: string; text: string }[];
+    };
+    expect(checks.find(({ name }) => name === 'backup')).toMatchObject({
+      verdict: 'alert',
+      text: expect.stringContaining('not of the content') as string,
+    });
     await ran(mirror, 0, 'backup', 'run', '--anew');
   });
   test('most of the content is gone: it does not drive out the backups that have it', async () => {
