@@ -9,8 +9,9 @@ import { copied, type Definitions, hostedComponents } from './definitions';
 import { readDropped } from './dropped';
 import { type ExpectedFile, expectedFiles } from './expected';
 import { fileDigest, isAbsent } from './files';
-import { type Layout, RECORD_KINDS } from './layout';
+import type { Layout } from './layout';
 import { repositoriesHere } from './mend';
+import { readRecord } from './record';
 import { reachedByReleases } from './releases';
 import { currentSnapshot, namesIn, timeOf } from './snapshot';
 import { readState } from './state';
@@ -74,7 +75,7 @@ export async function* collect(layout: Layout, definitions: Definitions, now: Da
       for (const snapshot of [...wanted].sort()) {
         const tree = join(layout.snapshots(id), snapshot);
         if (!isDirectory(tree)) continue;
-        const kind = hosted.has(id) || !hasRecord(layout, id, snapshot) ? 'hosted' : 'copied';
+        const kind = hosted.has(id) || !isCopy(layout, id, snapshot) ? 'hosted' : 'copied';
         const listing =
           kind === 'hosted' ? await ofHosted(layout, id, snapshot) : await ofCopy(layout, id, snapshot, whole.has(id) ? nothing : offered);
         found.push({ id, snapshot, kind, current: snapshot === current, tree, ...listing });
@@ -172,8 +173,9 @@ async function again<T>(layout: Layout, id: string, look: () => Promise<readonly
   }
 }
 
-function hasRecord(layout: Layout, id: string, snapshot: string): boolean {
-  return RECORD_KINDS.some((kind) => kind !== 'damage' && isFile(layout.record(id, snapshot, kind)));
+/** Whether it is known what a snapshot has of an upstream. What owners publish has no such record, nor what a release pins: all of it is the mirror's own. */
+function isCopy(layout: Layout, id: string, snapshot: string): boolean {
+  return readRecord(layout, id, snapshot) !== undefined || isFile(layout.record(id, snapshot, 'tree'));
 }
 
 async function everythingIn(tree: string): Promise<{ readonly files: readonly string[]; readonly empty: readonly string[] }> {
