@@ -5,6 +5,8 @@ import type { Check } from './health-record';
 
 /** Older facts are none: the timer writes them hourly. */
 const STALE_HOURS = 6;
+/** Milliseconds after a deploy; the timer runs hourly. */
+const FIRST_LOOK = 75 * 60_000;
 
 const SmartSchema = z.object({
   smartctl: z.object({ exit_status: z.number() }).partial().optional(),
@@ -146,7 +148,19 @@ export function shortened(items: readonly string[]): string {
 }
 
 /** @param facts undefined where nobody has looked yet */
-export function machineChecks(facts: MachineFacts | undefined, wanted: readonly string[], now: Date): readonly Check[] {
+export function machineChecks(
+  facts: MachineFacts | undefined,
+  wanted: readonly string[],
+  { now, deployed }: { readonly now: Date; readonly deployed: Date },
+): readonly Check[] {
+  if (facts === undefined && now.getTime() - deployed.getTime() < FIRST_LOOK)
+    return [
+      {
+        name: 'machine',
+        verdict: 'none',
+        text: 'disks, arrays and the clock are looked at within an hour of the deploy; at once: systemctl start mirror-machine.service',
+      },
+    ];
   const hours = facts === undefined ? Infinity : (now.getTime() - Date.parse(facts.at)) / 3_600_000;
   if (facts === undefined || hours > STALE_HOURS)
     return [

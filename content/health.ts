@@ -1,6 +1,6 @@
 /** `mirrorctl health`: everything that an operator should hear of before clients do. */
 import { constants } from 'node:fs';
-import { access, readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskLimits } from '../desired-state/disk-guard';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -30,7 +30,7 @@ export async function health(layout: Layout, definitions: Definitions, now: Date
   const checks = [
     await storage(layout, definitions),
     ...(room === undefined ? [] : [...fullness(layout, definitions, room), await growth(layout, definitions, room, now)]),
-    ...machineChecks(await readFacts(factsFile), [...timers.keys()], now),
+    ...machineChecks(await readFacts(factsFile), [...timers.keys()], { now, deployed: (await stat(definitions.directory)).mtime }),
     await syncs(layout, definitions, timers, now),
     await scrubbing(layout, now),
     await backups(layout, definitions, now),

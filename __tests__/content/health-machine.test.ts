@@ -7,6 +7,8 @@ import type { Check } from '../../content/health-record';
 import type { MachineFacts } from '../../desired-state/machine';
 
 const NOW = new Date('2026-11-22T12:00:00Z');
+/** Deployed long ago. */
+const AT = { now: NOW, deployed: new Date(0) };
 const FACTS: MachineFacts = {
   version: 1,
   at: '2026-11-22T11:50:00Z',
@@ -58,7 +60,7 @@ const scsi = (uncorrected: number): object => ({
 const VIRTUAL = { smartctl: { exit_status: 1, messages: [{ string: '/dev/vda: Unable to detect device type', severity: 'error' }] } };
 
 function check(name: string, facts: Partial<MachineFacts>): Check {
-  const found = machineChecks({ ...FACTS, ...facts }, WANTED, NOW).find((one) => one.name === name);
+  const found = machineChecks({ ...FACTS, ...facts }, WANTED, AT).find((one) => one.name === name);
   if (found === undefined) throw new Error(`no check ${name}`);
   expect(found.remedy === undefined).toBe(found.verdict !== 'alert');
   return found;
@@ -131,12 +133,15 @@ test('units: what failed, and timers that do not run; a failed sync is told when
   });
   const silent: MachineFacts = { ...FACTS };
   delete silent.timers;
-  expect(machineChecks(silent, WANTED, NOW).at(-1)).toMatchObject({ verdict: 'alert', text: 'systemd does not say which timers run' });
+  expect(machineChecks(silent, WANTED, AT).at(-1)).toMatchObject({ verdict: 'alert', text: 'systemd does not say which timers run' });
 });
 
 test('a machine at which nobody looks is an alert', () => {
-  expect(machineChecks(undefined, WANTED, NOW)).toMatchObject([{ name: 'machine', verdict: 'alert' }]);
-  expect(machineChecks(FACTS, WANTED, new Date('2026-11-22T18:00:00Z'))).toMatchObject([
+  expect(machineChecks(undefined, WANTED, AT)).toMatchObject([{ name: 'machine', verdict: 'alert' }]);
+  expect(machineChecks(undefined, WANTED, { now: NOW, deployed: new Date(NOW.getTime() - 60_000) })).toMatchObject([
+    { name: 'machine', verdict: 'none', text: expect.stringContaining('within an hour of the deploy') },
+  ]);
+  expect(machineChecks(FACTS, WANTED, { ...AT, now: new Date('2026-11-22T18:00:00Z') })).toMatchObject([
     { verdict: 'alert', text: 'the last look at disks, arrays and the clock was 6 hours ago' },
   ]);
 });
