@@ -133,7 +133,10 @@ const FILES: readonly (readonly [RegExp, string])[] = [
   [/^nginx\/locations\/(.+)\.conf$/, 'customer/$1'],
   [/^nginx\/(?:vhost|serving)\.conf$/, `vhost/${NAME}`],
   [/^systemd\/mirror-sync@(.+)\.timer$/, 'timer/$1'],
-  [/^(?:definitions\/server\.yaml|systemd\/mirror-(?:sync(?:@|-new)\.service|scrub\.(?:service|timer)))$/, 'server/services'],
+  [
+    /^(?:definitions\/server\.yaml|systemd\/mirror-(?:sync(?:@|-new)\.service|(?:scrub|retention|machine|health|time)\.[a-z]+))$/,
+    'server/services',
+  ],
   [/^ssh\/authorized_keys$/, 'account/mirror-deploy'],
 ];
 

@@ -77,18 +77,7 @@ export function foreseenIn(plan: TerraformPlan): Foreseen | undefined {
 }
 
 /** Texts that only a difference is read of. */
-const COMPARED_ONLY = [
-  'repo_file',
-  'serving',
-  'sync_service',
-  'sync_new_service',
-  'scrub_service',
-  'scrub_timer',
-  'retention_service',
-  'retention_timer',
-  'time_service',
-  'time_socket',
-];
+const COMPARED_ONLY = /^(repo_file|serving|.+_(service|socket|timer))$/;
 
 /** The plan without what the sentences do not read: of what stays as it is, only what it publishes. */
 export function trimPlan(plan: TerraformPlan): TerraformPlan {
@@ -134,7 +123,7 @@ export function trimPlan(plan: TerraformPlan): TerraformPlan {
 function read(triggers: Triggers, actions: readonly string[], differs: ReadonlySet<string>): Triggers {
   if (actions.includes('no-op') && !differs.has(triggers['element'] ?? '')) return published(triggers);
   if (actions.length > 1) return triggers;
-  return Object.fromEntries(Object.entries(triggers).filter(([name]) => !COMPARED_ONLY.includes(name)));
+  return Object.fromEntries(Object.entries(triggers).filter(([name]) => !COMPARED_ONLY.test(name)));
 }
 
 function published(triggers: Triggers): Triggers {
