@@ -8,7 +8,7 @@ import { expectedFiles } from './expected';
 import { fileDigest, flushDirectory, flushFileSystem, removeTree } from './files';
 import type { Layout } from './layout';
 import { readRecord } from './record';
-import { type Choice, choose, type Frozen, readFrozen, RELEASE_FILE } from './releases';
+import { type Choice, choose, type Frozen, pinsRepository, readFrozen, RELEASE_FILE } from './releases';
 import { MANIFEST_FILE, type ManifestLine, manifestLine } from './release-manifest';
 import { filesOf, NEW, timeOf } from './snapshot';
 import { readManifest } from './tree-manifest';
@@ -20,11 +20,6 @@ export interface Freeze {
   readonly state: 'frozen' | 'unchanged' | 'waiting' | 'unsatisfiable';
   /** Why it is unsatisfiable; of a frozen one what is missing from it. */
   readonly problems: readonly string[];
-}
-
-/** Id of the small repository with what a release pins, as any other repository below `repositories/`. */
-export function pinsRepository(release: string): string {
-  return `releases/${release}`;
 }
 
 /** Where a release has it. */

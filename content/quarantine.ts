@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { flushDirectory, isAbsent, removeTree } from './files';
 import { flat, type Layout, RECORD_KINDS } from './layout';
-import { pinsRepository } from './freeze';
+import { pinsRepository } from './releases';
 import { goneSnapshots, type Item, keyOf, noteGone } from './retention-ledger';
 import { namesIn } from './snapshot';
 
@@ -67,7 +67,7 @@ export async function putBack(layout: Layout, item: Movable): Promise<void> {
   const home = homeOf(layout, item);
   const place = await placeOf(layout, item);
   if (place === undefined) {
-    if (existsSync(home)) return;
+    if (existsSync(home) || pinsOfRelease(layout, item) !== undefined) return noteBack(layout, item);
     throw new MirrorError({
       code: 'GONE',
       message: `${keyOf(item)} is not in ${layout.damaged}`,
@@ -93,13 +93,15 @@ export async function putBack(layout: Layout, item: Movable): Promise<void> {
   await rename(join(place, contentOf(item)), home);
   await flushDirectory(dirname(home));
   await flushDirectory(place);
-  if (item.kind === 'snapshot') {
-    const gone = new Map(goneSnapshots(layout, item.id));
-    gone.delete(item.snapshot);
-    await noteGone(layout, item.id, gone);
-  }
+  await noteBack(layout, item);
   await removeTree(place);
   await removeEmptyAbove(dirname(place), layout.damaged);
+}
+
+async function noteBack(layout: Layout, item: Movable): Promise<void> {
+  if (item.kind !== 'snapshot') return;
+  const gone = new Map(goneSnapshots(layout, item.id));
+  if (gone.delete(item.snapshot)) await noteGone(layout, item.id, gone);
 }
 
 export interface Removed {
@@ -109,33 +111,48 @@ export interface Removed {
   readonly bytes: number;
 }
 
-/** The last step: removes an item from quarantine. */
-export async function removeForGood(layout: Layout, item: Movable): Promise<Removed> {
-  const place = await placeOf(layout, item);
-  if (place === undefined) return { inodes: new Set(), bytes: 0 };
-  const going = join(dirname(place), `${GOING}${flat(keyOf(item))}`);
-  await removeTree(going);
-  await rename(place, going);
-  await flushDirectory(dirname(place));
-  // What a release pinned is a repository of its own, and of no other use.
+/** What a release pins: a repository of its own, that stays where it is until the last step. Undefined where there is none. */
+export function pinsOfRelease(layout: Layout, item: Movable): string | undefined {
   const pins = item.kind === 'release' ? layout.repository(pinsRepository(item.id)) : undefined;
-  const links = linksBelow(going, ...(pins === undefined ? [] : [pins]));
+  return pins !== undefined && existsSync(pins) ? pins : undefined;
+}
+
+/**
+ * The last step: removes an item from quarantine.
+ *
+ * @param isBack a release of that name is declared or frozen again: what it pins stays
+ */
+export async function removeForGood(layout: Layout, item: Movable, isBack: boolean): Promise<Removed> {
+  const place = await placeOf(layout, item);
+  const pins = isBack ? undefined : pinsOfRelease(layout, item);
+  if (place === undefined && pins === undefined) return { inodes: new Set(), bytes: 0 };
+  const folder = place === undefined ? join(layout.damaged, 'pins') : dirname(place);
+  const going = join(folder, GOING + flat(keyOf(item)));
   await removeTree(going);
-  if (pins !== undefined) {
-    await removeTree(pins);
-    await removeEmptyAbove(dirname(pins), join(layout.root, 'repositories'));
-  }
-  await removeEmptyAbove(dirname(place), layout.damaged);
+  await mkdir(going, { recursive: true });
+  if (pins !== undefined) await rename(pins, join(going, 'pins'));
+  if (place !== undefined) await rename(place, join(going, 'item'));
+  await flushDirectory(going);
+  await flushDirectory(folder);
+  const links = linksBelow(going);
+  await removeTree(going);
+  await removeEmptyAbove(folder, layout.damaged);
+  if (pins !== undefined) await removeEmptyAbove(dirname(pins), join(layout.root, 'repositories'));
   let bytes = 0;
   for (const { here, nlink, bytes: size } of links.values()) if (here === nlink) bytes += size;
   return { inodes: new Set(links.keys()), bytes };
 }
 
-/** Goes on with removals that were interrupted. */
+/** Goes on with removals that were interrupted, and clears away the folders without content that moves left. */
 export async function finishRemovals(layout: Layout): Promise<void> {
   for (const date of await namesIn(layout.damaged)) {
     const folder = join(layout.damaged, date);
-    for (const name of await namesIn(folder)) if (name.startsWith(GOING)) await removeTree(join(folder, name));
+    for (const entry of entriesOf(folder)) {
+      const at = join(folder, entry.name);
+      if (!entry.isDirectory()) continue;
+      const isLeft = entry.name.startsWith(GOING) || (await namesIn(at)).every((name) => name === 'records');
+      if (isLeft) await removeTree(at);
+    }
     await removeEmptyAbove(folder, layout.damaged);
   }
 }
@@ -148,8 +165,8 @@ export interface Links {
   readonly bytes: number;
 }
 
-/** Every regular file below directories, by inode; what goes meanwhile is left out. */
-export function linksBelow(...directories: readonly string[]): Map<number, Links> {
+/** Every regular file below a directory, by inode; what goes meanwhile is left out. */
+export function linksBelow(directory: string): Map<number, Links> {
   const found = new Map<number, Links>();
   const walk = (folder: string): void => {
     for (const entry of entriesOf(folder)) {
@@ -165,7 +182,7 @@ export function linksBelow(...directories: readonly string[]): Map<number, Links
       }
     }
   };
-  for (const directory of directories) walk(directory);
+  walk(directory);
   return found;
 }
 

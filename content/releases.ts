@@ -32,6 +32,11 @@ const FrozenSchema = z.strictObject({
 });
 export type Frozen = z.infer<typeof FrozenSchema>;
 
+/** Id of the small repository with what a release pins, as any other repository below `repositories/`. */
+export function pinsRepository(release: string): string {
+  return `releases/${release}`;
+}
+
 /** The file of a frozen release that says what it is made of. */
 export const RELEASE_FILE = 'release.json';
 

@@ -8,7 +8,7 @@ import { copied, type Definitions, hostedComponents } from './definitions';
 import type { Layout } from './layout';
 import { repositoriesHere, snapshotsOf } from './mend';
 import { Published } from './published';
-import { homeOf, linksBelow, placeOf } from './quarantine';
+import { homeOf, linksBelow, pinsOfRelease, placeOf } from './quarantine';
 import { isRefused, readRefused } from './refused';
 import { existingReleases, reachedByReleases, RELEASE_FILE } from './releases';
 import { type Entry, goneSnapshots, type Item, keyOf, type Ledger } from './retention-ledger';
@@ -126,6 +126,9 @@ export class Facts {
   /** Why an item cannot go, whoever wants it gone: a clause. Undefined where it can. */
   async obstacle(item: Item): Promise<string | undefined> {
     const { id } = item;
+    // The two could not be told from each other.
+    if (item.kind !== 'package' && (await placeOf(this.layout, item)) !== undefined)
+      return 'a former one of that name is in quarantine still';
     switch (item.kind) {
       case 'package': {
         const found = (await this.packageRules(id))?.packages.find((one) => nevra(one) === item.nevra);
@@ -143,7 +146,9 @@ export class Facts {
       }
       case 'release': {
         if (this.definitions.releases.some((one) => one.id === id)) return 'it is declared';
-        return (await existingReleases(this.layout)).includes(id) ? undefined : 'it is not here';
+        // One that never could be frozen may have published pins.
+        const isHere = (await existingReleases(this.layout)).includes(id) || pinsOfRelease(this.layout, item) !== undefined;
+        return isHere ? undefined : 'it is not here';
       }
     }
   }

@@ -5,9 +5,11 @@ import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Layout } from './layout';
 import { Lock } from './lock';
+import { snapshotsOf } from './mend';
 import { readPackageList } from './package-list';
 import { putBack } from './quarantine';
 import { rebuild } from './rebuild';
+import { takeRepaired } from './repaired';
 import { readRefused, writeRefused } from './refused';
 import { releasesLock } from './releases';
 import { type RetentionContext, Run, underLock } from './retention';
@@ -16,6 +18,7 @@ import { Facts, packageItem } from './retention-facts';
 import { type Entry, type Item, keyOf, readLedger, writeLedger } from './retention-ledger';
 import { policyOf } from './retention-policy';
 import { readDropped } from './dropped';
+import { Store } from './store';
 
 export interface Forgotten {
   /** Announced, or in quarantine already. */
@@ -38,8 +41,9 @@ export interface ForgetOptions {
 export async function forget(context: RetentionContext, what: string, options: ForgetOptions): Promise<Forgotten> {
   return underLock(context, async () => {
     const { layout, definitions, now } = context;
-    const at = now();
     let ledger = await readLedger(layout);
+    // Under a clock that is behind the last run an announcement would be old when it is made.
+    const at = new Date(Math.max(now().getTime(), Date.parse(ledger.lastRun ?? now().toISOString())));
     const facts = await Facts.read(layout, definitions, ledger, at);
     const items = await itemsOf(facts, what);
     for (const item of items) {
@@ -73,7 +77,7 @@ async function itemsOf(facts: Facts, what: string): Promise<readonly Item[]> {
   if (id === undefined) throw unknown(what);
   if (mark === '@') return [{ kind: 'snapshot', id, snapshot: rest as string }];
   if (mark === ':') return [packageItem(id, await packageNamed(facts, id, rest as string))];
-  const ids = (await facts.here()).filter((one) => one === id || one.startsWith(`${id}/`));
+  const ids = (await facts.here()).filter((one) => !one.startsWith('releases/') && (one === id || one.startsWith(`${id}/`)));
   if (ids.length === 0) throw unknown(what);
   return ids.map((one) => ({ kind: 'repository', id: one }));
 }
@@ -198,7 +202,15 @@ async function locked(context: RetentionContext, id: string, work: () => Promise
 
 async function bringBack(context: RetentionContext, id: string, entries: readonly Entry[]): Promise<void> {
   const { layout } = context;
-  for (const { item } of entries) if (item.kind !== 'package') await putBack(layout, item);
+  const store = new Store(layout.store);
+  // Snapshots that went before the whole of it did come back into it.
+  const wholeFirst = [...entries].sort((a, b) => Number(b.item.kind === 'repository') - Number(a.item.kind === 'repository'));
+  for (const { item } of wholeFirst) {
+    if (item.kind === 'package') continue;
+    await putBack(layout, item);
+    const snapshots = item.kind === 'snapshot' ? [item.snapshot] : item.kind === 'repository' ? await snapshotsOf(layout, id) : [];
+    for (const snapshot of snapshots) await takeRepaired(layout, store, id, snapshot);
+  }
   const holders = new Set(entries.flatMap(({ heldBy }) => heldBy ?? []));
   for (const holder of holders) {
     const wanted = entries.filter(({ heldBy }) => heldBy === holder).map(({ item }) => item as Item & { readonly kind: 'package' });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { MirrorError } from '../desired-state/errors';
 import { checksumKey } from '../rpm-metadata/checksum';
 import { nevra } from '../rpm-metadata/nevra';
@@ -306,7 +307,7 @@ export class Run {
   }
 
   private async remove(entry: Entry, before: Ledger): Promise<Ledger> {
-    const { layout } = this.context;
+    const { layout, definitions } = this.context;
     const { item } = entry;
     const key = keyOf(item);
     let ledger = before;
@@ -318,7 +319,9 @@ export class Run {
     if (item.kind === 'package') await done();
     else
       await this.withLock(item.id, async () => {
-        const { inodes, bytes } = await removeForGood(layout, item);
+        const isBack =
+          item.kind === 'release' && (definitions.releases.some(({ id }) => id === item.id) || existsSync(layout.release(item.id)));
+        const { inodes, bytes } = await removeForGood(layout, item, isBack);
         for (const inode of inodes) this.freed.add(inode);
         this.freedBytes += bytes;
         await done();
