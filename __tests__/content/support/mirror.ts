@@ -15,12 +15,16 @@ export interface Ran {
 
 /** A storage root, a configuration and a state in a temporary directory, and the bundled program to run on them. */
 export class TestMirror {
-  readonly directory = mkdtempSync(join(tmpdir(), 'mirrorctl-'));
+  readonly directory: string;
   readonly root: string;
-  readonly configuration = join(this.directory, 'configuration');
-  readonly state = join(this.directory, 'state');
+  readonly configuration: string;
+  readonly state: string;
 
-  constructor(options: { root?: string; ownMount?: boolean } = {}) {
+  /** `base`: where it makes its directory. */
+  constructor(options: { root?: string; ownMount?: boolean; base?: string } = {}) {
+    this.directory = mkdtempSync(join(options.base ?? tmpdir(), 'mirrorctl-'));
+    this.configuration = join(this.directory, 'configuration');
+    this.state = join(this.directory, 'state');
     this.root = options.root ?? join(this.directory, 'storage');
     mkdirSync(this.root, { recursive: true });
     mkdirSync(join(this.configuration, 'keys'), { recursive: true });
