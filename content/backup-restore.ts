@@ -22,16 +22,18 @@ import { Hashes } from '../downloads/file';
 import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import { type ListedFile, type Listing, ListingSchema } from './backup-contents';
 import { type BackupContext, declaredBackup, lockBackup, secondsSince } from './backup-run';
-import { type BackupManifest, BackupManifestSchema, BackupPaths } from './backup-stage';
+import { type BackupManifest, BackupManifestSchema, BackupPaths, HistorySchema } from './backup-stage';
 import { readBackupState, writeBackupState } from './backup-state';
 import { countPackages } from './component';
 import { type LostFile, writeDamage } from './damage';
 import { readDropped } from './dropped';
 import { flushDirectory, flushFileSystem, linkOrCopy, removeTree } from './files';
 import { Layout, RECORD_KINDS } from './layout';
-import { Lock } from './lock';
+import { Lock, usingStore } from './lock';
 import { size } from './progress';
+import { readRefused, writeRefused } from './refused';
 import { releasesLock } from './releases';
+import { goneSnapshots, noteGone } from './retention-ledger';
 import { Restic, type Saved } from './restic';
 import { currentSnapshot, namesIn, publish, removeUnfinished, TreeBuilder } from './snapshot';
 import { requireStorage } from './storage';
@@ -100,7 +102,8 @@ export async function restoreBackup(context: BackupContext, options: RestoreOpti
       if (repository === undefined) throw noBackup(restic.location, 'there is no backup repository');
       if (!options.dryRun) await restic.unlock();
       const saved = find(await restic.list(), options.snapshot, restic.location);
-      const outcome = await new Restore({ ...context, layout }, restic, saved, options).run();
+      const work = new Restore({ ...context, layout }, restic, saved, options);
+      const outcome = await usingStore(layout, () => work.run());
       if (options.into === undefined && !options.dryRun) await writeBackupState(own, { ...(await readBackupState(own)), repository });
       return outcome;
     } finally {
@@ -290,6 +293,7 @@ class Restore {
       for (const { files } of missing)
         fromUpstream += files.filter(({ held, checksum, size: bytes }) => !held && !this.store.has(checksum, bytes)).length;
     const published = current === undefined || kept !== undefined || before === current.snapshot ? undefined : current.snapshot;
+    if (!this.options.dryRun) await this.history(id);
     if (published !== undefined && !this.options.dryRun) await publish(layout, id, published);
     return { id, snapshots: missing.map(({ snapshot }) => snapshot), published, fromUpstream, kept };
   }
@@ -312,6 +316,17 @@ class Restore {
       return `${before} is newer, and has all that upstream has`;
     const dropped = readDropped(this.layout, id, before);
     return dropped?.size === 0 ? undefined : `${before} has packages that upstream dropped since`;
+  }
+
+  /** Times of snapshots that are lost get no answer instead of that of another one; what was forgotten by name stays so. */
+  private async history(id: string): Promise<void> {
+    const { layout } = this;
+    const { snapshots, gone, refused } = this.read(BackupPaths.history(id), HistorySchema);
+    const here = new Set(await namesIn(layout.snapshots(id)));
+    const now = this.context.now().toISOString();
+    const all = new Map([...snapshots.map((name): [string, string] => [name, now]), ...Object.entries(gone), ...goneSnapshots(layout, id)]);
+    await noteGone(layout, id, new Map([...all].filter(([name]) => !here.has(name)).sort()));
+    await writeRefused(layout, id, new Map([...Object.entries(refused), ...readRefused(layout, id)]));
   }
 
   /** Makes one snapshot as it was. What is neither in the backup nor here is noted as lost: scrub and sync fetch it from upstream. Returns how many. */

@@ -10,7 +10,9 @@ import { isAbsent, removeTree } from './files';
 import { BACKUP_CACHE, flat, type Layout, RECORD_KINDS } from './layout';
 import { existingReleases, releasesLock } from './releases';
 import { Lock } from './lock';
-import { namesIn } from './snapshot';
+import { readRefused } from './refused';
+import { goneSnapshots } from './retention-ledger';
+import { namesIn, timeOf } from './snapshot';
 import { Store } from './store';
 
 /** `manifest.json` of a backup. */
@@ -24,6 +26,13 @@ export const BackupManifestSchema = z.object({
 });
 export type BackupManifest = z.infer<typeof BackupManifestSchema>;
 
+/** What is known of a repository beside its snapshots: those that there were, those that retention took, and packages that were forgotten by name. */
+export const HistorySchema = z.object({
+  snapshots: z.array(z.string()),
+  gone: z.record(z.string(), z.string()),
+  refused: z.record(z.string(), z.string()),
+});
+
 /** Where things are in a backup. */
 export const BackupPaths = {
   manifest: 'manifest.json',
@@ -31,6 +40,7 @@ export const BackupPaths = {
   store: 'store',
   listing: (id: string, snapshot: string): string => join('repositories', flat(id), `${snapshot}.files`),
   record: (id: string, snapshot: string, kind: string): string => join('repositories', flat(id), `${snapshot}.${kind}`),
+  history: (id: string): string => join('repositories', flat(id), 'history.json'),
   releases: 'releases',
   state: 'state',
   /** Definitions and public keys as they were declared: for people. */
@@ -70,6 +80,8 @@ export async function stage(layout: Layout, definitions: Definitions, now: Date,
       if (directory !== undefined) writeListing(layout, found, directory);
     }
     if (directory !== undefined) {
+      for (const id of new Set(snapshots.map((one) => one.id)))
+        write(join(directory, BackupPaths.history(id)), await historyOf(layout, id));
       for (const id of releases) await linkTree(layout.release(id), join(directory, BackupPaths.releases, id));
       await copyState(layout, join(directory, BackupPaths.state));
       await copyConfiguration(layout.configuration, join(directory, BackupPaths.configuration));
@@ -104,6 +116,11 @@ function writeListing(layout: Layout, { id, snapshot, kind, current, folders, fi
     const source = layout.record(id, snapshot, record);
     if (existsSync(source)) link(source, join(directory, BackupPaths.record(id, snapshot, record)));
   }
+}
+
+async function historyOf(layout: Layout, id: string): Promise<z.infer<typeof HistorySchema>> {
+  const snapshots = (await namesIn(layout.snapshots(id))).filter((name) => timeOf(name) !== undefined).sort();
+  return { snapshots, gone: Object.fromEntries(goneSnapshots(layout, id)), refused: Object.fromEntries(readRefused(layout, id)) };
 }
 
 /** A file with as many links as the file system allows is not linked once more: it is copied. */

@@ -140,9 +140,17 @@ export class Restic {
     await this.must(`keep ${name}`, ['backup', '--json', ...what], { input: content });
   }
 
-  /** Backups of this server, oldest first. */
+  /** Backups of this server, oldest first: also while another run holds the repository. */
   async list(): Promise<readonly Saved[]> {
-    const { stdout } = await this.must('list the backups', ['snapshots', '--json', '--host', this.definition.name, '--tag', TAG]);
+    const { stdout } = await this.must('list the backups', [
+      'snapshots',
+      '--no-lock',
+      '--json',
+      '--host',
+      this.definition.name,
+      '--tag',
+      TAG,
+    ]);
     const found = JSON.parse(stdout) as readonly { id: string; short_id: string; time: string }[] | null;
     return (found ?? [])
       .map(({ id, short_id: shortId, time }) => ({ id, shortId, time: new Date(time).toISOString() }))

@@ -225,6 +225,22 @@ test('a lost server comes back: hosted content byte for byte, dropped packages, 
   await run();
 });
 
+test('snapshots that are lost with the disk are told to be gone, and what was forgotten by name stays so', async () => {
+  await filled();
+  await ran(mirror, 0, 'retention', 'forget', 'kept:a-1-1', '--now');
+  const snapshots = mirror.snapshots('kept');
+  const current = basename(mirror.currentTarget('kept') as string);
+  expect(snapshots.length).toBeGreaterThan(1);
+  await run();
+  lose();
+  await restore();
+  const gone = readFileSync(join(mirror.root, 'repositories/kept/gone'), 'utf8');
+  expect(gone.split('\n').flatMap((line) => line.split(' ')[0] || [])).toEqual(snapshots.filter((name) => name !== current));
+  await ran(mirror, 0, 'sync', '--all');
+  expect(existsSync(mirror.published('kept', 'Packages/a-1-1.noarch.rpm'))).toBe(false);
+  expect(await ran(mirror, 0, 'retention', 'explain', 'kept:a-1-1')).toContain('taken from upstream no more');
+});
+
 test('a release comes back byte for byte, with what it pins', async () => {
   publishUpstream(['a', 'b']);
   await ran(mirror, 0, 'prepare');
