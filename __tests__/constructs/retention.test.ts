@@ -11,7 +11,12 @@ type Props = Partial<ConstructorParameters<typeof RpmRepository>[2]>;
 
 function repository(props: Props): RpmRepository {
   const { server } = mirror();
-  return new RpmRepository(server, 'r', { publishedAs: URL, trust: Trust.digestsOnly('upstream signs nothing'), view: View.ACCUMULATE, ...props });
+  return new RpmRepository(server, 'r', {
+    publishedAs: URL,
+    trust: Trust.digestsOnly('upstream signs nothing'),
+    view: View.ACCUMULATE,
+    ...props,
+  });
 }
 
 function definition(props: Props): ReturnType<typeof RepositoryDefinitionSchema.parse> {

@@ -74,7 +74,8 @@ test('status before anything was done', async () => {
       { id: 'epel-7', kind: 'repository', publicPath: 'mirror/centos/example.org/epel-7', result: 'never', problems: [] },
       { id: 'mos/mos7.0-centos6/os', kind: 'hosted', publicPath: 'mos-repos/centos/mos7.0-centos6/os', result: 'missing', problems: [] },
     ],
-    releases: [], alerts: [],
+    releases: [],
+    alerts: [],
   });
   const failed = await mirror.run('sync', 'epel-7', '--json');
   expect(failed.code).toBe(5);
