@@ -1,16 +1,21 @@
 /**
  * Retention over random histories: whatever upstreams, operators, declarations and clocks do, what has to be kept is there, what goes was announced,
- * comes back until its last step, and then leaves nothing. `RETENTION_HISTORIES` (25) times `RETENTION_STEPS` (25); `RETENTION_SEED` repeats a run.
+ * comes back until its last step, and then leaves nothing. `RETENTION_HISTORIES` (25) times `RETENTION_STEPS` (25); `RETENTION_SEED` repeats a run,
+ * `RETENTION_PATH` one history of it.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { buildPackage, dropKey, makeKey, type TestKey } from './support/keys';
-import { KINDS, type Pool, poolOf, World } from './support/world';
+import { poolOf } from './support/compare';
+import type { Pool } from './support/model';
+import { KINDS, World } from './support/world';
 
 const HISTORIES = Number(process.env['RETENTION_HISTORIES'] ?? 25);
 const STEPS = Number(process.env['RETENTION_STEPS'] ?? 25);
+/** Of one history of a run, as a failure prints it. */
+const PATH = process.env['RETENTION_PATH'];
 const SEED = Number(process.env['RETENTION_SEED'] ?? Date.now() % 1_000_000_000);
 
 jest.setTimeout(60_000 + HISTORIES * 30_000);
@@ -52,7 +57,12 @@ test(`nothing is lost, nothing goes unannounced, nothing stays for ever (seed ${
         for (const [what, count] of world.happened) happened.set(what, (happened.get(what) ?? 0) + count);
       }
     }),
-    { seed: SEED, numRuns: HISTORIES, endOnFailure: process.env['RETENTION_SHRINK'] === undefined },
+    {
+      seed: SEED,
+      ...(PATH === undefined ? {} : { path: PATH }),
+      numRuns: PATH === undefined ? HISTORIES : 1,
+      endOnFailure: process.env['RETENTION_SHRINK'] === undefined,
+    },
   );
   process.stderr.write(
     `${[...happened]

@@ -1,15 +1,13 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createHash } from 'node:crypto';
 import { basename, join } from 'node:path';
-import { runScrub } from '../../../content/scrub-command';
 import { freezeReleases } from '../../../content/release-command';
 import { verifyRelease } from '../../../content/release-verify';
-import type { Plan } from '../../../content/retention';
+import { runScrub } from '../../../content/scrub-command';
 import { MirrorError } from '../../../desired-state/errors';
-import { DAY, History } from './history';
-import type { TestKey } from './keys';
-import { TestMirror } from './mirror';
-import { type Files, observe, type Observed } from './observed';
+import { at, keysOf, leaving, refusal, same, sameFiles, wasThere } from './compare';
+import { DAY } from './history';
+import { HOSTED, type LedgerEntry, Model, type Repository, WEEK } from './model';
+import type { Files, Observed } from './observed';
 import { createrepo, Upstream } from './upstream';
 
 /** What a history may do. Numbers choose among what is there at that time. */
@@ -24,90 +22,8 @@ export interface Step {
   readonly b: number;
 }
 
-/** Real packages by `<name>-<version>`, and of one another with other content, `a-2*`. */
-export type Pool = ReadonlyMap<string, { readonly file: string; readonly path: string; readonly sha256: string }>;
-
-interface Repository {
-  readonly id: string;
-  readonly view: 'accumulate' | 'verbatim';
-  readonly upstream: Upstream;
-  declared: boolean;
-  pins: string[];
-  rules: { newestVersions?: number; droppedDays?: number; snapshotDays?: number };
-  waived: boolean;
-  /** Of the pool. */
-  offers: Set<string>;
-  revision: number;
-  /** Of what was taken last. */
-  published: number;
-  /** What must be published: path → SHA-256. */
-  listed: Map<string, string>;
-  /** Path → when a sync first saw that upstream has it no more. */
-  dropped: Map<string, number>;
-  refused: Set<string>;
-  /** Every snapshot that there ever was. */
-  ever: Set<string>;
-}
-
-/** A stage of an item in the ledger, and for how long it has been in it, of the time in which this server ran. */
-interface Term {
-  elapsed: number;
-  since: number;
-  /** The shortest term that was declared meanwhile. */
-  required: number;
-}
-
-interface Gone {
-  readonly id: string;
-  readonly path: string;
-  readonly sha256: string;
-  readonly dropped: number | undefined;
-}
-
-interface LedgerEntry {
-  readonly item: { readonly kind: string; readonly id: string; readonly path?: string; readonly checksum?: { readonly hex: string } };
-  readonly by: string;
-  readonly stage: 'announced' | 'quarantined';
-  readonly announcedAt: string;
-}
-
-const WEEK = 7 * DAY;
-const HOSTED = ['acme/mos/os', 'gone/mos/os'] as const;
-
-/** A mirror with its upstreams, and beside it a model of what has to be there, by what the documents promise. */
-export class World {
-  readonly mirror: TestMirror;
-  readonly history: History;
-  private readonly repositories: Repository[] = [];
-  private policy = { graceDays: 2, quarantineDays: 2, sharePercent: 40 };
-  /** Declared: as the definition has it. */
-  private readonly releases = new Map<
-    string,
-    { at?: string; members: { id: string; publicPath: string; snapshot?: string }[]; pins?: string[] }
-  >();
-  /** Frozen, and not forgotten: its bytes and members. */
-  private readonly frozen = new Map<string, { readonly files: Files; readonly members: ReadonlyMap<string, string> }>();
-  private readonly frozenAway = new Map<string, { readonly files: Files; readonly members: ReadonlyMap<string, string> }>();
-  private readonly terms = new Map<string, Term>();
-  private readonly restored = new Map<string, number>();
-  /** Packages in quarantine. */
-  private readonly gone = new Map<string, Gone>();
-  private lastRun: number | undefined;
-  /** Whether the first of the hosted components is declared. */
-  private hosts = true;
-  readonly log: string[] = [];
-  readonly happened = new Map<string, number>();
-
-  constructor(
-    private readonly work: string,
-    private readonly pool: Pool,
-    key: TestKey,
-  ) {
-    this.mirror = new TestMirror({ base: work });
-    this.mirror.signBy(key);
-    this.history = new History(this.mirror);
-  }
-
+/** A mirror with its upstreams, to which things happen. */
+export class World extends Model {
   async open(): Promise<void> {
     for (const [id, view] of [
       ['acc', 'accumulate'],
@@ -138,6 +54,7 @@ export class World {
     for (const id of HOSTED) this.host(id);
     this.declareAll();
     for (const repository of this.repositories) await this.sync(repository, 'now');
+    this.judge(this.look());
   }
 
   async close(): Promise<void> {
@@ -256,18 +173,6 @@ export class World {
       case 'scrub':
         return this.scrub(a);
     }
-  }
-
-  private repository(id: string): Repository {
-    return this.repositories.find((one) => one.id === id) as Repository;
-  }
-
-  look(): Observed {
-    return observe(this.mirror.root);
-  }
-
-  private did(what: string): void {
-    this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
   }
 
   private declareAll(): void {
@@ -404,194 +309,6 @@ export class World {
     if (freed !== applied.freedBytes) throw new Error(`${freed} bytes are free, and ${applied.freedBytes} were told`);
     this.did(freed > 0 ? 'freed bytes' : 'freed nothing');
     this.judge(after);
-  }
-
-  /** The shortest term that was declared while an item was in its stage. */
-  private requireTerms(): void {
-    for (const [key, term] of this.terms)
-      term.required = Math.min(term.required, (key.startsWith('announced') ? this.policy.graceDays : this.policy.quarantineDays) * DAY);
-  }
-
-  private judgeQuarantined(
-    before: Observed,
-    after: Observed,
-    plan: Plan,
-    ledger: Record<string, LedgerEntry>,
-    confirmed: readonly string[],
-    now: number,
-    terms: ReadonlyMap<string, Term>,
-  ): void {
-    const left = leaving(before, after);
-    const wanted = keysOf(plan.quarantine);
-    // A package of a repository that goes as a whole in the same run does not leave by itself.
-    same(
-      'what left service, and the plan',
-      left,
-      wanted.filter((key) => wasThere(before, key)),
-    );
-    const byRule = new Map<string, number>();
-    for (const key of wanted) {
-      const entry = ledger[key];
-      const term = terms.get(`announced ${key} ${entry?.announcedAt}`);
-      if (entry === undefined || term === undefined) throw new Error(`${key} goes and was not announced`);
-      if (term.elapsed < term.required) throw new Error(`${key} goes after ${term.elapsed / DAY} days of its ${term.required / DAY}`);
-      this.requireMayGo(key, entry, before, now);
-      this.did(`quarantined ${entry.item.kind} by ${entry.by}`);
-      if (entry.by === 'rule' && entry.item.kind === 'package')
-        byRule.set(entry.item.id, (byRule.get(entry.item.id) ?? 0) + this.sizeOf(entry.item.path as string));
-      this.takeAway(key, entry);
-    }
-    for (const [id, bytes] of byRule) {
-      const all = [...(before.repositories.get(id)?.listed.keys() ?? [])].reduce((sum, path) => sum + this.sizeOf(path), 0);
-      if (!confirmed.includes(id) && bytes > (all * this.policy.sharePercent) / 100)
-        throw new Error(`${bytes} of ${all} bytes of ${id} left unasked`);
-    }
-    // The newest versions stay, whatever else goes.
-    for (const { id, rules, listed } of this.repositories) {
-      if (rules.newestVersions === undefined || left.includes(id)) continue;
-      for (const path of before.repositories.get(id)?.listed.keys() ?? []) {
-        if (listed.has(path) || ledger[keyOfPackage(id, path)]?.by === 'operator') continue;
-        const newer = [...(before.repositories.get(id)?.listed.keys() ?? [])].filter((other) => isNewer(other, path)).length;
-        if (newer < rules.newestVersions) throw new Error(`${path} is among the newest ${rules.newestVersions}, and went`);
-      }
-    }
-    if (plan.stopped.length > 0) this.did('stopped');
-    if (plan.withdraw.length > 0) this.did('withdrawn');
-  }
-
-  private sizeOf(path: string): number {
-    const found = [...this.pool.values()].find((one) => one.path === path) as { file: string };
-    return readFileSync(found.file).length;
-  }
-
-  /** By the rules as they are declared now, in the words of the documents. */
-  private requireMayGo(key: string, { item, by }: LedgerEntry, before: Observed, now: number): void {
-    const no = (why: string): never => {
-      throw new Error(`${key} went, and ${why}`);
-    };
-    const { id } = item;
-    const repository = this.repositories.find((one) => one.id === id);
-    if (item.kind === 'repository') {
-      if (repository?.declared === true || (id === HOSTED[0] && this.hosts)) no('it is declared');
-      for (const [release, { members }] of this.reached(before)) if (members.has(id)) no(`the release ${release} is made of it`);
-      return;
-    }
-    if (item.kind === 'release') return this.releases.has(id) ? no('it is declared') : undefined;
-    if (by === 'rule' && repository?.declared !== true) no('it is not declared');
-    const rules = repository?.rules ?? {};
-    if (item.kind === 'snapshot') {
-      const name = key.slice(id.length + 1);
-      const here = [...(before.repositories.get(id)?.snapshots.keys() ?? [])].sort();
-      if (name === before.repositories.get(id)?.current) no('it is published');
-      for (const [release, { members }] of this.reached(before)) if (members.get(id) === name) no(`the release ${release} is made of it`);
-      for (const gone of this.gone.values())
-        if (gone.id === id && before.repositories.get(id)?.snapshots.get(name)?.get(gone.path) === gone.sha256) {
-          const others = here.filter(
-            (one) => one !== name && before.repositories.get(id)?.snapshots.get(one)?.get(gone.path) === gone.sha256,
-          );
-          if (others.length === 0) no(`it is the last to have ${gone.path}`);
-        }
-      if (by === 'operator') return;
-      if (here[here.indexOf(before.repositories.get(id)?.current as string) - 1] === name) no('it is the one before the published one');
-      const next = [...(repository?.ever ?? [])].sort().find((one) => one > name);
-      if (next === undefined || now - timeOf(next) < (rules.snapshotDays ?? 90) * DAY) no(`it was superseded by ${next}`);
-      return;
-    }
-    const path = item.path as string;
-    if (by === 'operator') return;
-    if (repository?.pins.includes(basename(path, '.noarch.rpm')) === true) no('it is pinned');
-    const since = repository?.dropped.get(path);
-    if (since === undefined) return no('upstream has it');
-    if (rules.droppedDays === undefined && rules.newestVersions === undefined) no('there is no rule');
-    const from = Math.max(since, this.restored.get(key) ?? -Infinity);
-    if (now - from < (rules.droppedDays ?? 0) * DAY) no(`it was dropped on ${new Date(from).toISOString()}`);
-  }
-
-  /** Snapshots that releases are made of: frozen ones, those in quarantine, and those that wait. */
-  private reached(before: Observed): ReadonlyMap<string, { readonly members: ReadonlyMap<string, string> }> {
-    const found = new Map<string, { readonly members: ReadonlyMap<string, string> }>([...this.frozenAway, ...this.frozen]);
-    for (const [release, { at: time, members }] of this.releases) {
-      if (this.frozen.has(release)) continue;
-      const chosen = new Map<string, string>();
-      for (const { id, snapshot } of members) {
-        const here = [...(before.repositories.get(id)?.snapshots.keys() ?? [])].sort();
-        // Of all that there ever were: an older one does not stand in for what was taken.
-        const ever = [...new Set([...here, ...(this.repositories.find((one) => one.id === id)?.ever ?? [])])].sort();
-        const found = snapshot ?? ever.filter((name) => timeOf(name) <= Date.parse(time as string)).at(-1);
-        if (found !== undefined && here.includes(found)) chosen.set(id, found);
-      }
-      found.set(release, { members: chosen });
-    }
-    return found;
-  }
-
-  /** The model without an item. */
-  private takeAway(key: string, { item, by }: LedgerEntry): void {
-    const repository = this.repositories.find((one) => one.id === item.id);
-    if (item.kind === 'package' && repository !== undefined) {
-      const path = item.path as string;
-      const sha256 = repository.listed.get(path) as string;
-      this.gone.set(key, { id: item.id, path, sha256, dropped: repository.dropped.get(path) });
-      repository.listed.delete(path);
-      repository.dropped.delete(path);
-      if (by === 'operator') repository.refused.add(sha256);
-    }
-    if (item.kind === 'snapshot') this.taken.add(key);
-    if (item.kind === 'repository') for (const one of this.known.keys()) if (one.startsWith(`${item.id}@`)) this.taken.add(one);
-    if (item.kind === 'release') {
-      const frozen = this.frozen.get(item.id);
-      if (frozen !== undefined) this.frozenAway.set(item.id, frozen);
-      this.frozen.delete(item.id);
-    }
-    if (item.kind === 'repository' && repository !== undefined) {
-      this.away.set(item.id, {
-        listed: new Map(repository.listed),
-        dropped: new Map(repository.dropped),
-        refused: new Set(repository.refused),
-        ever: new Set(repository.ever),
-      });
-      repository.listed.clear();
-      repository.dropped.clear();
-      repository.refused.clear();
-      repository.ever.clear();
-    }
-  }
-
-  /** Whole repositories in quarantine: the model of them. */
-  private readonly away = new Map<
-    string,
-    { listed: Map<string, string>; dropped: Map<string, number>; refused: Set<string>; ever: Set<string> }
-  >();
-
-  private judgeRemoved(before: Observed, after: Observed, plan: Plan, terms: ReadonlyMap<string, Term>): void {
-    const gone = [...before.quarantine.keys()].filter((key) => !after.quarantine.has(key)).sort();
-    const wanted = plan.remove.filter(({ item }) => item.kind !== 'package');
-    same(
-      'what left the quarantine, and the plan',
-      gone,
-      keysOf(wanted).filter((key) => before.quarantine.has(key)),
-    );
-    for (const { item, announcedAt } of plan.remove) {
-      const key = keysOf([{ item }])[0] as string;
-      const term = terms.get(`quarantined ${key} ${announcedAt}`);
-      if (term === undefined || term.elapsed < term.required)
-        throw new Error(`${key} goes for good after ${(term?.elapsed ?? 0) / DAY} days`);
-      this.gone.delete(key);
-      this.frozenAway.delete(item.id);
-      this.away.delete(key);
-      this.did(`removed ${item.kind}`);
-    }
-    const swept = new Set(plan.unused.stopped ? [] : plan.unused.remove.map(({ inode }) => inode));
-    for (const [hex, { inode, nlink }] of before.store) {
-      const isIn = after.store.has(hex);
-      if (swept.has(inode) && isIn) throw new Error(`store/${hex} stayed`);
-      if (isIn) continue;
-      const uses = before.uses.get(inode) ?? [];
-      const removed = plan.remove.map(({ item }) => `/${keysOf([{ item }])[0]?.replaceAll('/', '+')}/`);
-      const pins = plan.remove.filter(({ item }) => item.kind === 'release').map(({ item }) => `/repositories/releases/${item.id}/`);
-      const others = uses.filter((path) => ![...removed, ...pins].some((part) => path.includes(part)));
-      if (nlink > 1 && others.length > 0) throw new Error(`store/${hex} went, and ${others[0]} uses it`);
-    }
   }
 
   private declareRelease(a: number, b: number): void {
@@ -757,77 +474,6 @@ export class World {
     if (outcome.lost.length > 0) throw new Error(`the scrub lost ${JSON.stringify(outcome.lost)}`);
   }
 
-  private get ledgerPath(): string {
-    return join(this.mirror.state, 'retention.json');
-  }
-
-  ledger(): Record<string, LedgerEntry> {
-    if (!existsSync(this.ledgerPath)) return {};
-    return (JSON.parse(readFileSync(this.ledgerPath, 'utf8')) as { entries: Record<string, LedgerEntry> }).entries;
-  }
-
-  private readTerms(): void {
-    const ledger = this.ledger();
-    const now = this.history.at.getTime();
-    const seen = new Set<string>();
-    for (const [key, { stage, announcedAt }] of Object.entries(ledger)) {
-      const name = `${stage} ${key} ${announcedAt}`;
-      seen.add(name);
-      if (!this.terms.has(name)) this.terms.set(name, { elapsed: 0, since: now, required: Infinity });
-    }
-    for (const name of this.terms.keys()) if (!seen.has(name)) this.terms.delete(name);
-    this.requireTerms();
-  }
-
-  /** What has to be there, is. */
-  judge(observed: Observed): void {
-    if (observed.problems.length > 0) throw new Error(observed.problems.join('; '));
-    for (const { id, listed, ever } of this.repositories) {
-      const found = observed.repositories.get(id);
-      sameFiles(`what ${id} publishes`, listed, found?.listed ?? new Map());
-      for (const [name, files] of found?.snapshots ?? []) {
-        ever.add(name);
-        this.requireAsItWas(`${id}@${name}`, files);
-      }
-    }
-    for (const id of HOSTED) {
-      const found = observed.repositories.get(id);
-      for (const [name, files] of found?.snapshots ?? []) this.requireAsItWas(`${id}@${name}`, files);
-    }
-    for (const key of this.known.keys()) {
-      const [id, name] = key.split('@') as [string, string];
-      if (!this.taken.has(key) && observed.repositories.get(id)?.snapshots.has(name) !== true) throw new Error(`${key} is not there`);
-    }
-    same('releases', [...observed.releases.keys()].sort(), [...this.frozen.keys()].sort());
-    for (const [id, { files }] of this.frozen) {
-      sameFiles(`the release ${id}`, files, observed.releases.get(id));
-      if (observed.pins.get(id) !== undefined) this.pinned.add(id);
-      else if (this.pinned.has(id)) throw new Error(`what the release ${id} pins is gone`);
-    }
-    for (const id of this.pinned) if (!this.frozen.has(id) && !this.frozenAway.has(id)) this.pinned.delete(id);
-    for (const [key, { id, path, sha256 }] of this.gone) {
-      const held = [...(observed.repositories.get(id)?.snapshots.values() ?? [])].some((files) => files.get(path) === sha256);
-      const away = [...(observed.quarantine.get(id) ?? [])].some(([file, digest]) => file.endsWith(`/${path}`) && digest === sha256);
-      if (!held && !away) throw new Error(`${key} is in quarantine, and nothing has it`);
-    }
-  }
-
-  /** Every snapshot that was ever in service, by its key, with what it had. */
-  /** Releases whose pins were published. */
-  private readonly pinned = new Set<string>();
-
-  private readonly known = new Map<string, Files>();
-
-  /** Of those, the ones that retention took. */
-  private readonly taken = new Set<string>();
-
-  /** Snapshots never change. */
-  private requireAsItWas(key: string, files: Files): void {
-    const before = this.known.get(key);
-    if (before === undefined) this.known.set(key, files);
-    else if (before.size !== files.size || [...before].some(([path, digest]) => files.get(path) !== digest)) sameFiles(key, before, files);
-  }
-
   /** Whatever is in quarantine comes back with its bytes; then, with everything forgotten, nothing is left. */
   async end(): Promise<void> {
     const { layout } = await this.history.context();
@@ -874,99 +520,4 @@ export class World {
       await this.day('acc', 'ver', 'unused');
     }
   }
-
-  /** After quiet days: what nothing uses is gone, and so is what rules do not keep. */
-  private requireTidy(): void {
-    const observed = this.look();
-    for (const [hex, { nlink }] of observed.store) if (nlink === 1) throw new Error(`store/${hex} is used by nothing, and stays`);
-    const now = this.history.at.getTime();
-    for (const { id, view, rules, declared, dropped, listed, pins } of this.repositories) {
-      if (!declared || view !== 'accumulate' || (rules.droppedDays === undefined && rules.newestVersions === undefined)) continue;
-      for (const [path, since] of dropped) {
-        const from = Math.max(since, this.restored.get(keyOfPackage(id, path)) ?? -Infinity);
-        const newer = [...listed.keys()].filter((other) => isNewer(other, path)).length;
-        if (pins.includes(basename(path, '.noarch.rpm')) || newer < (rules.newestVersions ?? 0)) continue;
-        if (now - from > ((rules.droppedDays ?? 0) + 2 * this.policy.graceDays + 2) * DAY)
-          throw new Error(`${path} has no rule that keeps it, and stays`);
-      }
-    }
-  }
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  return list[index % Math.max(1, list.length)] as T;
-}
-
-function timeOf(snapshot: string): number {
-  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-/.exec(snapshot) ?? [];
-  return Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
-}
-
-/** `Packages/a-3-1.noarch.rpm` is newer than `Packages/a-1-1.noarch.rpm`. */
-function isNewer(one: string, other: string): boolean {
-  const [name, version] = basename(one).split('-') as [string, string];
-  const [otherName, otherVersion] = basename(other).split('-') as [string, string];
-  return name === otherName && Number(version) > Number(otherVersion);
-}
-
-function keyOfPackage(id: string, path: string): string {
-  return `${id}:${basename(path, '.rpm')}`;
-}
-
-function keysOf(entries: readonly { readonly item: object }[]): string[] {
-  return entries
-    .map(({ item }) => {
-      const { kind, id, nevra, snapshot } = item as { kind: string; id: string; nevra?: string; snapshot?: string };
-      return kind === 'package' ? `${id}:${nevra}` : kind === 'snapshot' ? `${id}@${snapshot}` : kind === 'release' ? `releases/${id}` : id;
-    })
-    .sort();
-}
-
-/** Keys of what was in service and is no more. */
-function leaving(before: Observed, after: Observed): string[] {
-  const left: string[] = [];
-  for (const [id, { listed, snapshots }] of before.repositories) {
-    // What a release pins goes with it.
-    if (id.startsWith('releases/')) continue;
-    const now = after.repositories.get(id);
-    if (now === undefined) {
-      left.push(id);
-      continue;
-    }
-    for (const path of listed.keys()) if (!now.listed.has(path)) left.push(keyOfPackage(id, path));
-    for (const name of snapshots.keys()) if (!now.snapshots.has(name)) left.push(`${id}@${name}`);
-  }
-  for (const id of before.releases.keys()) if (!after.releases.has(id)) left.push(`releases/${id}`);
-  return [...new Set(left)].sort();
-}
-
-/** Of a release that never was frozen there are pins at most. */
-function wasThere(before: Observed, key: string): boolean {
-  return !key.startsWith('releases/') || before.releases.has(key.slice('releases/'.length));
-}
-
-function same(what: string, one: readonly string[], other: readonly string[]): void {
-  if ([...one].sort().join() !== [...other].sort().join())
-    throw new Error(`${what}: ${JSON.stringify(one)} is not ${JSON.stringify(other)}`);
-}
-
-function sameFiles(what: string, wanted: Files | undefined, found: Files | undefined): void {
-  const missing = [...(wanted ?? [])].filter(([path, digest]) => found?.get(path) !== digest).map(([path]) => path);
-  const more = [...(found ?? [])].filter(([path]) => wanted?.has(path) !== true).map(([path]) => path);
-  if (missing.length + more.length > 0)
-    throw new Error(`${what}: missing or other bytes: ${missing.join(', ')}; not expected: ${more.join(', ')}`);
-}
-
-function refusal(error: unknown): MirrorError {
-  if (error instanceof MirrorError) return error;
-  throw error;
-}
-
-export function poolOf(files: ReadonlyMap<string, string>): Pool {
-  return new Map(
-    [...files].map(([name, file]) => [
-      name,
-      { file, path: `Packages/${basename(file)}`, sha256: createHash('sha256').update(readFileSync(file)).digest('hex') },
-    ]),
-  );
 }
