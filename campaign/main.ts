@@ -14,6 +14,8 @@ import { bringAbout, type Outcome } from './runner';
 import { sampling } from './sampler';
 import { prepare } from './setup';
 import { writePage, writeResult } from './page';
+import { CASES, retention, type RetentionOptions } from './retention/command';
+import { writeRetentionPage } from './retention/report';
 import { sync, type SyncOptions } from './sync/command';
 import { PARTS } from './sync/judge';
 import { writeSyncPage } from './sync/page';
@@ -152,11 +154,26 @@ function commandLine(): Command {
       process.exit(await sync(options));
     });
   program
+    .command('retention')
+    .description('kills while content leaves, comes back, is frozen or is repaired: what has to be kept is there, and the next run ends it')
+    .option('--short', 'some of each command')
+    .addOption(new Option('--only <case...>', 'these commands').choices(CASES))
+    .option('--seed <number>', 'of what is left to chance', whole, 1)
+    .option('--json', 'one JSON document a kill, and one of the whole')
+    .option(
+      '--write',
+      'write campaign/results/retention.json and the table of docs/reliability.md; cases that were not run stay as they are there',
+    )
+    .action(async (options: RetentionOptions) => {
+      process.exit(await retention(options));
+    });
+  program
     .command('table')
     .description('write the tables of docs/campaigns.md and docs/reliability.md from campaign/results/')
     .action(() => {
       writePage();
       writeSyncPage();
+      writeRetentionPage();
     });
   return program;
 }

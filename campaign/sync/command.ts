@@ -159,7 +159,7 @@ const PROGRAMS = [
   'dnf',
 ];
 
-async function requirePrograms(): Promise<void> {
+export async function requirePrograms(): Promise<void> {
   const { text } = await start('sh', ['-c', `for name in ${PROGRAMS.join(' ')}; do command -v $name >/dev/null || echo $name; done`]).ended;
   const missing = [
     ...text.split('\n').filter(Boolean),

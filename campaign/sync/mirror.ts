@@ -129,9 +129,11 @@ export class Mirror {
     return { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: temporary, TMPDIR: temporary, LANG: 'C.UTF-8', ...more };
   }
 
-  /** Starts a sync, in a process group of its own. `under` is a program that runs it: strace with its options. */
-  start(options: { readonly under?: readonly string[]; readonly env?: NodeJS.ProcessEnv } = {}): Running {
-    const [program = '', ...args] = [...(options.under ?? []), ...this.argv('sync', ID, '--json')];
+  /** Starts a command, a sync unless another one is given, in a process group of its own. `under` is a program that runs it: strace with its options. */
+  start(
+    options: { readonly command?: readonly string[]; readonly under?: readonly string[]; readonly env?: NodeJS.ProcessEnv } = {},
+  ): Running {
+    const [program = '', ...args] = [...(options.under ?? []), ...this.argv(...(options.command ?? ['sync', ID, '--json']))];
     return this.workshop.start(program, args, { env: this.environment(options.env) });
   }
 

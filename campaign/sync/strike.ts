@@ -40,21 +40,27 @@ export class Striker {
     /** What is above the storage root and the state. */
     private readonly scope: string,
     private readonly clock: Date,
+    /** What is struck; a sync where it is absent. */
+    private readonly command?: readonly string[],
   ) {
     this.directory = workshop.path('strike');
     this.traceFile = join(this.directory, 'trace');
     mkdirSync(this.directory, { recursive: true });
   }
 
+  private get run(): { command?: readonly string[] } {
+    return this.command === undefined ? {} : { command: this.command };
+  }
+
   private environment(): NodeJS.ProcessEnv {
     return { UV_THREADPOOL_SIZE: '1', ...clockAt(this.clock) };
   }
 
-  /** What an undisturbed sync changes, call by call. */
+  /** What an undisturbed run changes, call by call. */
   async record(): Promise<{ readonly ended: Ended; readonly calls: readonly Call[] }> {
     rmSync(this.traceFile, { force: true });
     const under = [...STRACE, '-o', this.traceFile, '-e', `trace=${setOf([...MUTATING, 'execve'])}`];
-    const ended = await this.mirror.start({ under, env: this.environment() }).done;
+    const ended = await this.mirror.start({ ...this.run, under, env: this.environment() }).done;
     return { ended, calls: mutatingCalls(readFileSync(this.traceFile, 'utf8'), this.scope) };
   }
 
@@ -63,7 +69,7 @@ export class Striker {
     return aimsOf(call, isOfChild(call) ? all.filter(({ by }) => by === call.by) : all.filter((other) => !isOfChild(other)));
   }
 
-  /** Runs a sync that is struck at a call. `group`: a blow at a program that mirrorctl started kills mirrorctl with it. */
+  /** Runs the command, struck at a call. `group`: a blow at a program that mirrorctl started kills mirrorctl with it. */
   start(call: Call, aim: Aim, blow: Blow, group: boolean): Running & { readonly struck: () => string | undefined } {
     rmSync(this.directory, { recursive: true, force: true });
     mkdirSync(this.directory, { recursive: true });
@@ -78,8 +84,8 @@ export class Striker {
       `inject=${call.name}:${blow}:when=${aim.when}`,
     ];
     const running = isOfChild(call)
-      ? this.mirror.start({ env: { ...this.environment(), PATH: this.layTrap(call.by, inject, group) } })
-      : this.mirror.start({ under: [...STRACE, '-b', 'execve', ...inject], env: this.environment() });
+      ? this.mirror.start({ ...this.run, env: { ...this.environment(), PATH: this.layTrap(call.by, inject, group) } })
+      : this.mirror.start({ ...this.run, under: [...STRACE, '-b', 'execve', ...inject], env: this.environment() });
     return { ...running, struck: () => this.struckCall(call, aim) };
   }
 
