@@ -62,7 +62,7 @@ export class Model {
   readonly mirror: TestMirror;
   readonly history: History;
   protected readonly repositories: Repository[] = [];
-  protected policy = { graceDays: 2, quarantineDays: 2, sharePercent: 40 };
+  protected policy = { graceDays: 1, quarantineDays: 5, sharePercent: 40 };
   /** Declared: as the definition has it. */
   protected readonly releases = new Map<
     string,

@@ -13,7 +13,7 @@ import { createrepo, Upstream } from './upstream';
 /** What a history may do. Numbers choose among what is there at that time. */
 export const KINDS = [
   'add', 'add', 'drop', 'drop', 'drop', 'replace', 'waive', 'sync', 'sync', 'sync', 'sync', 'replay', 'down', 'live', 'live', 'live', 'live', 'live',
-  'confirm', 'confirm', 'pin', 'unpin', 'rules', 'policy', 'release', 'release', 'freeze', 'freeze', 'withdraw release', 'undeclare', 'declare', 'forget package',
+  'confirm', 'confirm', 'pin', 'pin', 'unpin', 'rules', 'policy', 'release', 'release', 'freeze', 'freeze', 'withdraw release', 'undeclare', 'declare', 'forget package',
   'forget snapshot', 'forget id', 'forget release', 'forget all', 'restore', 'restore', 'restore', 'clock', 'lose the ledger', 'scrub',
 ] as const; // prettier-ignore
 export interface Step {
@@ -36,7 +36,7 @@ export class World extends Model {
         upstream,
         declared: true,
         pins: [],
-        rules: view === 'accumulate' ? { droppedDays: 2, snapshotDays: 2 } : { snapshotDays: 2 },
+        rules: view === 'accumulate' ? { droppedDays: 1, snapshotDays: 1 } : { snapshotDays: 1 },
         waived: false,
         offers: new Set(['a-1', 'a-2', 'a-3', 'b-1', 'b-2', 'c-1']),
         revision: 0,
@@ -75,8 +75,12 @@ export class World extends Model {
     const repository = at(this.repositories, a);
     const rest = [...this.pool.keys()].filter((name) => !name.endsWith('*'));
     switch (kind) {
-      case 'add':
-        return void repository.offers.add(at(rest, b));
+      case 'add': {
+        const name = at(rest, b);
+        // Upstreams have one of a name.
+        if (name !== 'a-2' || !repository.offers.has('a-2*')) repository.offers.add(name);
+        return;
+      }
       case 'drop':
         if (repository.offers.size > 1) repository.offers.delete(at([...repository.offers].sort(), b));
         return this.sync(repository, 'now');
@@ -102,11 +106,15 @@ export class World extends Model {
         return;
       case 'confirm':
         return this.day('acc', 'ver', 'unused');
-      case 'pin':
-        repository.pins = repository.view === 'accumulate' ? [`${at(rest, b)}-1`] : [];
+      case 'pin': {
+        // Most often one that goes else.
+        const { listed, dropped } = this.repository('acc');
+        const path = at([...(dropped.size > 0 ? dropped : listed).keys()].sort(), b);
+        this.repository('acc').pins = path === undefined ? [] : [basename(path, '.noarch.rpm')];
         return this.declareAll();
+      }
       case 'unpin':
-        repository.pins = [];
+        this.repository('acc').pins = [];
         return this.declareAll();
       case 'rules':
         repository.rules = at(
@@ -123,7 +131,7 @@ export class World extends Model {
         this.policy = at(
           [
             { graceDays: 2, quarantineDays: 2, sharePercent: 40 },
-            { graceDays: 1, quarantineDays: 3, sharePercent: 20 },
+            { graceDays: 1, quarantineDays: 6, sharePercent: 25 },
             { graceDays: 3, quarantineDays: 1, sharePercent: 100 },
           ],
           b,
@@ -490,7 +498,7 @@ export class World extends Model {
       this.judge(this.look());
     }
     this.log.push('quiet days with the declaration as it is');
-    await this.quiet(10);
+    await this.quiet(this.policy.graceDays * 2 + this.policy.quarantineDays + 3);
     this.requireTidy();
     this.log.push('everything is forgotten');
     this.releases.clear();
@@ -499,11 +507,11 @@ export class World extends Model {
     rmSync(join(this.mirror.configuration, 'definitions/codenames'), { recursive: true });
     this.hosts = false;
     for (const id of [...this.frozen.keys()]) await this.forget(`releases/${id}`, 1);
-    await this.quiet(12);
+    await this.quiet(this.policy.graceDays * 2 + this.policy.quarantineDays + 3);
     for (const id of this.look().repositories.keys()) {
       if (!(id in this.ledger())) await this.forget(id, 1);
     }
-    await this.quiet(12);
+    await this.quiet(this.policy.graceDays * 2 + this.policy.quarantineDays + 3);
     const left = this.look();
     const rest: string[] = [
       ...left.repositories.keys(),
