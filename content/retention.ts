@@ -282,7 +282,9 @@ export class Run {
       ledger = { ...ledger, entries: { ...ledger.entries, ...Object.fromEntries(entries.map((entry) => [keyOf(entry.item), entry])) } };
       await writeLedger(layout, ledger);
       if (packages.length > 0) await this.leaveOut(id, packages, facts);
-      for (const { item } of still) if (item.kind !== 'package') await putAway(layout, item, at);
+      // Before all of a repository its snapshots, so that each has its own way back.
+      const wholeLast = [...still].sort((one, other) => Number(one.item.kind === 'repository') - Number(other.item.kind === 'repository'));
+      for (const { item } of wholeLast) if (item.kind !== 'package') await putAway(layout, item, at);
     });
     return ledger;
   }

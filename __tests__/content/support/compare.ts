@@ -58,6 +58,11 @@ export function wasThere(before: Observed, key: string): boolean {
   return !key.startsWith('releases/') || before.releases.has(key.slice('releases/'.length));
 }
 
+/** It is of a repository that is among the keys. */
+export function isWithin(key: string, keys: readonly string[]): boolean {
+  return keys.some((other) => key.startsWith(`${other}@`) || key.startsWith(`${other}:`));
+}
+
 export function same(what: string, one: readonly string[], other: readonly string[]): void {
   if ([...one].sort().join() !== [...other].sort().join())
     throw new Error(`${what}: ${JSON.stringify(one)} is not ${JSON.stringify(other)}`);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Plan } from '../../../content/retention';
-import { isNewer, keyOfPackage, keysOf, leaving, same, sameFiles, timeOf, wasThere } from './compare';
+import { isNewer, isWithin, keyOfPackage, keysOf, leaving, same, sameFiles, timeOf, wasThere } from './compare';
 import { DAY, History } from './history';
 import type { TestKey } from './keys';
 import { TestMirror } from './mirror';
@@ -120,11 +120,11 @@ export class Model {
   ): void {
     const left = leaving(before, after);
     const wanted = keysOf(plan.quarantine);
-    // A package of a repository that goes as a whole in the same run does not leave by itself.
+    // What is of a repository that goes as a whole in the same run is not seen to leave by itself.
     same(
       'what left service, and the plan',
       left,
-      wanted.filter((key) => wasThere(before, key)),
+      wanted.filter((key) => wasThere(before, key) && !isWithin(key, wanted)),
     );
     const byRule = new Map<string, number>();
     for (const key of wanted) {
