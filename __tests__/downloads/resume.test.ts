@@ -9,6 +9,9 @@ import { HttpClient } from '../../downloads/http';
 import { Head } from '../../downloads/exchange';
 import { checkRest } from '../../downloads/ranges';
 
+// Megabytes, on a machine that others use.
+jest.setTimeout(60_000);
+
 const MiB = 1024 * 1024;
 const body = Buffer.alloc(20 * MiB);
 for (let i = 0; i < body.length; i += 4) body.writeUInt32LE((i * 2654435761) >>> 0, i);
