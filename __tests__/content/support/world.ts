@@ -36,7 +36,7 @@ export class World extends Model {
         upstream,
         declared: true,
         pins: [],
-        rules: view === 'accumulate' ? { droppedDays: 1, snapshotDays: 1 } : { snapshotDays: 1 },
+        rules: view === 'accumulate' ? { newestVersions: 1, droppedDays: 1, snapshotDays: 1 } : { snapshotDays: 1 },
         waived: false,
         offers: new Set(['a-1', 'a-2', 'a-3', 'b-1', 'b-2', 'c-1']),
         revision: 0,
