@@ -7,15 +7,16 @@ import type { Layout } from './layout';
 import { Lock } from './lock';
 import { snapshotsOf } from './mend';
 import { readPackageList } from './package-list';
+import { Published } from './published';
 import { putBack } from './quarantine';
 import { rebuild } from './rebuild';
 import { takeRepaired } from './repaired';
 import { readRefused, writeRefused } from './refused';
 import { releasesLock } from './releases';
-import { type RetentionContext, Run, underLock } from './retention';
+import { adopted, type RetentionContext, Run, underLock } from './retention';
 import { FORGOTTEN } from './announcements';
 import { Facts, packageItem } from './retention-facts';
-import { type Entry, type Item, keyOf, readLedger, writeLedger } from './retention-ledger';
+import { type Entry, type Item, keyOf, type Ledger, readLedger, writeLedger } from './retention-ledger';
 import { policyOf } from './retention-policy';
 import { readDropped } from './dropped';
 import { Store } from './store';
@@ -139,6 +140,8 @@ export interface Restored {
   readonly entries: readonly Entry[];
   /** Packages that are taken from upstream again. */
   readonly accepted: readonly string[];
+  /** Packages that took their last step, or of which nothing is known any more, and that an earlier snapshot still has: they are published again. */
+  readonly relisted: readonly string[];
 }
 
 /**
@@ -147,27 +150,40 @@ export interface Restored {
  */
 export async function restore(context: RetentionContext, what: string): Promise<Restored> {
   return underLock(context, async () => {
-    const { layout } = context;
-    let ledger = await readLedger(layout);
-    const chosen = Object.entries(ledger.entries).filter(
-      ([key]) => key === what || [':', '@', '/'].some((mark) => key.startsWith(what + mark)),
-    );
-    const accepted = await acceptAgain(context, what);
-    if (chosen.length === 0 && accepted.length === 0) throw notAnnounced(what);
-    for (const id of new Set(chosen.map(([, { item }]) => item.id))) {
-      const entries = chosen.filter(([, { item }]) => item.id === id).map(([, entry]) => entry);
-      const away = entries.filter(({ stage }) => stage === 'quarantined');
-      if (away.length > 0) await locked(context, id, () => bringBack(context, id, away));
-      const keys = new Set(entries.map(({ item }) => keyOf(item)));
-      const at = context.now().toISOString();
-      ledger = {
+    const { layout, definitions, now } = context;
+    let ledger = await adopted(layout, await readLedger(layout), new Date(now().getTime() + policyOf(definitions.server).quarantine));
+    const without = (gone: readonly Entry[]): Ledger => {
+      const keys = new Set(gone.map(({ item }) => keyOf(item)));
+      const at = now().toISOString();
+      return {
         ...ledger,
         entries: Object.fromEntries(Object.entries(ledger.entries).filter(([key]) => !keys.has(key))),
         restored: { ...ledger.restored, ...Object.fromEntries([...keys].map((key) => [key, at])) },
       };
+    };
+    const chosen = Object.entries(ledger.entries).filter(
+      ([key]) => key === what || [':', '@', '/'].some((mark) => key.startsWith(what + mark)),
+    );
+    const accepted = await acceptAgain(context, what);
+    const relisted = chosen.length > 0 ? [] : await relistFound(context, what);
+    if (chosen.length === 0 && accepted.length === 0 && relisted.length === 0) throw notAnnounced(what);
+    for (const id of new Set(chosen.map(([, { item }]) => item.id))) {
+      const entries = chosen.filter(([, { item }]) => item.id === id).map(([, entry]) => entry);
+      const away = entries.filter(({ stage }) => stage === 'quarantined');
+      const moves = away.filter(({ item }) => item.kind !== 'package');
+      if (away.length > 0)
+        await locked(context, id, async () => {
+          // One that is killed after this leaves it in quarantine, for a new term, or in service; an entry would have the next run put it away again.
+          if (moves.length > 0) await writeLedger(layout, without(moves));
+          await bringBack(context, id, away).catch(async (error: unknown) => {
+            await writeLedger(layout, ledger);
+            throw error;
+          });
+        });
+      ledger = without(entries);
       await writeLedger(layout, ledger);
     }
-    return { entries: chosen.map(([, entry]) => entry), accepted };
+    return { entries: chosen.map(([, entry]) => entry), accepted, relisted };
   });
 }
 
@@ -216,6 +232,31 @@ async function bringBack(context: RetentionContext, id: string, entries: readonl
     const wanted = entries.filter(({ heldBy }) => heldBy === holder).map(({ item }) => item as Item & { readonly kind: 'package' });
     await relist(context, id, holder, wanted);
   }
+}
+
+/** Publishes a package again that the ledger does not know, from the newest snapshot that has it. Returns its name; none where there is no such. */
+async function relistFound(context: RetentionContext, what: string): Promise<readonly string[]> {
+  const { layout, definitions } = context;
+  const [, id = '', name = ''] = /^([^@:]+):(.+)$/s.exec(what) ?? [];
+  const definition = definitions.repositories.find((one) => one.id === id);
+  if (definition?.view !== 'accumulate') return [];
+  const isNamed = (item: ListedPackage): boolean => pinsOf(new Set([name]), item).length > 0;
+  const current = (await Published.read(layout, id))?.snapshot;
+  for (const holder of [...(await snapshotsOf(layout, id))].reverse()) {
+    const found = readPackageList(layout.record(id, holder, 'packages'))?.filter(isNamed) ?? [];
+    if (found.length === 0) continue;
+    if (holder === current) return [];
+    await locked(context, id, () =>
+      relist(
+        context,
+        id,
+        holder,
+        found.map((item) => packageItem(id, item)),
+      ),
+    );
+    return found.map((item) => `${id}:${nevra(item)}`);
+  }
+  return [];
 }
 
 /** Publishes packages again that an earlier snapshot still has. */

@@ -94,12 +94,13 @@ export function forgottenLines({ entries, failed }: Forgotten): readonly string[
   ];
 }
 
-export function restoredLines({ entries, accepted }: Restored): readonly string[] {
+export function restoredLines({ entries, accepted, relisted }: Restored): readonly string[] {
   return [
     ...entries.map((entry) => `${keyOf(entry.item)}: ${entry.stage === 'announced' ? 'no longer announced' : 'back in service'}`),
     ...accepted
-      .filter((name) => !entries.some(({ item }) => keyOf(item) === name))
+      .filter((name) => !entries.some(({ item }) => keyOf(item) === name) && !relisted.includes(name))
       .map((name) => `${name}: taken from upstream again, with its next change`),
+    ...relisted.map((name) => `${name}: published again, as an earlier snapshot had it`),
   ];
 }
 

@@ -130,7 +130,7 @@ function idsOf(keys: ReadonlyMap<string, Entry>): readonly string[] {
 }
 
 /** The ledger with what is in quarantine and not in it: it was lost. That stays for a new term. */
-async function adopted(layout: Layout, ledger: Ledger, due: Date): Promise<Ledger> {
+export async function adopted(layout: Layout, ledger: Ledger, due: Date): Promise<Ledger> {
   const found = await unknownInQuarantine(layout, ledger);
   if (found.length === 0) return ledger;
   const entries = found.map(({ item, since }): [string, Entry] => [

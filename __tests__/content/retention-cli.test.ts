@@ -147,7 +147,7 @@ test('forget with and without --now; a package that is forgotten stays away unti
   expect((await retention('explain', 'a-1-1')).stdout).toContain(
     `${A}: gone: it was forgotten by name, and is taken from upstream no more (mirrorctl retention restore ${A})\n`,
   );
-  expect(await retention('restore', A)).toMatchObject({ code: 0, stdout: `${A}: taken from upstream again, with its next change\n` });
+  expect(await retention('restore', A)).toMatchObject({ code: 0, stdout: `${A}: published again, as an earlier snapshot had it\n` });
   await sync('a-1', 'a-2', 'b-1');
   expect(readFileSync(mirror.recordPath(ID).replace(/json$/, 'packages'), 'utf8')).toContain('\ta\t0\t1\t1\t');
 });

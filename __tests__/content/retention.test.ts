@@ -143,7 +143,10 @@ describe('packages that upstream dropped', () => {
     expect(items((await history.live(1)).announce)).toEqual(['a-1']);
     expect(items((await history.live(14)).quarantine)).toEqual(['a-1']);
     expect(items((await history.live(7)).remove)).toEqual(['a-1']);
-    expect(await rejected(() => history.restore(`${ID}:a-1-1.noarch`))).toMatchObject({ code: 'NOT_ANNOUNCED' });
+    // A snapshot has it still.
+    expect(await history.restore(`${ID}:a-1-1.noarch`)).toMatchObject({ entries: [], relisted: [`${ID}:a-1-1.noarch`] });
+    expect(dnfLists()).toEqual(['a-1', 'b-1']);
+    expect(await rejected(() => history.restore(`${ID}:z-1-1.noarch`))).toMatchObject({ code: 'NOT_ANNOUNCED' });
   });
 
   it('stay while they are among the newest versions, pinned, or in a term of days', async () => {
@@ -309,7 +312,20 @@ describe('superseded snapshots', () => {
     writeFileSync(join(mirror.state, 'retention.json'), '{"version": 1, "entr');
     expect(await rejected(() => history.apply())).toMatchObject({ code: 'LEDGER_DAMAGED' });
     rmSync(join(mirror.state, 'retention.json'));
-    await history.apply();
+    await history.restore(`${ID}@${gone}`);
+    expect(mirror.snapshots(ID)).toContain(gone);
+  });
+
+  it('whose restore cannot be done stay in quarantine, with what was known of them', async () => {
+    declare();
+    await threeSnapshots();
+    const gone = first();
+    await history.forget(`${ID}@${gone}`, true, 'a try');
+    const taken = join(mirror.root, 'repositories', ID, 'snapshots', gone);
+    mkdirSync(taken);
+    expect(await rejected(() => history.restore(`${ID}@${gone}`))).toMatchObject({ code: 'PLACE_TAKEN' });
+    rmSync(taken, { recursive: true });
+    expect(await history.explain(`${ID}@${gone}`)).toMatchObject([{ standing: 'quarantined', why: 'an operator had it forgotten: a try' }]);
     await history.restore(`${ID}@${gone}`);
     expect(mirror.snapshots(ID)).toContain(gone);
   });
