@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -127,6 +127,18 @@ export function goneSnapshots(layout: Layout, id: string): ReadonlyMap<string, s
 
 export async function noteGone(layout: Layout, id: string, gone: ReadonlyMap<string, string>): Promise<void> {
   await writeAtomically(goneFile(layout, id), [...gone].map(([snapshot, when]) => `${snapshot} ${when}\n`).join(''));
+}
+
+/**
+ * Takes from the list of what is gone whatever is here: a restore that was killed may have brought it back and not come to that.
+ *
+ * @param here names of the snapshots that are in service
+ * @returns the list as it has to be; undefined where it is so
+ */
+export function staleGone(layout: Layout, id: string, here: readonly string[]): ReadonlyMap<string, string> | undefined {
+  const gone = goneSnapshots(layout, id);
+  const left = new Map([...gone].filter(([name]) => !here.includes(name)));
+  return left.size === gone.size && !existsSync(`${goneFile(layout, id)}.new`) ? undefined : left;
 }
 
 function goneFile(layout: Layout, id: string): string {

@@ -8,13 +8,14 @@ import type { Definitions } from './definitions';
 import { machineFault } from './files';
 import type { Layout } from './layout';
 import { Lock } from './lock';
+import { repositoriesHere, snapshotsOf } from './mend';
 import type { Say } from './progress';
 import { finishRemovals, putAway, removeForGood } from './quarantine';
 import { rebuild } from './rebuild';
 import { readRefused, writeRefused } from './refused';
 import { releasesLock } from './releases';
 import { Facts, unknownInQuarantine } from './retention-facts';
-import { type Entry, type Item, keyOf, type Ledger, readLedger, writeLedger } from './retention-ledger';
+import { type Entry, type Item, keyOf, type Ledger, noteGone, readLedger, staleGone, writeLedger } from './retention-ledger';
 import { policyOf } from './retention-policy';
 import { movedBy, type Steps, stepsOf, type Stopped, withinShare } from './retention-steps';
 import { type Failure, failureOf } from './state';
@@ -248,6 +249,7 @@ export class Run {
   async apply(confirmed: ReadonlySet<string>): Promise<Applied> {
     const { layout } = this.context;
     await finishRemovals(layout);
+    await this.tidyGone();
     const { plan, ledger, seen } = await planned(this.context, confirmed);
     await writeSeen(layout, seen);
     let current = ledger;
@@ -262,6 +264,14 @@ export class Run {
     await this.sweep(plan.unused);
     await announce(layout, this.context.definitions, current, this.context.now());
     return { ...plan, failed: this.failed, removedFiles: this.removedFiles, freedBytes: this.freedBytes };
+  }
+
+  private async tidyGone(): Promise<void> {
+    const { layout } = this.context;
+    for (const id of await repositoriesHere(layout)) {
+      const left = staleGone(layout, id, await snapshotsOf(layout, id));
+      if (left !== undefined) await this.withLock(id, () => noteGone(layout, id, left));
+    }
   }
 
   /** Takes what is due of one repository out of service; returns the ledger as it is then. What cannot be done now is noted, and stays due. */
