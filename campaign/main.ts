@@ -127,46 +127,42 @@ function commandLine(): Command {
   const program = new Command('npm run campaign --')
     .description('Faults, one after the other, while clients look. MIRROR_LAB names the lab of `deploy` (default: "campaign").')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage));
-  program
-    .command('deploy')
-    .description('faults over deploy and activation: each must leave the site answering, and the next deploy converging')
-    .option('--short', 'a dozen of them, one of most kinds')
-    .addOption(new Option('--only <kind...>', 'these kinds').choices(KINDS))
-    .option('--seed <number>', 'of what is left to chance', whole, 1)
-    .option('--json', 'one JSON document a fault, and one of the whole')
-    .option(
-      '--write',
-      'write campaign/results/deploy.json and the tables of docs/campaigns.md; kinds that were not run stay as they are there',
-    )
-    .action((options: Options) => deploy(options));
-  program
-    .command('sync')
-    .description('crashes, power losses and full disks over sync and publish: what is published is old or new, whole, and never lost')
-    .option('--short', 'some of each part')
-    .addOption(new Option('--only <part...>', 'these parts').choices(PARTS))
-    .option('--seed <number>', 'of what is left to chance', whole, 1)
-    .option('--json', 'one JSON document a fault, and one of the whole')
-    .option(
-      '--write',
-      'write campaign/results/sync.json and the tables of docs/reliability.md; parts that were not run stay as they are there',
-    )
-    .action(async (options: SyncOptions) => {
-      process.exit(await sync(options));
-    });
-  program
-    .command('retention')
-    .description('kills while content leaves, comes back, is frozen or is repaired: what has to be kept is there, and the next run ends it')
-    .option('--short', 'some of each command')
-    .addOption(new Option('--only <case...>', 'these commands').choices(CASES))
-    .option('--seed <number>', 'of what is left to chance', whole, 1)
-    .option('--json', 'one JSON document a kill, and one of the whole')
-    .option(
-      '--write',
-      'write campaign/results/retention.json and the table of docs/reliability.md; cases that were not run stay as they are there',
-    )
-    .action(async (options: RetentionOptions) => {
-      process.exit(await retention(options));
-    });
+  /** A command that brings faults about, with the options that all such have. */
+  const strikes = (name: string, description: string, words: { short: string; only: Option; unit: string; write: string }): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option('--short', words.short)
+      .addOption(words.only)
+      .option('--seed <number>', 'of what is left to chance', whole, 1)
+      .option('--json', `one JSON document ${words.unit}, and one of the whole`)
+      .option('--write', words.write);
+  strikes('deploy', 'faults over deploy and activation: each must leave the site answering, and the next deploy converging', {
+    short: 'a dozen of them, one of most kinds',
+    only: new Option('--only <kind...>', 'these kinds').choices(KINDS),
+    unit: 'a fault',
+    write: 'write campaign/results/deploy.json and the tables of docs/campaigns.md; kinds that were not run stay as they are there',
+  }).action((options: Options) => deploy(options));
+  strikes('sync', 'crashes, power losses and full disks over sync and publish: what is published is old or new, whole, and never lost', {
+    short: 'some of each part',
+    only: new Option('--only <part...>', 'these parts').choices(PARTS),
+    unit: 'a fault',
+    write: 'write campaign/results/sync.json and the tables of docs/reliability.md; parts that were not run stay as they are there',
+  }).action(async (options: SyncOptions) => {
+    process.exit(await sync(options));
+  });
+  strikes(
+    'retention',
+    'kills while content leaves, comes back, is frozen or is repaired: what has to be kept is there, and the next run ends it',
+    {
+      short: 'some of each command',
+      only: new Option('--only <case...>', 'these commands').choices(CASES),
+      unit: 'a kill',
+      write: 'write campaign/results/retention.json and the table of docs/reliability.md; cases that were not run stay as they are there',
+    },
+  ).action(async (options: RetentionOptions) => {
+    process.exit(await retention(options));
+  });
   program
     .command('table')
     .description('write the tables of docs/campaigns.md and docs/reliability.md from campaign/results/')

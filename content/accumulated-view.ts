@@ -9,7 +9,7 @@ import type { ListedPackage } from '../rpm-metadata/primary';
 import { recordsToKeep } from '../rpm-metadata/records';
 import type { RepomdRecord } from '../rpm-metadata/repomd';
 import type { Signer } from '../signatures/sign';
-import type { SnapshotIndex } from './build-snapshot';
+import { signedIndex, type SnapshotIndex } from './build-snapshot';
 import { listed } from './compare-contents';
 import { accumulatedContents, type Contents } from './contents';
 import type { Layout } from './layout';
@@ -100,13 +100,8 @@ export class AccumulatedView implements View {
       throw new Error(
         `${definition.id}: the merged metadata lists ${written.packages.length} packages, not the ${digests.size} that are there`,
       );
-    const keys = await signer();
     return {
-      repomd: written.repomd,
-      signature: Buffer.from(await keys.sign(written.repomd)),
-      key: Buffer.from(keys.identity.publicKeys),
-      signedBy: keys.identity.digest,
-      made: written.records.map(({ name }) => `repodata/${name}`),
+      ...(await signedIndex(written, await signer())),
       catalogue,
       merged: this.side.merged,
     };

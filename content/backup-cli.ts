@@ -5,7 +5,7 @@ import type { KeySource } from '../signatures/sign';
 import type { RestoreOutcome } from './backup-restore';
 import type { BackupContext, RunOutcome } from './backup-run';
 import type { BackupSecrets } from './backup-secrets';
-import { type GlobalOptions, print, printJson, sayWhenInterrupted, warn, wholeSeconds } from './cli';
+import { opened, print, printJson, sayWhenInterrupted, warn, wholeSeconds } from './cli';
 
 const EXAMPLES = `
 It is declared in main.ts: new Backup(server, 'backup', { repository: …, password: … }).
@@ -52,12 +52,7 @@ export function addBackupCommands(root: Command, keys: () => KeySource, secrets:
     .addHelpText('after', EXAMPLES);
   const context = async (): Promise<BackupContext> => {
     sayWhenInterrupted();
-    const { readDefinitions } = await import('./definitions');
-    const { Layout } = await import('./layout');
-    const { configuration, state } = root.opts<GlobalOptions>();
-    const definitions = await readDefinitions(configuration);
-    const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
-    return { layout, definitions, secrets: secrets(), now: () => new Date(), say: warn };
+    return { ...(await opened(root)), secrets: secrets(), now: () => new Date(), say: warn };
   };
   group
     .command('run')
@@ -137,6 +132,7 @@ async function runLines({
   seconds,
 }: RunOutcome): Promise<readonly string[]> {
   const { size } = await import('./progress');
+  const { shortened } = await import('./lines');
   const what = [
     `${snapshots} snapshots`,
     ...(releases === 0 ? [] : [`${releases} releases`]),
@@ -144,8 +140,11 @@ async function runLines({
     ...signingKeys.map((version) => `the signing key ${version}`),
   ].join(', ');
   return [
-    ...lost.slice(0, MAX_NAMED).map((place) => `lost here, and not in this backup: ${place}`),
-    ...(lost.length > MAX_NAMED ? [`and ${lost.length - MAX_NAMED} more (--json names all)`] : []),
+    ...shortened(
+      lost.map((place) => `lost here, and not in this backup: ${place}`),
+      MAX_NAMED,
+      '',
+    ),
     snapshot === undefined ? `would be in the backup: ${what}` : `backup ${snapshot}: ${what}; ${size(added)} new, in ${seconds} s`,
   ];
 }

@@ -10,10 +10,10 @@ import { readDropped } from './dropped';
 import { type ExpectedFile, expectedFiles } from './expected';
 import { fileDigest, isAbsent } from './files';
 import type { Layout } from './layout';
-import { repositoriesHere } from './mend';
+import { present } from './present';
 import { readRecord } from './record';
 import { reachedByReleases } from './releases';
-import { currentSnapshot, namesIn, timeOf } from './snapshot';
+import { currentSnapshot, namesIn, repositoriesHere, timeOf } from './snapshot';
 import { readState } from './state';
 
 /** An upstream that no sync reached for so many days does not count as one that still has what it had. */
@@ -199,10 +199,4 @@ function isFile(path: string): boolean {
 
 function isDirectory(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-function present<T extends object>(values: T): Present<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
 }

@@ -21,7 +21,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { Hashes } from '../downloads/file';
 import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import { type ListedFile, type Listing, ListingSchema } from './backup-contents';
-import { type BackupContext, declaredBackup, lockBackup, secondsSince } from './backup-run';
+import { type BackupContext, declaredBackup, lockBackup } from './backup-run';
 import { type BackupManifest, BackupManifestSchema, BackupPaths, HistorySchema } from './backup-stage';
 import { readBackupState, writeBackupState } from './backup-state';
 import { countPackages } from './component';
@@ -29,6 +29,7 @@ import { type LostFile, writeDamage } from './damage';
 import { readDropped } from './dropped';
 import { flushDirectory, flushFileSystem, linkOrCopy, removeTree } from './files';
 import { Layout, RECORD_KINDS } from './layout';
+import { secondsBetween } from './lines';
 import { Lock, usingStore } from './lock';
 import { size } from './progress';
 import { readRefused, writeRefused } from './refused';
@@ -183,7 +184,7 @@ class Restore {
         bytes: this.bytes,
         damaged: [...this.damaged.keys()].sort(),
         dryRun: this.options.dryRun,
-        seconds: secondsSince(started, now),
+        seconds: secondsBetween(started, now()),
       };
     } finally {
       await removeTree(this.layout.backup);

@@ -9,6 +9,7 @@ import { type BackupState, readBackupState, writeBackupState } from './backup-st
 import type { Definitions } from './definitions';
 import { machineFault, removeTree } from './files';
 import type { Layout } from './layout';
+import { secondsBetween } from './lines';
 import { Lock } from './lock';
 import { Progress, type Say } from './progress';
 import { Restic, signingKeyTag } from './restic';
@@ -55,7 +56,13 @@ export async function dryRun({ layout, definitions, secrets, now }: BackupContex
   await requireStorage(layout, definitions.server);
   const started = now();
   const staged = await stage(layout, definitions, started, undefined);
-  return { ...staged, snapshot: undefined, added: 0, signingKeys: [...secrets.signingKeys.keys()], seconds: secondsSince(started, now) };
+  return {
+    ...staged,
+    snapshot: undefined,
+    added: 0,
+    signingKeys: [...secrets.signingKeys.keys()],
+    seconds: secondsBetween(started, now()),
+  };
 }
 
 /**
@@ -130,7 +137,7 @@ async function backUp(
     // What is on the other side is known by now, whatever the reading finds.
     await writeBackupState(layout, { ...before, repository });
     await checkDue(layout, restic, definition, now, say);
-    return { repository, outcome: { ...staged, snapshot, added, signingKeys, seconds: secondsSince(started, now) } };
+    return { repository, outcome: { ...staged, snapshot, added, signingKeys, seconds: secondsBetween(started, now()) } };
   } finally {
     await removeTree(layout.backup);
     await restic.close();
@@ -209,8 +216,4 @@ function incompleteError(lost: readonly string[]): MirrorError {
       'mirrorctl scrub --all asks for them everywhere; an older backup may have them: mirrorctl backup restore. Until they are back no backup is forgotten.',
     exitCode: ExitCode.untrusted,
   });
-}
-
-export function secondsSince(started: Date, now: () => Date): number {
-  return Math.round((now().getTime() - started.getTime()) / 100) / 10;
 }

@@ -8,11 +8,11 @@ import { collect, type Collected, type Listing } from './backup-contents';
 import type { Definitions } from './definitions';
 import { isAbsent, removeTree } from './files';
 import { BACKUP_CACHE, flat, type Layout, RECORD_KINDS } from './layout';
-import { existingReleases, releasesLock } from './releases';
+import { existingReleases, releasesLock, snapshotsHere } from './releases';
 import { Lock } from './lock';
 import { readRefused } from './refused';
 import { goneSnapshots } from './retention-ledger';
-import { namesIn, timeOf } from './snapshot';
+import { namesIn } from './snapshot';
 import { Store } from './store';
 
 /** `manifest.json` of a backup. */
@@ -119,7 +119,7 @@ function writeListing(layout: Layout, { id, snapshot, kind, current, folders, fi
 }
 
 async function historyOf(layout: Layout, id: string): Promise<z.infer<typeof HistorySchema>> {
-  const snapshots = (await namesIn(layout.snapshots(id))).filter((name) => timeOf(name) !== undefined).sort();
+  const snapshots = [...(await snapshotsHere(layout, id))];
   return { snapshots, gone: Object.fromEntries(goneSnapshots(layout, id)), refused: Object.fromEntries(readRefused(layout, id)) };
 }
 

@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { isAbsent, writeAtomically } from './files';
+import { readJson } from './json-file';
+import { writeAtomically } from './files';
 import type { Layout } from './layout';
-
-const FailureSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string(), exitCode: z.number() });
+import { FailureSchema } from './state';
 
 const BackupStateSchema = z.object({
   version: z.literal(1),
@@ -32,14 +31,7 @@ export type BackupState = z.infer<typeof BackupStateSchema>;
 
 /** How backups went. A file that is damaged is none: the next run asks before it takes a repository for its own. */
 export async function readBackupState(layout: Layout): Promise<BackupState> {
-  const empty: BackupState = { version: 1 };
-  try {
-    const parsed = BackupStateSchema.safeParse(JSON.parse(await readFile(layout.backupState, 'utf8')));
-    return parsed.success ? parsed.data : empty;
-  } catch (error) {
-    if (error instanceof SyntaxError || isAbsent(error)) return empty;
-    throw error;
-  }
+  return (await readJson(layout.backupState, BackupStateSchema)) ?? { version: 1 };
 }
 
 export async function writeBackupState(layout: Layout, state: BackupState): Promise<void> {

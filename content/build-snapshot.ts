@@ -2,7 +2,9 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
+import type { Accumulated } from '../rpm-metadata/accumulate/write';
 import type { ListedPackage } from '../rpm-metadata/primary';
+import type { Signer } from '../signatures/sign';
 import { type LostFile, writeDamage } from './damage';
 import { type Dropped, writeDropped } from './dropped';
 import { flushDirectory, flushFileSystem } from './files';
@@ -47,6 +49,17 @@ export interface SnapshotIndex {
   /** Paths below the tree that `write` made. */
   readonly made: readonly string[];
   readonly catalogue?: string;
+}
+
+/** The index of merged metadata, signed by the mirror. */
+export async function signedIndex({ repomd, records }: Pick<Accumulated, 'repomd' | 'records'>, signer: Signer): Promise<SnapshotIndex> {
+  return {
+    repomd,
+    signature: Buffer.from(await signer.sign(repomd)),
+    key: Buffer.from(signer.identity.publicKeys),
+    signedBy: signer.identity.digest,
+    made: records.map(({ name }) => `repodata/${name}`),
+  };
 }
 
 /**

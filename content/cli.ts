@@ -1,11 +1,39 @@
 /** What the command groups of mirrorctl share. */
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import type { KeySource, Signer } from '../signatures/sign';
+import type { Definitions } from './definitions';
+import type { Layout } from './layout';
 import { writeLine } from './progress';
 
 export interface GlobalOptions {
   readonly configuration: string;
   readonly state: string;
+}
+
+/** What is declared, and where everything is. */
+export async function opened(root: Command): Promise<{ readonly definitions: Definitions; readonly layout: Layout }> {
+  const { readDefinitions } = await import('./definitions');
+  const { Layout } = await import('./layout');
+  const { configuration, state } = root.opts<GlobalOptions>();
+  const definitions = await readDefinitions(configuration);
+  return { definitions, layout: new Layout(definitions.server.storageRoot, state, definitions.directory) };
+}
+
+/** Runs `work` with the mirror's signatures: the keys are read when it asks for them. */
+export async function withSigner<T>(
+  keys: KeySource,
+  { signingIdentities }: Layout,
+  work: (signer: () => Promise<Signer>) => Promise<T>,
+): Promise<T> {
+  const { openSigner } = await import('../signatures/sign');
+  let signer: Promise<Signer> | undefined;
+  try {
+    return await work(() => (signer ??= openSigner(keys, signingIdentities)));
+  } finally {
+    // One that could not be opened has failed what asked for it.
+    await (await signer?.catch(() => undefined))?.close();
+  }
 }
 
 /** Then the signal does what it does. */

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
+import { readJsonSync } from './json-file';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { writeAtomically } from './files';
 import type { Layout } from './layout';
@@ -33,13 +33,7 @@ const DamageSchema = z.object({ version: z.literal(1), files: z.array(LostFileSc
 
 /** What of a snapshot is lost. A record that cannot be read is none: the next scrub finds what is missing. */
 export function readDamage(layout: Layout, id: string, snapshot: string): readonly LostFile[] {
-  try {
-    const parsed = DamageSchema.safeParse(JSON.parse(readFileSync(layout.record(id, snapshot, 'damage'), 'utf8')));
-    return parsed.success ? parsed.data.files : [];
-  } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+  return readJsonSync(layout.record(id, snapshot, 'damage'), DamageSchema)?.files ?? [];
 }
 
 /** Writes what of a snapshot is lost; a snapshot that lacks nothing has no such record. */

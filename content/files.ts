@@ -64,10 +64,15 @@ export function isAbsent(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
-/** The digest of a file, in hex. */
-export async function fileDigest(path: string, algorithm: string): Promise<string> {
+/** The digest of a file, in hex; `onBytes` hears of what is read. */
+export async function fileDigest(path: string, algorithm: string, onBytes: (count: number) => void = () => undefined): Promise<string> {
   const hash = createHash(algorithm);
-  await pipeline(createReadStream(path), hash);
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 18 }), async (chunks: AsyncIterable<Buffer>) => {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      onBytes(chunk.length);
+    }
+  });
   return hash.digest('hex');
 }
 

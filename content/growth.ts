@@ -1,6 +1,6 @@
 /** How the disk fills: a note a day, and when it is full if it goes on like that. */
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { readJson } from './json-file';
 import { writeAtomically } from './files';
 import type { Room } from './storage';
 
@@ -22,14 +22,7 @@ type Note = Growth['notes'][number];
 
 /** The notes; none before the first, and when the file is damaged. */
 export async function readGrowth(path: string): Promise<Growth> {
-  const empty: Growth = { version: 1, notes: [] };
-  try {
-    const parsed = GrowthSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-    return parsed.success ? parsed.data : empty;
-  } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return empty;
-    throw error;
-  }
+  return (await readJson(path, GrowthSchema)) ?? { version: 1, notes: [] };
 }
 
 export async function writeGrowth(path: string, growth: Growth): Promise<void> {

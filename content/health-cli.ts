@@ -1,6 +1,6 @@
 /** The command `mirrorctl health`. */
 import type { Command } from 'commander';
-import { type GlobalOptions, print, printJson } from './cli';
+import { opened, print, printJson } from './cli';
 
 const EXAMPLES = `
 Exit code 7: something is wrong; each alert says what to do. mirror-health.timer runs it hourly, so that mirror-health.service has failed
@@ -19,12 +19,9 @@ export function addHealthCommand(root: Command): void {
     .option('--json', 'print one JSON document on standard output', false)
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }: { json: boolean }) => {
-      const { readDefinitions } = await import('./definitions');
-      const { Layout } = await import('./layout');
       const { health, healthExitCode, healthLines } = await import('./health');
-      const { configuration, state } = root.opts<GlobalOptions>();
-      const definitions = await readDefinitions(configuration);
-      const found = await health(new Layout(definitions.server.storageRoot, state, definitions.directory), definitions, new Date());
+      const { layout, definitions } = await opened(root);
+      const found = await health(layout, definitions, new Date());
       // systemd gives each line of a unit the priority that it begins with: 3 is an error.
       const inJournal = process.env.JOURNAL_STREAM !== undefined && process.stdout.isTTY !== true;
       if (json) printJson(found);

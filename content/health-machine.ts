@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { MachineFacts } from '../desired-state/machine';
 import type { Check } from './health-record';
+import { someOf } from './lines';
 
 /** Older facts are none: the timer writes them hourly. */
 const STALE_HOURS = 6;
@@ -126,8 +127,8 @@ function units({ failed, timers }: MachineFacts, wanted: readonly string[]): Che
   const broken = failed.filter((name) => !OWN_WORDS.test(name));
   const stopped = timers === undefined ? [] : wanted.filter((name) => !timers.includes(name));
   const faults = [
-    ...(broken.length === 0 ? [] : [`failed: ${shortened(broken)}`]),
-    ...(stopped.length === 0 ? [] : [`declared, and not running: ${shortened(stopped)}`]),
+    ...(broken.length === 0 ? [] : [`failed: ${someOf(broken, MAX_NAMED)}`]),
+    ...(stopped.length === 0 ? [] : [`declared, and not running: ${someOf(stopped, MAX_NAMED)}`]),
     ...(timers === undefined ? ['systemd does not say which timers run'] : []),
   ];
   if (faults.length === 0) return { name: 'units', verdict: 'ok', text: `${wanted.length} timers run, and no unit has failed` };
@@ -139,13 +140,8 @@ function units({ failed, timers }: MachineFacts, wanted: readonly string[]): Che
   };
 }
 
-const MAX_NAMED = 5;
-
-/** The first of a list, and how many more there are. */
-export function shortened(items: readonly string[]): string {
-  const more = items.length - MAX_NAMED;
-  return more <= 0 ? items.join(', ') : `${items.slice(0, MAX_NAMED).join(', ')} and ${more} more`;
-}
+/** So many are named. */
+export const MAX_NAMED = 5;
 
 /** @param facts undefined where nobody has looked yet */
 export function machineChecks(

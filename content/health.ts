@@ -9,9 +9,10 @@ import { periodHours } from '../desired-state/schedule';
 import { copied, type Definitions } from './definitions';
 import { machineFault } from './files';
 import { daysUntil, growthPerDay, noted, readGrowth, writeGrowth } from './growth';
-import { machineChecks, shortened } from './health-machine';
+import { machineChecks, MAX_NAMED } from './health-machine';
 import { alertsOf, type Check, type Health, keepHealth } from './health-record';
 import type { Layout } from './layout';
+import { someOf } from './lines';
 import { size } from './progress';
 import { backupStatus } from './backup-status';
 import { readScrubState } from './scrub-portion';
@@ -134,7 +135,7 @@ async function syncs(layout: Layout, definitions: Definitions, timers: ReadonlyM
   return {
     name: 'syncs',
     verdict: 'alert',
-    text: `${overdue.length} of ${count} are overdue: ${shortened(overdue)}`,
+    text: `${overdue.length} of ${count} are overdue: ${someOf(overdue, MAX_NAMED)}`,
     remedy:
       '"mirrorctl status <id>" says why. Where upstream moved, declare fetchFrom; where it is gone for good, schedule: SyncSchedule.never(reason).',
   };

@@ -1,6 +1,7 @@
 /** `mirrorctl import`: its outcome for people, and as an exit code. */
 import { ExitCode } from '../desired-state/errors';
 import type { ImportOutcome } from './import';
+import { shortened } from './lines';
 import { size } from './progress';
 import type { Problem } from './record';
 
@@ -44,8 +45,11 @@ export function importExitCode({ problems }: ImportOutcome): number {
 
 function dryRunLines({ dryRun, taken }: ImportOutcome): readonly string[] {
   if (!dryRun) return [];
-  const lines = taken.slice(0, MAX_NAMED).map(({ path, by }) => `  + ${path}${by === 'link' ? '' : ' (a copy)'}`);
-  return taken.length <= MAX_NAMED ? lines : [...lines, andMore(taken.length)];
+  return shortened(
+    taken.map(({ path, by }) => `  + ${path}${by === 'link' ? '' : ' (a copy)'}`),
+    MAX_NAMED,
+    '  - ',
+  );
 }
 
 /** Why files take space a second time, where the operator can change it. */

@@ -8,6 +8,7 @@ import { Importer, isLinked, type Means, type Taken } from './import-take';
 import { directoryOf, type PassedOver, walk } from './import-walk';
 import { wantsOf } from './import-wants';
 import type { Layout } from './layout';
+import { secondsBetween } from './lines';
 import { Lock, usingStore } from './lock';
 import { pinnedRing } from './pinned-ring';
 import { Progress, type Say, size } from './progress';
@@ -61,7 +62,7 @@ export interface ImportOutcome {
  */
 export async function importTree(options: ImportOptions): Promise<ImportOutcome> {
   const { layout, definitions, dryRun } = options;
-  const started = Date.now();
+  const started = new Date();
   const wants = wantsOf(definitions);
   await requireStorage(layout, definitions.server);
   if (!dryRun) await requireRoom(layout, definitions.server, `the import of ${options.directory}`);
@@ -99,7 +100,7 @@ export async function importTree(options: ImportOptions): Promise<ImportOutcome>
       passedOver,
       unsigned: judged.unsigned,
       problems: [...unread, ...judged.problems, ...problems],
-      seconds: Math.round((Date.now() - started) / 100) / 10,
+      seconds: secondsBetween(started, new Date()),
     };
   } finally {
     await removeTree(temporary);

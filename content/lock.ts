@@ -66,14 +66,19 @@ export class Lock {
   }
 }
 
-/** Runs `work` beside others that put into the store or link from it, and not while unused files are taken away, which takes seconds. */
-export async function usingStore<T>({ storeLock }: { readonly storeLock: string }, work: () => Promise<T>): Promise<T> {
-  const lock = await Lock.take(storeLock, 'the store', { shared: true, waitSeconds: 3600 });
+/** Runs `work` while it holds a lock: see `Lock.take`. */
+export async function holding<T>(path: string, what: string, options: WaitOptions, work: () => Promise<T>): Promise<T> {
+  const lock = await Lock.take(path, what, options);
   try {
     return await work();
   } finally {
     await lock.release();
   }
+}
+
+/** Runs `work` beside others that put into the store or link from it, and not while unused files are taken away, which takes seconds. */
+export function usingStore<T>({ storeLock }: { readonly storeLock: string }, work: () => Promise<T>): Promise<T> {
+  return holding(storeLock, 'the store', { shared: true, waitSeconds: 3600 }, work);
 }
 
 /** Who holds a lock: nobody, a process, or one that died with it. */

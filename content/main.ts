@@ -8,7 +8,7 @@ import type { BackupSecrets } from './backup-secrets';
 import { addReleaseCommands } from './release-cli';
 import { addRetentionCommands } from './retention-cli';
 import { addTimesCommand } from './times-cli';
-import { type GlobalOptions, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
+import { type GlobalOptions, opened, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
 import { addHealthCommand } from './health-cli';
 import type { KeySource } from '../signatures/sign';
 
@@ -135,12 +135,8 @@ export function program(): Command {
     .option('--json', 'print one JSON document on standard output', false)
     .addHelpText('after', STATUS_EXAMPLES)
     .action(async (ids: string[], options: { json: boolean }) => {
-      const { readDefinitions } = await import('./definitions');
       const { statusOf, statusTable } = await import('./status');
-      const { Layout } = await import('./layout');
-      const { configuration, state } = root.opts<GlobalOptions>();
-      const definitions = await readDefinitions(configuration);
-      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const { layout, definitions } = await opened(root);
       const rows = await statusOf(layout, definitions, ids);
       const releases = ids.length > 0 ? [] : await (await import('./release-command')).releaseRows(layout, definitions, new Date());
       const { alertLines, lastAlerts } = await import('./health-record');
@@ -179,11 +175,7 @@ export function program(): Command {
     .action(async (ids: string[], options: { since?: string; cves: boolean; json: boolean }) => {
       const { changeLine, changesOf, cveLines, parseSince } = await import('./changes-command');
       const since = options.since === undefined ? undefined : parseSince(options.since);
-      const { readDefinitions } = await import('./definitions');
-      const { Layout } = await import('./layout');
-      const { configuration, state } = root.opts<GlobalOptions>();
-      const definitions = await readDefinitions(configuration);
-      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const { layout, definitions } = await opened(root);
       const records = await changesOf(layout, definitions, { ids, since, cves: options.cves }, warn);
       if (options.json) printJson({ publishes: records });
       else if (records.length === 0) print(options.cves ? 'no publish that fixes a CVE is recorded' : 'nothing is recorded');
@@ -199,13 +191,9 @@ export function program(): Command {
     .addHelpText('after', IMPORT_EXAMPLES)
     .action(async (directory: string, options: { copy: boolean; dryRun: boolean; json: boolean }) => {
       sayWhenInterrupted();
-      const { readDefinitions } = await import('./definitions');
-      const { Layout } = await import('./layout');
       const { importTree } = await import('./import');
       const { importExitCode, importText, problemText } = await import('./import-command');
-      const { configuration, state } = root.opts<GlobalOptions>();
-      const definitions = await readDefinitions(configuration);
-      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const { layout, definitions } = await opened(root);
       const { copy: copyOnly, dryRun } = options;
       const outcome = await importTree({ layout, definitions, directory, copyOnly, dryRun, say: warn });
       if (options.json) printJson(outcome);
@@ -226,12 +214,8 @@ export function program(): Command {
     .addHelpText('after', PREPARE_EXAMPLES)
     .action(async (options: { signingKey?: string[]; json: boolean }) => {
       const { namedKeys } = await import('./signing-keys');
-      const { readDefinitions } = await import('./definitions');
       const { prepare } = await import('./prepare');
-      const { Layout } = await import('./layout');
-      const { configuration, state } = root.opts<GlobalOptions>();
-      const definitions = await readDefinitions(configuration);
-      const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
+      const { layout, definitions } = await opened(root);
       const named = options.signingKey === undefined ? undefined : namedKeys(options.signingKey);
       const outcome = await prepare({ layout, signingKeys: named ?? (keys as KeySource), now: () => new Date() }, definitions);
       if (options.json) printJson(outcome);

@@ -6,7 +6,7 @@ import { type ExpectedFile, expectedFiles } from './expected';
 import { flushFileSystem, isAbsent, linkOrCopy } from './files';
 import type { Layout } from './layout';
 import { type Aliases, CHANGED, digestsOf, type Finding, isWhole, present } from './scrub-read';
-import { filesOf, namesIn, NEW, stamp } from './snapshot';
+import { filesOf, namesIn, repositoriesHere, snapshotsOf, stamp } from './snapshot';
 import type { Store } from './store';
 
 /** What became of content that was found damaged or missing. */
@@ -26,23 +26,6 @@ interface Place {
   readonly at: string;
   readonly file: ExpectedFile;
   readonly inode: number | undefined;
-}
-
-/** Ids of everything that has snapshots here, declared or not. */
-export async function repositoriesHere(layout: Layout): Promise<readonly string[]> {
-  const found: string[] = [];
-  const walk = async (id: string, depth: number): Promise<void> => {
-    const names = (await namesIn(layout.repository(id))).filter((name) => !name.startsWith(NEW));
-    if (id !== '.' && names.includes('snapshots')) found.push(id);
-    else if (depth < 3) for (const name of names) await walk(id === '.' ? name : `${id}/${name}`, depth + 1);
-  };
-  await walk('.', 0);
-  return found.sort();
-}
-
-/** The snapshots of a repository, the oldest first, without those that are being made. */
-export async function snapshotsOf(layout: Layout, id: string): Promise<readonly string[]> {
-  return (await namesIn(layout.snapshots(id))).filter((name) => !name.startsWith(NEW)).sort();
 }
 
 /** Which inodes are wrong where. */

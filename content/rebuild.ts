@@ -1,16 +1,16 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readFile } from 'node:fs/promises';
 import { readTags } from '../rpm-metadata/accumulate/index-file';
 import type { Source } from '../rpm-metadata/accumulate/merge';
 import { writeAccumulated } from '../rpm-metadata/accumulate/write';
 import type { MetadataSource } from '../rpm-metadata/elements';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Signer } from '../signatures/sign';
-import { buildSnapshot, type SnapshotIndex } from './build-snapshot';
+import { buildSnapshot, signedIndex, type SnapshotIndex } from './build-snapshot';
 import { listed } from './compare-contents';
 import type { Layout } from './layout';
 import { noteChanges } from './note-changes';
+import { present } from './present';
 import { metadataOf, type Published } from './published';
 import { NEW } from './snapshot';
 import { Store } from './store';
@@ -61,10 +61,7 @@ export async function rebuild(options: RebuildOptions): Promise<string> {
       record: {
         definition: record.definition,
         repomd: record.repomd,
-        ...(record.signature === undefined ? {} : { signature: record.signature }),
-        ...(record.key === undefined ? {} : { key: record.key }),
-        ...(record.revision === undefined ? {} : { revision: record.revision }),
-        ...(record.newest === undefined ? {} : { newest: record.newest }),
+        ...present({ signature: record.signature, key: record.key, revision: record.revision, newest: record.newest }),
         url: record.url,
         upstreamPackages: record.upstreamPackages,
         problems: record.problems,
@@ -97,13 +94,8 @@ async function writeIndex({ layout, id, published, packages, back, signer, at }:
   const digests = new Set(packages.map(({ checksum }) => checksum.hex));
   if (written.packages.length !== digests.size)
     throw new Error(`${id}: the metadata lists ${written.packages.length} packages, not the ${digests.size} that are there`);
-  const keys = await signer();
   return {
-    repomd: written.repomd,
-    signature: Buffer.from(await keys.sign(written.repomd)),
-    key: Buffer.from(keys.identity.publicKeys),
-    signedBy: keys.identity.digest,
-    made: written.records.map(({ name }) => `repodata/${name}`),
+    ...(await signedIndex(written, await signer())),
     catalogue,
     ...(published.record?.merged === undefined ? {} : { merged: published.record.merged }),
   };

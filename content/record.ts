@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { readJsonSync } from './json-file';
 import type { Layout } from './layout';
 
 /** A file that could not be had, or that was not taken: what, from where, why, and what to do. */
@@ -51,13 +51,7 @@ export type SnapshotRecord = z.infer<typeof SnapshotRecordSchema>;
 
 /** The record of a snapshot; undefined when there is none that can be read: the next run then verifies everything anew. */
 export function readRecord(layout: Layout, id: string, snapshot: string): SnapshotRecord | undefined {
-  try {
-    const parsed = SnapshotRecordSchema.safeParse(JSON.parse(readFileSync(layout.record(id, snapshot, 'json'), 'utf8')));
-    return parsed.success ? parsed.data : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  return readJsonSync(layout.record(id, snapshot, 'json'), SnapshotRecordSchema);
 }
 
 export function recordText(record: SnapshotRecord): string {

@@ -1,9 +1,7 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../desired-state/errors';
-import type { KeySource, Signer } from '../signatures/sign';
-import { type GlobalOptions, print, printJson, sayWhenInterrupted, warn } from './cli';
-import type { Definitions } from './definitions';
-import type { Layout } from './layout';
+import type { KeySource } from '../signatures/sign';
+import { opened, print, printJson, sayWhenInterrupted, warn, withSigner } from './cli';
 
 const EXAMPLES = `
 A release is declared in main.ts: new Release(server, 'stx-3.0', { of: […], at: '2026-11-01T00:00:00Z' }).
@@ -39,14 +37,6 @@ Examples:
 /** @param keys those that the program opened while it was still root */
 export function addReleaseCommands(root: Command, keys: () => KeySource): void {
   const release = root.command('release').description('sets of snapshots that never change').addHelpText('after', EXAMPLES);
-  const context = async (): Promise<{ readonly layout: Layout; readonly definitions: Definitions }> => {
-    const { readDefinitions } = await import('./definitions');
-    const { Layout: LayoutOf } = await import('./layout');
-    const { configuration, state } = root.opts<GlobalOptions>();
-    const definitions = await readDefinitions(configuration);
-    return { definitions, layout: new LayoutOf(definitions.server.storageRoot, state, definitions.directory) };
-  };
-
   release
     .command('freeze')
     .description('freeze the declared releases that are due, and publish what they pin')
@@ -55,21 +45,16 @@ export function addReleaseCommands(root: Command, keys: () => KeySource): void {
     .addHelpText('after', FREEZE_EXAMPLES)
     .action(async (ids: string[], { json }: { json: boolean }) => {
       sayWhenInterrupted();
-      const { layout, definitions } = await context();
+      const { layout, definitions } = await opened(root);
       const { freezeErrors, freezeLines, freezeReleases, selectReleases } = await import('./release-command');
-      const { openSigner } = await import('../signatures/sign');
-      let opened: Promise<Signer> | undefined;
-      const signer = (): Promise<Signer> => (opened ??= openSigner(keys(), layout.signingIdentities));
-      try {
+      await withSigner(keys(), layout, async (signer) => {
         const done = await freezeReleases(layout, definitions, selectReleases(definitions, ids), signer, new Date());
         const errors = freezeErrors(done);
         if (json) printJson({ releases: done, errors });
         else for (const line of freezeLines(done)) print(line);
         for (const { message, remedy } of errors) warn(`mirrorctl: ${message}\n  ${remedy}`);
         process.exitCode = errors[0]?.exitCode ?? ExitCode.ok;
-      } finally {
-        await (await opened?.catch(() => undefined))?.close();
-      }
+      });
     });
 
   release
@@ -78,7 +63,7 @@ export function addReleaseCommands(root: Command, keys: () => KeySource): void {
     .option('--json', 'print one JSON document on standard output', false)
     .addHelpText('after', LIST_EXAMPLES)
     .action(async ({ json }: { json: boolean }) => {
-      const { layout, definitions } = await context();
+      const { layout, definitions } = await opened(root);
       const { releaseRows, releaseTable } = await import('./release-command');
       const rows = await releaseRows(layout, definitions, new Date());
       if (json) printJson({ releases: rows });
@@ -94,7 +79,7 @@ export function addReleaseCommands(root: Command, keys: () => KeySource): void {
     .addHelpText('after', VERIFY_EXAMPLES)
     .action(async (ids: string[], { json }: { json: boolean }) => {
       sayWhenInterrupted();
-      const { layout, definitions } = await context();
+      const { layout, definitions } = await opened(root);
       const { requireStorage } = await import('./storage');
       const { existingReleases } = await import('./releases');
       const { verifyRelease } = await import('./release-verify');

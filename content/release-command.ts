@@ -6,6 +6,7 @@ import type { Definitions } from './definitions';
 import { machineFault, removeTree } from './files';
 import { freeze, type Freeze, unsatisfied } from './freeze';
 import type { Layout } from './layout';
+import { shortened, tableLines } from './lines';
 import { Lock } from './lock';
 import { size } from './progress';
 import { missingPins, publishPins } from './release-pins';
@@ -189,10 +190,12 @@ const WHAT: Readonly<Record<Difference['what'], string>> = {
 };
 
 export function verifyLines({ id, files, bytes, seconds, differences }: Verified): readonly string[] {
-  const named = differences.slice(0, MAX_NAMED).map(({ path, what }) => `release ${id}: ${path} ${WHAT[what]}`);
-  const more = differences.length > MAX_NAMED ? [`  and ${differences.length - MAX_NAMED} more (--json names all)`] : [];
+  const named = shortened(
+    differences.map(({ path, what }) => `release ${id}: ${path} ${WHAT[what]}`),
+    MAX_NAMED,
+  );
   const verdict = differences.length === 0 ? 'as it was frozen' : `${differences.length} differences`;
-  return [...named, ...more, `release ${id}: ${files} files, ${size(bytes)} read in ${seconds} s: ${verdict}`];
+  return [...named, `release ${id}: ${files} files, ${size(bytes)} read in ${seconds} s: ${verdict}`];
 }
 
 export function releaseTable(rows: readonly ReleaseRow[]): string {
@@ -210,13 +213,6 @@ export function releaseTable(rows: readonly ReleaseRow[]): string {
       row.pins.length === 0 ? '-' : `${row.pins.length - row.missingPins.length} of ${row.pins.length}`,
     ]),
   ];
-  const widths = (cells[0] as string[]).map((_, column) => Math.max(...cells.map((line) => (line[column] as string).length)));
-  const table = cells.map((line) =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join('  ')
-      .trimEnd(),
-  );
   const failures = rows.flatMap(({ id, error }) => (error === undefined ? [] : [`\n${id}: ${error.message}\n  ${error.remedy}`]));
-  return `${[...table, ...failures].join('\n')}\n`;
+  return `${[...tableLines(cells), ...failures].join('\n')}\n`;
 }

@@ -9,7 +9,7 @@ import { writeAccumulated } from '../rpm-metadata/accumulate/write';
 import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Signer } from '../signatures/sign';
-import { buildSnapshot } from './build-snapshot';
+import { buildSnapshot, signedIndex } from './build-snapshot';
 import { listed } from './compare-contents';
 import type { Definitions } from './definitions';
 import { removeTree } from './files';
@@ -18,7 +18,7 @@ import { Lock } from './lock';
 import { readPackageList } from './package-list';
 import { metadataOf, Published } from './published';
 import { pinsRepository, readFrozen, snapshotsHere } from './releases';
-import { currentSnapshot, NEW } from './snapshot';
+import { currentSnapshot, GRACE_SECONDS, NEW } from './snapshot';
 import { Store } from './store';
 import { inWorkspace } from './workspace';
 
@@ -35,9 +35,6 @@ interface Found {
   /** Of a repository. */
   readonly tree: string;
 }
-
-/** How long superseded metadata stays, for clients that hold an older index. */
-const GRACE_SECONDS = 72 * 3600;
 
 /** Publishes what a release pins: a repository of its own, signed by the mirror, that may change while the release does not. */
 export async function publishPins(
@@ -112,13 +109,7 @@ async function publish(layout: Layout, id: string, { found, packages, digest, pu
       await rm(catalogue, { force: true });
       if (written.packages.length !== packages.length)
         throw new Error(`${id}: the metadata lists ${written.packages.length} packages, not the ${packages.length} that are pinned`);
-      return {
-        repomd: written.repomd,
-        signature: Buffer.from(await keys.sign(written.repomd)),
-        key: Buffer.from(keys.identity.publicKeys),
-        signedBy: keys.identity.digest,
-        made: written.records.map(({ name }) => `repodata/${name}`),
-      };
+      return signedIndex(written, keys);
     },
   });
 }

@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto';
 import { readFile, readlink, stat } from 'node:fs/promises';
-import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Layout } from './layout';
 import { Progress, type Say } from './progress';
 import { KEYS } from './freeze';
 import { MANIFEST_FILE, type ManifestLine, parseReleaseManifest } from './release-manifest';
 import { existingReleases, type Frozen, readFrozen } from './releases';
-import { isAbsent } from './files';
+import { fileDigest, isAbsent } from './files';
+import { secondsBetween } from './lines';
 import { filesOf } from './snapshot';
 
 /** A file of a release that is not as it was frozen. */
@@ -29,7 +28,7 @@ export interface Verified {
 
 /** Reads every byte of a frozen release and compares it with what was recorded. */
 export async function verifyRelease(layout: Layout, id: string, say: Say): Promise<Verified> {
-  const started = Date.now();
+  const started = new Date();
   const frozen = (await existingReleases(layout)).includes(id) ? await readFrozen(layout, id) : undefined;
   if (frozen === undefined) throw notFrozen(id);
   const root = layout.release(id);
@@ -61,7 +60,7 @@ export async function verifyRelease(layout: Layout, id: string, say: Say): Promi
   } finally {
     progress.stop();
   }
-  return { id, files: owned.length, bytes, seconds: Math.round((Date.now() - started) / 100) / 10, differences };
+  return { id, files: owned.length, bytes, seconds: secondsBetween(started, new Date()), differences };
 }
 
 function notFrozen(id: string): MirrorError {
@@ -86,24 +85,13 @@ async function compare(
     const { ino, size: actual } = await stat(full);
     if (actual !== size) return 'differs';
     const key = `${ino} ${checksum.algorithm}`;
-    if (!read.has(key)) read.set(key, await digestOf(full, checksum.algorithm, onBytes));
+    if (!read.has(key)) read.set(key, await fileDigest(full, checksum.algorithm, onBytes));
     return read.get(key) === checksum.hex ? undefined : 'differs';
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return 'missing';
     if ((error as NodeJS.ErrnoException).code === 'EIO') return 'unreadable';
     throw error;
   }
-}
-
-async function digestOf(path: string, algorithm: string, onBytes: (count: number) => void): Promise<string> {
-  const hash = createHash(algorithm);
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 18 }), async (chunks: AsyncIterable<Buffer>) => {
-    for await (const chunk of chunks) {
-      hash.update(chunk);
-      onBytes(chunk.length);
-    }
-  });
-  return hash.digest('hex');
 }
 
 /** Members whose link leads to something else than the snapshot that was frozen. */

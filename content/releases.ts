@@ -7,7 +7,7 @@ import type { Definitions } from './definitions';
 import { isAbsent } from './files';
 import type { Layout } from './layout';
 import { goneSnapshots } from './retention-ledger';
-import { currentSnapshot, namesIn, timeOf } from './snapshot';
+import { currentSnapshot, namesIn, snapshotsOf, timeOf } from './snapshot';
 
 /** `releases/<release>/release.json`: what a frozen release is made of. It never changes. */
 const FrozenSchema = z.strictObject({
@@ -117,7 +117,7 @@ export async function snapshotsHere(layout: Layout, id: string): Promise<readonl
 }
 
 async function namesOf(layout: Layout, id: string): Promise<readonly string[]> {
-  return (await namesIn(layout.snapshots(id))).filter((name) => timeOf(name) !== undefined).sort();
+  return (await snapshotsOf(layout, id)).filter((name) => timeOf(name) !== undefined);
 }
 
 /**

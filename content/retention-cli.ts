@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { ExitCode } from '../desired-state/errors';
-import type { KeySource, Signer } from '../signatures/sign';
-import { type GlobalOptions, print, printJson, sayWhenInterrupted, warn, wholeSeconds } from './cli';
+import type { KeySource } from '../signatures/sign';
+import { opened, print, printJson, sayWhenInterrupted, warn, wholeSeconds, withSigner } from './cli';
 import type { RetentionContext } from './retention';
 
 const EXAMPLES = `
@@ -62,28 +62,11 @@ export function addRetentionCommands(root: Command, keys: () => KeySource): void
     new Option('--confirm <ids...>', 'repositories of which more than the declared share may go; unused: files of the store').default([]);
 
   const withContext = async <T>(waitSeconds: number, work: (context: RetentionContext) => Promise<T>): Promise<T> => {
-    const { readDefinitions } = await import('./definitions');
-    const { Layout } = await import('./layout');
-    const { GRACE_SECONDS } = await import('./sync');
-    const { openSigner } = await import('../signatures/sign');
-    const { configuration, state } = root.opts<GlobalOptions>();
-    const definitions = await readDefinitions(configuration);
-    const layout = new Layout(definitions.server.storageRoot, state, definitions.directory);
-    let opened: Promise<Signer> | undefined;
-    const signer = (): Promise<Signer> => (opened ??= openSigner(keys(), layout.signingIdentities));
-    try {
-      return await work({
-        layout,
-        definitions,
-        signer,
-        now: () => new Date(),
-        say: warn,
-        graceSeconds: GRACE_SECONDS,
-        waitSeconds,
-      });
-    } finally {
-      await (await opened?.catch(() => undefined))?.close();
-    }
+    const { GRACE_SECONDS } = await import('./snapshot');
+    const { definitions, layout } = await opened(root);
+    return withSigner(keys(), layout, (signer) =>
+      work({ layout, definitions, signer, now: () => new Date(), say: warn, graceSeconds: GRACE_SECONDS, waitSeconds }),
+    );
   };
 
   retention

@@ -4,7 +4,6 @@ import { pinsOf } from '../desired-state/pin';
 import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { isAbsent } from './files';
-import { snapshotsOf } from './mend';
 import { readPackageList } from './package-list';
 import { readRefused } from './refused';
 import type { RetentionContext } from './retention';
@@ -12,6 +11,7 @@ import { Facts } from './retention-facts';
 import { type Entry, keyOf, readLedger } from './retention-ledger';
 import { days, rulesOf } from './retention-policy';
 import { type SnapshotFacts, snapshotVerdict } from './retention-rules';
+import { snapshotsOf } from './snapshot';
 
 /** Why one thing is here, and for how long. */
 export interface Explanation {

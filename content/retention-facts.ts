@@ -6,21 +6,29 @@ import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { copied, type Definitions, hostedComponents } from './definitions';
 import type { Layout } from './layout';
-import { repositoriesHere, snapshotsOf } from './mend';
 import { Published } from './published';
 import { homeOf, linksBelow, pinsOfRelease, placeOf } from './quarantine';
 import { isRefused, readRefused } from './refused';
 import { existingReleases, reachedByReleases, RELEASE_FILE } from './releases';
 import { type Entry, goneSnapshots, type Item, keyOf, type Ledger } from './retention-ledger';
-import { policyOf, rulesOf } from './retention-policy';
+import { policyOf, type Rules, rulesOf } from './retention-policy';
 import { PackageRules, type SnapshotFacts, snapshotVerdict, whatHolds } from './retention-rules';
 import type { Candidate } from './retention-steps';
-import { namesIn } from './snapshot';
+import { namesIn, repositoriesHere, snapshotsOf } from './snapshot';
 import { readManifest } from './tree-manifest';
 import type { StoreSurvey } from './unused';
 
-/** What retention knows of this server at one time. It is asked again, under the lock of a repository, before something of that is touched. */
+interface Packages {
+  readonly rules: PackageRules;
+  readonly packages: readonly ListedPackage[];
+  /** The one with this name and version. */
+  readonly named: (name: string) => ListedPackage | undefined;
+}
+
+/** What retention knows of this server at one time: what is published is read once. It is asked again, under the lock of a repository, before something of that is touched. */
 export class Facts {
+  private readonly known = new Map<string, Promise<Packages | undefined>>();
+
   private constructor(
     readonly layout: Layout,
     readonly definitions: Definitions,
@@ -82,7 +90,13 @@ export class Facts {
   }
 
   /** The rules for the packages that an accumulated repository publishes; undefined where it has no such rules. */
-  async packageRules(id: string): Promise<{ readonly rules: PackageRules; readonly packages: readonly ListedPackage[] } | undefined> {
+  packageRules(id: string): Promise<Packages | undefined> {
+    const known = this.known.get(id) ?? this.readPackages(id);
+    this.known.set(id, known);
+    return known;
+  }
+
+  private async readPackages(id: string): Promise<Packages | undefined> {
     const definition = this.definition(id);
     if (definition?.kind !== 'repository' || definition.view !== 'accumulate') return undefined;
     const published = await this.published(id);
@@ -98,7 +112,9 @@ export class Facts {
       restored: (item) => ledger.restored[`${id}:${nevra(item)}`],
       now,
     });
-    return { rules, packages };
+    let byName: ReadonlyMap<string, ListedPackage> | undefined;
+    const named = (name: string): ListedPackage | undefined => (byName ??= new Map(packages.map((item) => [nevra(item), item]))).get(name);
+    return { rules, packages, named };
   }
 
   /** What no rule keeps. Bytes of snapshots are not counted yet. */
@@ -112,7 +128,10 @@ export class Facts {
 
   async candidatesOf(id: string): Promise<readonly Candidate[]> {
     const found: Candidate[] = [];
-    const packages = await this.packageRules(id);
+    const definition = this.definition(id);
+    const { newestVersions, dropped }: Partial<Rules> = definition === undefined ? {} : rulesOf(this.definitions.server, definition);
+    // Without a rule for packages their list, which is long, is not looked at.
+    const packages = newestVersions === undefined && dropped === undefined ? undefined : await this.packageRules(id);
     for (const { item, why } of packages?.rules.candidates() ?? [])
       found.push({ item: packageItem(id, item), why, by: 'rule', bytes: item.size });
     const facts = await this.snapshotFacts(id);
@@ -131,7 +150,7 @@ export class Facts {
       return 'a former one of that name is in quarantine still';
     switch (item.kind) {
       case 'package': {
-        const found = (await this.packageRules(id))?.packages.find((one) => nevra(one) === item.nevra);
+        const found = (await this.packageRules(id))?.named(item.nevra);
         return found !== undefined && found.checksum.hex === item.checksum.hex ? undefined : 'it is not published';
       }
       case 'snapshot': {

@@ -4,21 +4,19 @@ import { checksumKey } from '../rpm-metadata/checksum';
 import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Layout } from './layout';
-import { Lock } from './lock';
-import { snapshotsOf } from './mend';
 import { readPackageList } from './package-list';
 import { Published } from './published';
 import { putBack } from './quarantine';
 import { rebuild } from './rebuild';
 import { takeRepaired } from './repaired';
 import { readRefused, writeRefused } from './refused';
-import { releasesLock } from './releases';
-import { adopted, type RetentionContext, Run, underLock } from './retention';
+import { adopted, holdingRepository, type RetentionContext, Run, underLock } from './retention';
 import { FORGOTTEN } from './announcements';
 import { Facts, packageItem } from './retention-facts';
 import { type Entry, type Item, keyOf, type Ledger, readLedger, writeLedger } from './retention-ledger';
 import { policyOf } from './retention-policy';
 import { readDropped } from './dropped';
+import { snapshotsOf } from './snapshot';
 import { Store } from './store';
 
 export interface Forgotten {
@@ -172,7 +170,7 @@ export async function restore(context: RetentionContext, what: string): Promise<
       const away = entries.filter(({ stage }) => stage === 'quarantined');
       const moves = away.filter(({ item }) => item.kind !== 'package');
       if (away.length > 0)
-        await locked(context, id, async () => {
+        await holdingRepository(context, id, async () => {
           // One that is killed after this leaves it in quarantine, for a new term, or in service; an entry would have the next run put it away again.
           if (moves.length > 0) await writeLedger(layout, without(moves));
           await bringBack(context, id, away).catch(async (error: unknown) => {
@@ -196,24 +194,8 @@ async function acceptAgain(context: RetentionContext, what: string): Promise<rea
   const isNamed = ([, one]: readonly [string, string]): boolean => name === undefined || one === name;
   const again = [...refused].filter(isNamed);
   if (again.length === 0) return [];
-  await locked(context, id, () => writeRefused(layout, id, new Map([...refused].filter((pair) => !isNamed(pair)))));
+  await holdingRepository(context, id, () => writeRefused(layout, id, new Map([...refused].filter((pair) => !isNamed(pair)))));
   return again.map(([, one]) => `${id}:${one}`);
-}
-
-async function locked(context: RetentionContext, id: string, work: () => Promise<void>): Promise<void> {
-  const { layout, waitSeconds, say } = context;
-  const options = { waitSeconds, onWait: (why: string) => say(`${why}; waiting for it to end`) };
-  const lock = await Lock.take(layout.lockFile(id), id, options);
-  try {
-    const releases = await Lock.take(releasesLock(layout), 'releases', options);
-    try {
-      await work();
-    } finally {
-      await releases.release();
-    }
-  } finally {
-    await lock.release();
-  }
 }
 
 async function bringBack(context: RetentionContext, id: string, entries: readonly Entry[]): Promise<void> {
@@ -246,7 +228,7 @@ async function relistFound(context: RetentionContext, what: string): Promise<rea
     const found = readPackageList(layout.record(id, holder, 'packages'))?.filter(isNamed) ?? [];
     if (found.length === 0) continue;
     if (holder === current) return [];
-    await locked(context, id, () =>
+    await holdingRepository(context, id, () =>
       relist(
         context,
         id,
@@ -261,13 +243,12 @@ async function relistFound(context: RetentionContext, what: string): Promise<rea
 
 /** Publishes packages again that an earlier snapshot still has. */
 async function relist(
-  { layout, definitions, graceSeconds, now, signer }: RetentionContext,
+  { layout, graceSeconds, now, signer }: RetentionContext,
   id: string,
   holder: string,
   wanted: readonly (Item & { readonly kind: 'package' })[],
 ): Promise<void> {
-  const facts = await Facts.read(layout, definitions, { version: 1, entries: {}, restored: {} }, now());
-  const published = await facts.published(id);
+  const published = await Published.read(layout, id);
   const listed = readPackageList(layout.record(id, holder, 'packages'));
   if (published === undefined || listed === undefined) throw lostHolder(layout, id, holder);
   const current = await published.packages([]);

@@ -16,6 +16,20 @@ export interface Verdict {
 const keeps = (why: string): Verdict => ({ goes: false, why });
 const goes = (why: string): Verdict => ({ goes: true, why });
 
+/** How far the term of something is: from an event, or from when it was had back, which gives it the grace at least. */
+function termOf(
+  event: string,
+  rule: number,
+  restored: string | undefined,
+  policy: Policy,
+  now: Date,
+): { readonly day: string; readonly ago: string; readonly term: string; readonly isOver: boolean } {
+  const from = Math.max(Date.parse(event), restored === undefined ? -Infinity : Date.parse(restored));
+  const term = Math.max(rule, restored === undefined ? 0 : policy.grace);
+  const age = now.getTime() - from;
+  return { day: new Date(from).toISOString().slice(0, 10), ago: days(Math.max(0, age)), term: days(term), isOver: age >= term };
+}
+
 export interface PackageFacts {
   readonly packages: readonly ListedPackage[];
   /** Undefined where it is not known: then nothing goes. */
@@ -56,19 +70,15 @@ export class PackageRules {
     if (pin !== undefined) return keeps(`the pin ${pin} names it`);
     if (rules.newestVersions === undefined && rules.dropped === undefined) return keeps('no rule ends the term of packages');
     const restored = this.facts.restored(item);
-    const from = Math.max(Date.parse(since), restored === undefined ? -Infinity : Date.parse(restored));
-    const term = Math.max(rules.dropped ?? 0, restored === undefined ? 0 : policy.grace);
-    const age = now.getTime() - from;
+    const { day, ago, term, isOver } = termOf(since, rules.dropped ?? 0, restored, policy, now);
     const event = restored === undefined ? 'upstream dropped it' : 'it was had back';
-    const when = `${event} on ${new Date(from).toISOString().slice(0, 10)}`;
-    if (!(age >= term)) return keeps(`${when}, ${days(Math.max(0, age))} ago, and it stays for ${days(term)}`);
+    const when = `${event} on ${day}, ${ago} ago`;
+    if (!isOver) return keeps(`${when}, and it stays for ${term}`);
     const newer = this.newerThan(item);
     if (rules.newestVersions !== undefined && newer < rules.newestVersions)
       return keeps(`it is among the newest ${rules.newestVersions} versions`);
     return goes(
-      rules.newestVersions === undefined
-        ? `${when}, ${days(age)} ago`
-        : `${when}, ${days(age)} ago, and ${newer} newer ${newer === 1 ? 'version is' : 'versions are'} here`,
+      rules.newestVersions === undefined ? when : `${when}, and ${newer} newer ${newer === 1 ? 'version is' : 'versions are'} here`,
     );
   }
 
@@ -118,11 +128,9 @@ export function snapshotVerdict(snapshot: string, facts: SnapshotFacts): Verdict
   const superseded = next === undefined ? undefined : timeOf(next);
   if (current === undefined || superseded === undefined) return keeps('nothing came after it');
   const restored = facts.restored(snapshot);
-  const from = Math.max(Date.parse(superseded), restored === undefined ? -Infinity : Date.parse(restored));
-  const term = Math.max(rules.snapshots, restored === undefined ? 0 : policy.grace);
-  const age = now.getTime() - from;
-  const when = `it was ${restored === undefined ? 'superseded' : 'had back'} on ${new Date(from).toISOString().slice(0, 10)}, ${days(Math.max(0, age))} ago`;
-  return age >= term ? goes(when) : keeps(`${when}, and stays for ${days(term)}`);
+  const { day, ago, term, isOver } = termOf(superseded, rules.snapshots, restored, policy, now);
+  const when = `it was ${restored === undefined ? 'superseded' : 'had back'} on ${day}, ${ago} ago`;
+  return isOver ? goes(when) : keeps(`${when}, and stays for ${term}`);
 }
 
 /** What keeps a snapshot whatever its age is, and whoever wants it gone. */

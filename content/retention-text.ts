@@ -1,4 +1,5 @@
 /** What the commands of retention print for people. */
+import { shortened } from './lines';
 import { size } from './progress';
 import type { Applied, Plan, UnusedPlan } from './retention';
 import { UNUSED } from './retention';
@@ -14,10 +15,6 @@ function day(iso: string): string {
   return iso.slice(0, 10);
 }
 
-function shortened(lines: readonly string[]): readonly string[] {
-  return lines.length <= MAX_NAMED ? lines : [...lines.slice(0, MAX_NAMED), `  and ${lines.length - MAX_NAMED} more (--json names all)`];
-}
-
 function count(number: number, one: string, many = `${one}s`): string {
   return number === 1 ? `one ${one}` : `${number} ${many}`;
 }
@@ -28,7 +25,10 @@ function section(heading: string, entries: readonly Entry[], tail: (entry: Entry
   const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
   return [
     `${heading}: ${count(entries.length, 'item')}, ${size(bytes)}`,
-    ...shortened(entries.map((entry) => `  ${keyOf(entry.item)} (${size(entry.bytes)}): ${entry.why}${tail(entry)}`)),
+    ...shortened(
+      entries.map((entry) => `  ${keyOf(entry.item)} (${size(entry.bytes)}): ${entry.why}${tail(entry)}`),
+      MAX_NAMED,
+    ),
   ];
 }
 
@@ -52,7 +52,10 @@ function sections(plan: Plan, verb: 'would be' | 'were'): readonly string[] {
 function stoppedLines(stopped: readonly Stopped[]): readonly string[] {
   return stopped.flatMap(({ id, bytes, of, entries }) => [
     `${id}: stopped: ${count(entries.length, 'item')} of ${size(bytes)} would go at once, of ${size(of)} that it publishes: more than the declared share`,
-    ...shortened(entries.map((entry) => `  ${keyOf(entry.item)} (${size(entry.bytes)}): ${entry.why}`)),
+    ...shortened(
+      entries.map((entry) => `  ${keyOf(entry.item)} (${size(entry.bytes)}): ${entry.why}`),
+      MAX_NAMED,
+    ),
     `  If it is meant: mirrorctl retention apply --confirm ${id}. Otherwise correct the rule in main.ts, or keep it: mirrorctl retention restore ${id}.`,
   ]);
 }

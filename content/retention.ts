@@ -7,8 +7,7 @@ import { announce } from './announcements';
 import type { Definitions } from './definitions';
 import { machineFault } from './files';
 import type { Layout } from './layout';
-import { Lock } from './lock';
-import { repositoriesHere, snapshotsOf } from './mend';
+import { holding, type WaitOptions } from './lock';
 import type { Say } from './progress';
 import { finishRemovals, putAway, removeForGood } from './quarantine';
 import { rebuild } from './rebuild';
@@ -18,6 +17,7 @@ import { Facts, unknownInQuarantine } from './retention-facts';
 import { type Entry, type Item, keyOf, type Ledger, noteGone, readLedger, staleGone, writeLedger } from './retention-ledger';
 import { policyOf } from './retention-policy';
 import { movedBy, type Steps, stepsOf, type Stopped, withinShare } from './retention-steps';
+import { repositoriesHere, snapshotsOf } from './snapshot';
 import { type Failure, failureOf } from './state';
 import { requireStorage } from './storage';
 import { Store } from './store';
@@ -63,7 +63,6 @@ interface Planned {
   readonly plan: Plan;
   readonly ledger: Ledger;
   readonly seen: Seen;
-  readonly survey: StoreSurvey;
 }
 
 /** The id under which a removal of unused files is confirmed. */
@@ -122,7 +121,6 @@ async function planned({ layout, definitions, now }: RetentionContext, confirmed
     },
     ledger: { ...steps.ledger, restored },
     seen,
-    survey,
   };
 }
 
@@ -226,15 +224,20 @@ export async function applyRetention(context: RetentionContext, confirmed: reado
 }
 
 /** Runs `work` while nothing else changes the ledger. */
-export async function underLock<T>({ layout, definitions, waitSeconds, say }: RetentionContext, work: () => Promise<T>): Promise<T> {
+export async function underLock<T>(context: RetentionContext, work: () => Promise<T>): Promise<T> {
+  const { layout, definitions } = context;
   await requireStorage(layout, definitions.server);
-  const onWait = (why: string): void => say(`${why}; waiting for it to end`);
-  const lock = await Lock.take(retentionLock(layout), 'retention', { waitSeconds, onWait });
-  try {
-    return await work();
-  } finally {
-    await lock.release();
-  }
+  return holding(retentionLock(layout), 'retention', waiting(context), work);
+}
+
+/** Runs `work` while nothing else changes a repository, or what releases are made of. */
+export function holdingRepository<T>(context: RetentionContext, id: string, work: () => Promise<T>): Promise<T> {
+  const { layout } = context;
+  return holding(layout.lockFile(id), id, waiting(context), () => holding(releasesLock(layout), 'releases', waiting(context), work));
+}
+
+function waiting({ waitSeconds, say }: RetentionContext): WaitOptions {
+  return { waitSeconds, onWait: (why) => say(`${why}; waiting for it to end`) };
 }
 
 /** Steps of one run, under the lock of retention. */
@@ -345,7 +348,7 @@ export class Run {
   private async sweep(unused: UnusedPlan): Promise<void> {
     if (unused.remove.length === 0 && this.freed.size === 0) return;
     const { layout } = this.context;
-    await this.locked(layout.storeLock, UNUSED, 'the store', () => {
+    const remove = (): Promise<void> => {
       const store = new Store(layout.store);
       const freed = this.freed.size === 0 ? [] : surveyStore(store).unused.filter(({ inode }) => this.freed.has(inode));
       const due = unused.stopped ? [] : unused.remove;
@@ -353,27 +356,22 @@ export class Run {
       this.removedFiles += gone.length;
       this.freedBytes += gone.reduce((sum, { bytes }) => sum + bytes, 0);
       return Promise.resolve();
-    });
+    };
+    await this.noting(UNUSED, () => holding(layout.storeLock, 'the store', waiting(this.context), remove));
   }
 
   private withLock(id: string, work: () => Promise<void>): Promise<void> {
-    const { layout } = this.context;
-    return this.locked(layout.lockFile(id), id, id, () => this.locked(releasesLock(layout), id, 'releases', work));
+    return this.noting(id, () => holdingRepository(this.context, id, work));
   }
 
-  /** Where the lock cannot be had, or the work fails, that is noted for `id`, and the run goes on with the others. */
-  private async locked(path: string, id: string, what: string, work: () => Promise<void>): Promise<void> {
-    const { waitSeconds, say } = this.context;
-    let lock: Lock | undefined;
+  /** Where a lock cannot be had, or the work fails, that is noted for `id`, and the run goes on with the others. */
+  private async noting(id: string, work: () => Promise<void>): Promise<void> {
     try {
-      lock = await Lock.take(path, what, { waitSeconds, onWait: (why) => say(`${why}; waiting for it to end`) });
       await work();
     } catch (error) {
       const fault = machineFault(error);
       if (!(fault instanceof MirrorError)) throw error;
       this.failed.push({ id, error: failureOf(fault) });
-    } finally {
-      await lock?.release();
     }
   }
 

@@ -4,6 +4,7 @@ import { BandwidthShare } from './bandwidth-share';
 import { BRING_BACK, problemOfLost } from './damage';
 import type { Definitions } from './definitions';
 import { Layout } from './layout';
+import { shortened } from './lines';
 import { type Say, size } from './progress';
 import { type Loss, type Repair, scrub, type ScrubOutcome } from './scrub';
 import { httpOptions } from './sync-command';
@@ -62,11 +63,7 @@ function lostLines(lost: readonly Loss[]): readonly string[] {
     const { message } = problemOfLost(file);
     return `${file.id}: lost from ${files.length === 1 ? 'one snapshot' : `${files.length} snapshots`}: ${message}`;
   });
-  return lines.length === 0 ? [] : [...shortened(lines), `  ${BRING_BACK}`];
-}
-
-function shortened(lines: readonly string[]): readonly string[] {
-  return lines.length <= MAX_NAMED ? lines : [...lines.slice(0, MAX_NAMED), `  and ${lines.length - MAX_NAMED} more (--json names all)`];
+  return lines.length === 0 ? [] : [...shortened(lines, MAX_NAMED), `  ${BRING_BACK}`];
 }
 
 /** For people: what was repaired, what was not, and how much was read. */
@@ -79,7 +76,10 @@ export function scrubLines(outcome: ScrubOutcome): readonly string[] {
   return [
     ...repaired.flatMap(({ digest, why, from, places }) => [
       `${digest} ${why}: ${FROM[from]}`,
-      ...shortened(places.map((place) => `  ${place}`)),
+      ...shortened(
+        places.map((place) => `  ${place}`),
+        MAX_NAMED,
+      ),
     ]),
     ...lostLines(lost),
     ...unfinished.map((digest) => `${digest}: a sync that is running uses the damaged file; the next scrub goes on with it`),

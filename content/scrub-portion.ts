@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { readJson } from './json-file';
 import { writeAtomically } from './files';
 
 /** The store and the trees are read within so many days where nothing else is declared. */
@@ -19,14 +19,7 @@ export type ScrubState = z.infer<typeof ScrubStateSchema>;
 
 /** The state of the scrub; an empty one before the first, and when the file is damaged: then everything is due. */
 export async function readScrubState(path: string): Promise<ScrubState> {
-  const empty: ScrubState = { version: 1, read: {} };
-  try {
-    const parsed = ScrubStateSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-    return parsed.success ? parsed.data : empty;
-  } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return empty;
-    throw error;
-  }
+  return (await readJson(path, ScrubStateSchema)) ?? { version: 1, read: {} };
 }
 
 export async function writeScrubState(path: string, state: ScrubState): Promise<void> {

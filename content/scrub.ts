@@ -3,13 +3,15 @@ import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import { type LostFile, writeDamage } from './damage';
 import { copied, type Definitions } from './definitions';
 import { expectedFiles } from './expected';
+import { secondsBetween, someOf } from './lines';
 import { Lock, lockHolder, usingStore } from './lock';
 import { MirrorError } from '../desired-state/errors';
-import { type Mended, Mender, repositoriesHere, snapshotsOf } from './mend';
+import { type Mended, Mender } from './mend';
 import { Progress } from './progress';
 import { refetch, type RefetchContext, SCRUB } from './refetch';
 import { coverage, DEFAULT_SCRUB_DAYS, portionOf, readScrubState, writeScrubState } from './scrub-portion';
 import { type Aliases, aliasesOf, type Finding, namesOfShard, present, readShard, readTree, SHARDS } from './scrub-read';
+import { repositoriesHere, snapshotsOf } from './snapshot';
 import { requireStorage } from './storage';
 import { type Incoming, Store } from './store';
 import type { SyncContext } from './sync';
@@ -115,7 +117,7 @@ class Scrub {
     return {
       files: this.files,
       bytes: this.bytes,
-      seconds: Math.round((now().getTime() - started.getTime()) / 100) / 10,
+      seconds: secondsBetween(started, now()),
       repaired: this.repaired,
       lost,
       unfinished: (await mender.unfinished(aliases)).map(({ checksum }) => checksumKey(checksum)),
@@ -181,7 +183,7 @@ class Scrub {
       lost: 'no other copy is here; it is served no more, and upstream is asked for it',
       unused: 'nothing uses it',
     }[result];
-    this.context.say(`${checksumKey(checksum)} ${why}: ${then}${places.length === 0 ? '' : ` (${shortened(places)})`}`);
+    this.context.say(`${checksumKey(checksum)} ${why}: ${then}${places.length === 0 ? '' : ` (${someOf(places, MAX_NAMED)})`}`);
   }
 
   /** What was lost, from where it may be by now: the store, or upstream. */
@@ -214,7 +216,7 @@ class Scrub {
     }
     for (const [digest, { file, places: found }] of places) {
       this.context.say(
-        `${digest} ${file.why}: ${from === 'upstream' ? 'fetched again' : 'back from the store'} (${shortened([...found])})`,
+        `${digest} ${file.why}: ${from === 'upstream' ? 'fetched again' : 'back from the store'} (${someOf([...found], MAX_NAMED)})`,
       );
       this.repaired.push({ digest, why: file.why, from, places: [...found].sort() });
     }
@@ -241,7 +243,3 @@ class Scrub {
 const ANY: Checksum = { algorithm: 'sha256', hex: '' };
 
 const MAX_NAMED = 3;
-
-function shortened(places: readonly string[]): string {
-  return places.length <= MAX_NAMED ? places.join(', ') : `${places.slice(0, MAX_NAMED).join(', ')} and ${places.length - MAX_NAMED} more`;
-}

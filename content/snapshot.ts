@@ -13,6 +13,9 @@ export type TreeFile = { readonly path: string } & ({ readonly checksum: Checksu
 /** What a name begins with while it is made: removed by the next run. */
 export const NEW = '.new-';
 
+/** How long superseded metadata stays served: 72 hours, a day longer than clients keep metadata (yum 6 hours, dnf 48). */
+export const GRACE_SECONDS = 72 * 3600;
+
 /** `20261122T023000Z`. */
 export function stamp(at: Date): string {
   return at
@@ -70,6 +73,23 @@ export async function namesIn(directory: string): Promise<readonly string[]> {
     if (isAbsent(error)) return [];
     throw error;
   }
+}
+
+/** Ids of everything that has snapshots here, declared or not. */
+export async function repositoriesHere(layout: Layout): Promise<readonly string[]> {
+  const found: string[] = [];
+  const walk = async (id: string, depth: number): Promise<void> => {
+    const names = (await namesIn(layout.repository(id))).filter((name) => !name.startsWith(NEW));
+    if (id !== '.' && names.includes('snapshots')) found.push(id);
+    else if (depth < 3) for (const name of names) await walk(id === '.' ? name : `${id}/${name}`, depth + 1);
+  };
+  await walk('.', 0);
+  return found.sort();
+}
+
+/** The snapshots of a repository, the oldest first, without those that are being made. */
+export async function snapshotsOf(layout: Layout, id: string): Promise<readonly string[]> {
+  return (await namesIn(layout.snapshots(id))).filter((name) => !name.startsWith(NEW)).sort();
 }
 
 /** Removes what interrupted runs left in `snapshots/` and beside `current`; only the holder of the lock may do so. */

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { readJson } from './json-file';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { writeAtomically } from './files';
 import { ProblemSchema } from './record';
 
-const FailureSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string(), exitCode: z.number() });
+export const FailureSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string(), exitCode: z.number() });
 export type Failure = z.infer<typeof FailureSchema>;
 
 const RunSchema = z.object({
@@ -30,14 +30,7 @@ export type RepositoryState = z.infer<typeof StateSchema>;
 
 /** The state of a repository; an empty one before its first run, and when the file is damaged: nothing is decided by it. */
 export async function readState(path: string, id: string): Promise<RepositoryState> {
-  const empty: RepositoryState = { version: 2, id };
-  try {
-    const parsed = StateSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-    return parsed.success ? parsed.data : empty;
-  } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return empty;
-    throw error;
-  }
+  return (await readJson(path, StateSchema)) ?? { version: 2, id };
 }
 
 export async function writeState(path: string, state: RepositoryState): Promise<void> {

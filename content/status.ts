@@ -6,6 +6,7 @@ import { damageError, problemOfLost, readDamage } from './damage';
 import { copied, type Definitions, hostedComponents } from './definitions';
 import { machineFault } from './files';
 import type { Layout } from './layout';
+import { tableLines } from './lines';
 import { lockHolder } from './lock';
 import { size } from './progress';
 import { type Problem, readRecord } from './record';
@@ -144,13 +145,7 @@ export function statusTable(rows: readonly StatusRow[], releases: readonly Relea
       `/${row.publicPath}/`,
     ]),
   ];
-  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => (line[column] as string).length))) ?? [];
-  const table = lines.map((line) =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join('  ')
-      .trimEnd(),
-  );
+  const table = tableLines(lines);
   const failures = [...rows, ...releases]
     .filter((row) => row.error !== undefined)
     .map((row) => `\n${row.id}: ${row.error?.message}\n  ${row.error?.remedy}`);

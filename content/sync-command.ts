@@ -7,12 +7,13 @@ import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import { BandwidthShare } from './bandwidth-share';
 import { copied, type Definitions } from './definitions';
 import { Layout } from './layout';
+import { shortened } from './lines';
 import { type Say, size } from './progress';
 import type { Problem } from './record';
 import { needsSignature } from './retired';
-import { currentSnapshot } from './snapshot';
+import { currentSnapshot, GRACE_SECONDS } from './snapshot';
 import { notDeclared } from './status';
-import { GRACE_SECONDS, type SyncContext, type SyncOutcome, syncRepository } from './sync';
+import { type SyncContext, type SyncOutcome, syncRepository } from './sync';
 
 /** At most so many repositories are looked at at a time; what they may fetch at a time is said by the slots. */
 const REPOSITORIES_AT_A_TIME = 8;
@@ -143,10 +144,8 @@ function problemLines(problems: readonly Problem[], firstIsTold: boolean): reado
   const [first] = problems;
   if (firstIsTold && problems.length === 1 && first !== undefined && (first.url === undefined || first.message.includes(first.url)))
     return [];
-  const lines = problems
-    .slice(0, MAX_NAMED)
-    .map(({ url, message }) => `  - ${url === undefined || message.includes(url) ? '' : `${url}: `}${message}`);
-  return problems.length <= MAX_NAMED ? lines : [...lines, `  - and ${problems.length - MAX_NAMED} more (--json names all)`];
+  const lines = problems.map(({ url, message }) => `  - ${url === undefined || message.includes(url) ? '' : `${url}: `}${message}`);
+  return shortened(lines, MAX_NAMED, '  - ');
 }
 
 /** The exit code for several: that of the first failure by id. With `fresh`, one that another process syncs right now is no failure. */

@@ -17,6 +17,7 @@ import { frozen, type IndexTime, refusedIndex } from './judge-index';
 import { inOneSentence } from './problems';
 import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { Published } from './published';
+import { present } from './present';
 import type { Problem } from './record';
 import { type Modules, modulesOf } from './rsync-modules';
 import { clientFor, sourcesOf } from './source-lists';
@@ -318,10 +319,4 @@ class UpstreamMoved extends Error {
 /** Files that its index lists are not there, or are others. */
 function mayHaveMoved(error: unknown): boolean {
   return error instanceof DownloadError && error.kind !== 'transient';
-}
-
-type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-function present<T extends object>(values: T): Present<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
 }

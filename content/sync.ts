@@ -5,6 +5,7 @@ import type { Signer } from '../signatures/sign';
 import type { BandwidthShare } from './bandwidth-share';
 import { machineFault } from './files';
 import type { Layout } from './layout';
+import { secondsBetween } from './lines';
 import { Lock } from './lock';
 import type { Say } from './progress';
 import type { Problem } from './record';
@@ -30,9 +31,6 @@ export interface SyncContext {
   /** How long to wait for another run of the same repository. */
   readonly waitSeconds: number;
 }
-
-/** 72 hours: a day longer than clients keep metadata (yum 6 hours, dnf 48). */
-export const GRACE_SECONDS = 72 * 3600;
 
 /** `mirrorctl status` has a share of each lock for some milliseconds. */
 const LOOK_SECONDS = 0.2;
@@ -80,7 +78,7 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   const started = context.now();
   const outcome = (done: Done): SyncOutcome => ({
     id,
-    seconds: Math.round((context.now().getTime() - started.getTime()) / 100) / 10,
+    seconds: secondsBetween(started, context.now()),
     ...done,
   });
   let lock: Lock | undefined;

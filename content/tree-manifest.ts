@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { readJson } from './json-file';
 import { ChecksumSchema } from './damage';
 import type { TreeFound } from './tree-fetch';
 
@@ -40,14 +40,8 @@ const ManifestSchema = z.object({
 export type TreeManifest = z.infer<typeof ManifestSchema>;
 
 /** The manifest of a snapshot; undefined when there is none that can be read: the next run then looks at everything anew. */
-export async function readManifest(path: string): Promise<TreeManifest | undefined> {
-  try {
-    const parsed = ManifestSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-    return parsed.success ? parsed.data : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+export function readManifest(path: string): Promise<TreeManifest | undefined> {
+  return readJson(path, ManifestSchema);
 }
 
 export function manifestText(manifest: TreeManifest): string {

@@ -7,7 +7,7 @@ import { basename, join } from 'node:path';
 import type { RepositoryDefinition, RepositoryWaiver } from '../../desired-state/definitions';
 import { buildPackage, dropKey, makeKey, signPackage, type TestKey } from './support/keys';
 import { TestMirror } from './support/mirror';
-import { createrepo, Upstream } from './support/upstream';
+import { createrepo, fillRepository, Upstream } from './support/upstream';
 
 jest.setTimeout(120_000);
 
@@ -46,10 +46,11 @@ afterEach(async () => {
 
 /** Makes the upstream hold exactly these packages, and these records. */
 function upstreamHas(names: readonly string[], records: Readonly<Record<string, string>> = {}, folder = 'Packages'): void {
-  for (const name of readdirSync(tree)) rmSync(join(tree, name), { recursive: true });
-  mkdirSync(join(tree, folder), { recursive: true });
-  for (const name of names) copyFileSync(packages[name] as string, join(tree, folder, basename(packages[name] as string)));
-  createrepo(tree);
+  fillRepository(
+    tree,
+    names.map((name) => packages[name] as string),
+    folder,
+  );
   for (const [file, text] of Object.entries(records)) {
     writeFileSync(join(work, file), text);
     const type = file.split('.')[0] as string;

@@ -1,7 +1,6 @@
 /** Releases, from real upstreams to what dnf reads of them. */
 import { execFileSync, spawn } from 'node:child_process';
 import {
-  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -19,7 +18,7 @@ import { basename, join } from 'node:path';
 import type { ReleaseDefinition } from '../../desired-state/definitions';
 import { buildPackage, dropKey, makeKey, signPackage, type TestKey } from './support/keys';
 import { TestMirror } from './support/mirror';
-import { createrepo, Upstream } from './support/upstream';
+import { fillRepository, Upstream } from './support/upstream';
 
 jest.setTimeout(120_000);
 
@@ -61,10 +60,10 @@ afterEach(async () => {
 });
 
 async function upstreamHas(...names: readonly string[]): Promise<void> {
-  for (const name of readdirSync(tree)) rmSync(join(tree, name), { recursive: true });
-  mkdirSync(join(tree, 'Packages'), { recursive: true });
-  for (const name of names) copyFileSync(packages[name] as string, join(tree, 'Packages', basename(packages[name] as string)));
-  createrepo(tree);
+  fillRepository(
+    tree,
+    names.map((name) => packages[name] as string),
+  );
   expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
 }
 

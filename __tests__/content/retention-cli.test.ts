@@ -1,12 +1,12 @@
 /** `mirrorctl retention …` as operators and programs run it: what it prints, in words and as JSON, and its exit codes. */
 import { spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildPackage, dropKey, makeKey, type TestKey } from './support/keys';
 import { type Ran, TestMirror } from './support/mirror';
-import { createrepo, Upstream } from './support/upstream';
+import { fillRepository, Upstream } from './support/upstream';
 
 jest.setTimeout(120_000);
 
@@ -50,10 +50,10 @@ function rules(retention: Readonly<Record<string, number>>): void {
 }
 
 async function sync(...names: string[]): Promise<void> {
-  for (const name of readdirSync(tree)) rmSync(join(tree, name), { recursive: true });
-  mkdirSync(join(tree, 'Packages'));
-  for (const name of names) copyFileSync(packages[name] as string, join(tree, 'Packages', basename(packages[name] as string)));
-  createrepo(tree);
+  fillRepository(
+    tree,
+    names.map((name) => packages[name] as string),
+  );
   expect(await mirror.run('sync', ID)).toMatchObject({ code: 0 });
 }
 

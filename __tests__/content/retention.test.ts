@@ -1,17 +1,6 @@
 /** Retention over months, with real packages, metadata and signatures: only the clock is the test's. */
 import { execFileSync } from 'node:child_process';
-import {
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { RepositoryDefinition } from '../../desired-state/definitions';
@@ -19,7 +8,7 @@ import { rejected } from '../support/caught';
 import { DAY, History } from './support/history';
 import { buildPackage, dropKey, makeKey, type TestKey } from './support/keys';
 import { TestMirror } from './support/mirror';
-import { createrepo, Upstream } from './support/upstream';
+import { fillRepository, Upstream } from './support/upstream';
 
 jest.setTimeout(120_000);
 
@@ -58,10 +47,10 @@ afterEach(async () => {
 
 /** Makes the upstream hold exactly these packages. */
 function upstreamHas(...names: string[]): void {
-  for (const name of readdirSync(tree)) rmSync(join(tree, name), { recursive: true });
-  mkdirSync(join(tree, 'Packages'), { recursive: true });
-  for (const name of names) copyFileSync(packages[name] as string, join(tree, 'Packages', basename(packages[name] as string)));
-  createrepo(tree);
+  fillRepository(
+    tree,
+    names.map((name) => packages[name] as string),
+  );
 }
 
 function declare(more: Partial<RepositoryDefinition> = {}): void {

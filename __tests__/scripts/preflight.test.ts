@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { GRACE_SECONDS } from '../../content/sync';
+import { GRACE_SECONDS } from '../../content/snapshot';
 import { sha256 } from '../../desired-state/canonical';
 import type { FetchSource, RepositoryDefinition, TrustDefinition } from '../../desired-state/definitions';
 import { GRACE_HOURS } from '../../scripts/survey/needs';

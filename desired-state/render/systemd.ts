@@ -158,6 +158,19 @@ export function syncTimer(id: string, onCalendar: string): string {
   return timer(id, onCalendar);
 }
 
+/** Of the kernel and of what it keeps apart no unit of ours changes anything, root's neither. */
+const NO_KERNEL = `ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectClock=true
+ProtectHostname=true
+LockPersonality=true
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+`;
+
 /**
  * `mirror-machine.service`: asks disks, arrays, the clock and systemd how they are, as root, which disks answer alone. It can reach disks and
  * systemd, no network, no content, and writes below /run only.
@@ -183,17 +196,7 @@ ProtectHome=true
 InaccessiblePaths=-${ServerPaths.configuration}
 PrivateTmp=true
 PrivateNetwork=true
-ProtectKernelTunables=true
-ProtectKernelModules=true
-ProtectKernelLogs=true
-ProtectControlGroups=true
-ProtectClock=true
-ProtectHostname=true
-LockPersonality=true
-RestrictNamespaces=true
-RestrictRealtime=true
-RestrictSUIDSGID=true
-RestrictAddressFamilies=AF_UNIX
+${NO_KERNEL}RestrictAddressFamilies=AF_UNIX
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
@@ -246,17 +249,7 @@ ProtectHome=true
 PrivateTmp=true
 PrivateDevices=true
 TemporaryFileSystem=/dev/shm:mode=1777
-ProtectKernelTunables=true
-ProtectKernelModules=true
-ProtectKernelLogs=true
-ProtectControlGroups=true
-ProtectClock=true
-ProtectHostname=true
-LockPersonality=true
-RestrictNamespaces=true
-RestrictRealtime=true
-RestrictSUIDSGID=true
-SystemCallArchitectures=native
+${NO_KERNEL}SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { copyFileSync, createReadStream, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /** Overrides the answer to one path; returns false to serve the file after all. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -44,6 +44,14 @@ export class Upstream {
     response.writeHead(200, { 'content-length': size, etag });
     createReadStream(file).pipe(response);
   }
+}
+
+/** Makes a directory a repository of exactly these package files. */
+export function fillRepository(directory: string, packages: readonly string[], folder = 'Packages'): void {
+  for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true });
+  mkdirSync(join(directory, folder), { recursive: true });
+  for (const path of packages) copyFileSync(path, join(directory, folder, basename(path)));
+  createrepo(directory);
 }
 
 /** Runs createrepo_c over a directory. */
