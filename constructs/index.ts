@@ -8,6 +8,7 @@ export { Distribution } from './distribution';
 export { FileTree, type FileTreeProps } from './file-tree';
 export { MirrorServer, type JumpHost, type MirrorServerProps } from './mirror-server';
 export { MirrorStack, type MirrorStackProps } from './mirror-stack';
+export { COMPONENTS } from '../desired-state/render/repo-file';
 export { MosCodename, Variant, type MosCodenameProps } from './mos-codename';
 export { NginxVhost, type NginxVhostProps } from './nginx-vhost';
 export { type PackageFilter } from './package-filter';

@@ -1,14 +1,16 @@
 import { Construct } from 'constructs';
 import type { CodenameDefinition } from '../desired-state/definitions';
-import { codenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
+import { COMPONENTS, codenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
-import { architecture, distribution, distributionVersion, release } from '../desired-state/validate';
+import { architecture, distribution, distributionVersion, id as validId, release } from '../desired-state/validate';
 import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
+import { checkKeys } from './private/public-keys';
 import type { Releasable } from './private/releasable';
 import { Customer } from './customer';
 import type { Distribution } from './distribution';
 import { MirrorServer } from './mirror-server';
+import type { PublicKey } from './public-key';
 
 /** Who a set of repositories is for, where it is not the OpenStack nodes. */
 export enum Variant {
@@ -26,15 +28,17 @@ export interface MosCodenameProps {
   readonly variant?: Variant;
   /** @default ["x86_64"] */
   readonly architectures?: readonly string[];
+  /** Names of the components. Others than the five have the priority of `updates`. @default COMPONENTS: os, updates, security, holdback, cr */
+  readonly components?: readonly string[];
+  /** Keys that sign its packages, beside those of the customer; handed out with each component, after the mirror's own. @default none */
+  readonly keys?: readonly PublicKey[];
 }
 
 /** Owner id and public prefix of the product's own codenames. */
 const PRODUCT = { ownerId: 'mos', formerId: undefined, prefix: 'mos-repos', keys: [] } as const;
 
-const COMPONENTS = ['os', 'updates', 'security', 'holdback', 'cr'] as const;
-
 /**
- * A codename such as `mos7.0-centos6-fuel`: five hosted repositories of one owner, created empty, valid and signed by the deploy.
+ * A codename such as `mos7.0-centos6-fuel`: a hosted repository of one owner for each component, created empty, valid and signed by the deploy.
  *
  * Declared on the server it belongs to the product, at `/mos-repos/<distribution>/<codename>/<component>/<arch>/`; declared on a customer it
  * belongs to the customer, below the customer's prefix.
@@ -48,7 +52,15 @@ export class MosCodename extends Construct {
   constructor(scope: MirrorServer | Customer, id: string, props: MosCodenameProps) {
     super(scope, id);
     const server = MirrorServer.of(this);
-    checkProps(this, props, { release: true, distribution: true, version: true, variant: true, architectures: true });
+    checkProps(this, props, {
+      release: true,
+      distribution: true,
+      version: true,
+      variant: true,
+      architectures: true,
+      components: true,
+      keys: true,
+    });
     const owner = scope instanceof Customer ? scope : PRODUCT;
     check(this, 'release', props.release, release);
     check(this, 'distribution', props.distribution, distribution);
@@ -61,6 +73,11 @@ export class MosCodename extends Construct {
     }
     const architectures = props.architectures ?? ['x86_64'];
     checkList(this, 'architectures', architectures, 'architecture', architecture, 'Leave it out for x86_64.');
+    const components = props.components ?? COMPONENTS;
+    checkList(this, 'components', components, 'component', validId, `Leave it out for ${COMPONENTS.join(', ')}.`);
+    const ownKeys = props.keys ?? [];
+    checkKeys(this, ownKeys);
+    const keys = [...owner.keys, ...ownKeys.filter((key) => !owner.keys.some(({ fingerprint }) => fingerprint === key.fingerprint))];
 
     this.codename = `mos${props.release}-${props.distribution}${props.version}${props.variant ? `-${props.variant}` : ''}`;
     const codenameId = `${owner.ownerId}/${this.codename}`;
@@ -76,14 +93,14 @@ export class MosCodename extends Construct {
       version: props.version,
       ...(props.variant ? { variant: props.variant } : {}),
       publicPath,
-      components: [...COMPONENTS],
+      components: [...components],
       architectures: [...architectures],
       keyFile: `RPM-GPG-KEY-mos${props.release}`,
-      keys: owner.keys.map((k) => ({ file: `owners/${owner.ownerId}/${k.name}`, fingerprint: k.fingerprint })),
+      keys: keys.map((k) => ({ file: `owners/${owner.ownerId}/${k.name}`, fingerprint: k.fingerprint })),
     };
     const { codename } = this;
     const { keyFile } = definition;
-    this.releasable = COMPONENTS.map((component) => ({
+    this.releasable = components.map((component) => ({
       id: `${codenameId}/${component}`,
       publicPath: `${publicPath}/${component}`,
       ...(scope instanceof Customer && scope.isGuarded ? { guardedBy: scope.ownerId } : {}),
@@ -95,7 +112,7 @@ export class MosCodename extends Construct {
       codename: this.codename,
       siteUrl: server.siteUrl,
       publicPath,
-      components: COMPONENTS,
+      components,
       keyFile: definition.keyFile,
     });
     const repoFilePath = owner === PRODUCT ? `repo-files/${this.codename}.repo` : `owners/${owner.ownerId}/${this.codename}.repo`;
@@ -103,8 +120,12 @@ export class MosCodename extends Construct {
       this,
       {
         id: `codename/${codenameId}`,
-        files: { [`definitions/codenames/${codenameId}.yaml`]: yaml, [repoFilePath]: repoFile },
-        links: Object.fromEntries(COMPONENTS.map((c) => [`${publicPath}/${c}`, `repositories/${codenameId}/${c}/current`])),
+        files: {
+          [`definitions/codenames/${codenameId}.yaml`]: yaml,
+          [repoFilePath]: repoFile,
+          ...Object.fromEntries(ownKeys.map((key) => [`owners/${owner.ownerId}/${key.name}`, key.armoured])),
+        },
+        links: Object.fromEntries(components.map((c) => [`${publicPath}/${c}`, `repositories/${codenameId}/${c}/current`])),
         ...(owner.formerId === undefined ? {} : { adopts: `${owner.formerId}/${this.codename}` }),
       },
       { definition: yaml, repo_file: repoFile },

@@ -413,6 +413,11 @@ describe('codenames', () => {
     refuses(() => codename({ architectures: [] }), 'at least one architecture');
     refuses(() => codename({ architectures: ['x86_64', 'x86_64'] }), 'each architecture once');
     refuses(() => codename({ architectures: ['src'] }), 'known architectures');
+    refuses(() => codename({ components: [] }), 'at least one component');
+    refuses(() => codename({ components: ['os', 'os'] }), 'each component once');
+    refuses(() => codename({ components: ['snapshots'] }), 'are reserved');
+    refuses(() => codename({ components: ['../os'] }), 'an id is');
+    refuses(() => codename({ keys: ['RPM-GPG-KEY-mos7.0' as never] }), 'a key is made by PublicKey');
   });
 });
 

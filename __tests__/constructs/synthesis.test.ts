@@ -6,6 +6,7 @@ import {
   Access,
   Customer,
   Distribution,
+  COMPONENTS,
   MosCodename,
   NginxVhost,
   Secret,
@@ -258,6 +259,29 @@ test('the product: priorities let holdback win, proposed packages are opt-in', (
     ['mos-mos7.0-centos6-fuel-holdback', '1', 1],
     ['mos-mos7.0-centos6-fuel-cr', '0', 20],
   ]);
+});
+
+test('components by name, and keys of a codename beside those of its customer', () => {
+  const { app, server } = mirror();
+  const acme = new Customer(server, 'acme', { access: Access.public(), keys: [key('RPM-GPG-KEY-Docker')] });
+  new MosCodename(acme, 'c', {
+    release: '9.2',
+    distribution: Distribution.CENTOS,
+    version: '7',
+    components: [...COMPONENTS, 'hotfix', '9.2-updates'],
+    keys: [key('RPM-GPG-KEY-Ceph'), key('RPM-GPG-KEY-Docker')],
+  });
+  const element = synth(app).desiredState.elements.find(({ id }) => id === 'codename/acme/mos9.2-centos7');
+  expect(Object.keys(element?.links ?? {})).toEqual(
+    ['9.2-updates', 'cr', 'holdback', 'hotfix', 'os', 'security', 'updates'].map((c) => `acme/centos/mos9.2-centos7/${c}`),
+  );
+  const definition = element?.files['definitions/codenames/acme/mos9.2-centos7.yaml'] ?? '';
+  expect([...definition.matchAll(/file: (.*)/g)].map(([, file]) => file)).toEqual([
+    'owners/acme/RPM-GPG-KEY-Docker',
+    'owners/acme/RPM-GPG-KEY-Ceph',
+  ]);
+  expect(Object.keys(element?.files ?? {})).toContain('owners/acme/RPM-GPG-KEY-Ceph');
+  expect(element?.files['owners/acme/mos9.2-centos7.repo']).toMatch(/\[acme-mos9.2-centos7-hotfix\]\n(.+\n)*priority=5\n/);
 });
 
 test('schedules: declared, and spread over the early morning by default', () => {

@@ -1,9 +1,18 @@
 import type { RepositoryDefinition, TrustDefinition } from '../definitions';
 import { MIRROR_KEY } from '../model';
 
+/** What a codename has unless its declaration says otherwise. */
+export const COMPONENTS = ['os', 'updates', 'security', 'holdback', 'cr'] as const;
+
 /** yum: lower wins. Holdback stands above everything, since it replaces a regressed package for a time. */
 export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 1, security: 2, updates: 5, os: 10, cr: 20 };
+/** Components of other names, such as `hotfix` or `9.2-updates`: the newest version of theirs and of `updates` wins. */
+const OTHER_COMPONENT_PRIORITY = 5;
 const BASE_PRIORITY = 99;
+
+function componentPriority(component: string): number {
+  return COMPONENT_PRIORITY[component] ?? OTHER_COMPONENT_PRIORITY;
+}
 
 /** Components that a client must switch on by itself: proposed packages are not for everyone. */
 const OPT_IN = new Set(['cr']);
@@ -59,7 +68,7 @@ export function codenameRepoFile(file: CodenameRepoFile): string {
         ['gpgcheck', '1'],
         ['repo_gpgcheck', '1'],
         ['gpgkey', `${url}/${file.keyFile}`],
-        ['priority', String(COMPONENT_PRIORITY[component] ?? BASE_PRIORITY)],
+        ['priority', String(componentPriority(component))],
       ]);
     })
     .join('\n');
@@ -115,7 +124,7 @@ export function releasedComponent(
     ['repo_gpgcheck', '1'],
     ['gpgkey', `${url}/${keyFile}`],
     // What is pinned goes before all of them.
-    ['priority', String(Math.min((COMPONENT_PRIORITY[component] ?? BASE_PRIORITY) + 1, BASE_PRIORITY))],
+    ['priority', String(componentPriority(component) + 1)],
   ]);
   return { name, text };
 }
