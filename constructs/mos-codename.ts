@@ -1,5 +1,6 @@
 import { Construct } from 'constructs';
-import type { CodenameDefinition } from '../desired-state/definitions';
+import type { CodenameDefinition, KeyReference } from '../desired-state/definitions';
+import { PUBLIC_SNAPSHOTS } from '../desired-state/model';
 import { COMPONENTS, codenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { architecture, distribution, distributionVersion, id as validId, release } from '../desired-state/validate';
@@ -32,7 +33,15 @@ export interface MosCodenameProps {
   readonly components?: readonly string[];
   /** Keys that sign its packages, beside those of the customer; handed out with each component, after the mirror's own. @default none */
   readonly keys?: readonly PublicKey[];
+  /**
+   * Keys that sign what may be held back besides: those of the distribution, since a held-back package is an older one of its own. They count for `holdback` only,
+   * and are handed out with it. @default none
+   */
+  readonly holdbackKeys?: readonly PublicKey[];
 }
+
+/** Where a codename publishes the snapshots of its components, by time: no id is called so. */
+const SNAPSHOTS = 'snapshots';
 
 /** Owner id and public prefix of the product's own codenames. */
 const PRODUCT = { ownerId: 'mos', formerId: undefined, prefix: 'mos-repos', keys: [] } as const;
@@ -60,6 +69,7 @@ export class MosCodename extends Construct {
       architectures: true,
       components: true,
       keys: true,
+      holdbackKeys: true,
     });
     const owner = scope instanceof Customer ? scope : PRODUCT;
     check(this, 'release', props.release, release);
@@ -77,12 +87,21 @@ export class MosCodename extends Construct {
     checkList(this, 'components', components, 'component', validId, `Leave it out for ${COMPONENTS.join(', ')}.`);
     const ownKeys = props.keys ?? [];
     checkKeys(this, ownKeys);
+    const holdbackKeys = props.holdbackKeys ?? [];
+    checkKeys(this, holdbackKeys, 'holdbackKeys');
+    if (props.holdbackKeys !== undefined && !components.includes('holdback')) {
+      throw invalid(this, 'holdbackKeys', show(holdbackKeys.map(({ name }) => name)), {
+        allowed: 'they count for the component holdback, which this codename does not have',
+        fix: 'Name holdback among its components, or leave holdbackKeys out.',
+      });
+    }
     const keys = [...owner.keys, ...ownKeys.filter((key) => !owner.keys.some(({ fingerprint }) => fingerprint === key.fingerprint))];
 
     this.codename = `mos${props.release}-${props.distribution}${props.version}${props.variant ? `-${props.variant}` : ''}`;
     const codenameId = `${owner.ownerId}/${this.codename}`;
     const publicPath = `${owner.prefix}/${props.distribution}/${this.codename}`;
     if (owner === PRODUCT) server.claimPath(this, publicPath);
+    const reference = ({ name, fingerprint }: PublicKey): KeyReference => ({ file: `owners/${owner.ownerId}/${name}`, fingerprint });
     const definition: CodenameDefinition = {
       kind: 'codename',
       id: codenameId,
@@ -96,7 +115,8 @@ export class MosCodename extends Construct {
       components: [...components],
       architectures: [...architectures],
       keyFile: `RPM-GPG-KEY-mos${props.release}`,
-      keys: keys.map((k) => ({ file: `owners/${owner.ownerId}/${k.name}`, fingerprint: k.fingerprint })),
+      keys: keys.map(reference),
+      ...(holdbackKeys.length === 0 ? {} : { holdbackKeys: holdbackKeys.map(reference) }),
     };
     const { codename } = this;
     const { keyFile } = definition;
@@ -104,7 +124,8 @@ export class MosCodename extends Construct {
       id: `${codenameId}/${component}`,
       publicPath: `${publicPath}/${component}`,
       ...(scope instanceof Customer && scope.isGuarded ? { guardedBy: scope.ownerId } : {}),
-      section: (release) => releasedComponent(release, { owner: owner.ownerId, codename, publicPath, keyFile }, component),
+      section: (release) =>
+        releasedComponent(release, { owner: owner.ownerId, codename, publicPath, keyFile, distributionVersion: props.version }, component),
     }));
     const yaml = definitionYaml(definition);
     const repoFile = codenameRepoFile({
@@ -114,6 +135,7 @@ export class MosCodename extends Construct {
       publicPath,
       components,
       keyFile: definition.keyFile,
+      distributionVersion: props.version,
     });
     const repoFilePath = owner === PRODUCT ? `repo-files/${this.codename}.repo` : `owners/${owner.ownerId}/${this.codename}.repo`;
     declare(
@@ -123,9 +145,12 @@ export class MosCodename extends Construct {
         files: {
           [`definitions/codenames/${codenameId}.yaml`]: yaml,
           [repoFilePath]: repoFile,
-          ...Object.fromEntries(ownKeys.map((key) => [`owners/${owner.ownerId}/${key.name}`, key.armoured])),
+          ...Object.fromEntries([...ownKeys, ...holdbackKeys].map((key) => [`owners/${owner.ownerId}/${key.name}`, key.armoured])),
         },
-        links: Object.fromEntries(components.map((c) => [`${publicPath}/${c}`, `repositories/${codenameId}/${c}/current`])),
+        links: {
+          ...Object.fromEntries(components.map((c) => [`${publicPath}/${c}`, `repositories/${codenameId}/${c}/current`])),
+          [`${publicPath}/${SNAPSHOTS}`]: `${PUBLIC_SNAPSHOTS}/${codenameId}`,
+        },
         ...(owner.formerId === undefined ? {} : { adopts: `${owner.formerId}/${this.codename}` }),
       },
       { definition: yaml, repo_file: repoFile },

@@ -32,6 +32,7 @@ import { Layout, RECORD_KINDS } from './layout';
 import { secondsBetween } from './lines';
 import { Lock, usingStore } from './lock';
 import { size } from './progress';
+import { updatePublicSnapshots } from './public-snapshots';
 import { readRefused, writeRefused } from './refused';
 import { releasesLock } from './releases';
 import { goneSnapshots, noteGone } from './retention-ledger';
@@ -296,6 +297,7 @@ class Restore {
     const published = current === undefined || kept !== undefined || before === current.snapshot ? undefined : current.snapshot;
     if (!this.options.dryRun) await this.history(id);
     if (published !== undefined && !this.options.dryRun) await publish(layout, id, published);
+    if (!this.options.dryRun) await updatePublicSnapshots(layout, id);
     return { id, snapshots: missing.map(({ snapshot }) => snapshot), published, fromUpstream, kept };
   }
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
-import type { CodenameDefinition } from '../desired-state/definitions';
+import type { CodenameDefinition, KeyReference } from '../desired-state/definitions';
 import { emptyMetadata } from '../rpm-metadata/empty';
 import type { Layout } from './layout';
 import { currentSnapshot, filesOf, TreeBuilder } from './snapshot';
@@ -18,6 +18,15 @@ export interface ComponentShape {
 }
 
 const SOURCE = 'Source';
+
+/** Replaces regressed packages of the distribution for a time. */
+export const HOLDBACK = 'holdback';
+
+/** The keys of which one must have signed a package of this component. */
+export function keysOf({ keys, holdbackKeys = [] }: CodenameDefinition, component: string): readonly KeyReference[] {
+  if (component !== HOLDBACK) return keys;
+  return [...keys, ...holdbackKeys.filter(({ fingerprint }) => !keys.some((key) => key.fingerprint === fingerprint))];
+}
 
 export function shapeOf(id: string, codename: CodenameDefinition, keyText: string): ComponentShape {
   return { id, trees: [...codename.architectures, SOURCE], keyFile: codename.keyFile, keyText };

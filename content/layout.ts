@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ANNOUNCEMENTS, MIRROR_KEY, SENTINEL } from '../desired-state/model';
+import { ANNOUNCEMENTS, MIRROR_KEY, PUBLIC_SNAPSHOTS, SENTINEL } from '../desired-state/model';
 
 /** What is kept of a snapshot beside it: see `Layout.record`. */
 export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'damage', 'dropped'] as const;
@@ -56,6 +56,11 @@ export class Layout {
    */
   record(id: string, snapshot: string, kind: RecordKind): string {
     return join(this.repository(id), 'records', `${snapshot}.${kind}`);
+  }
+
+  /** Links to the snapshots of a codename's components, by time: what the public finds at `snapshots/` (public-snapshots.ts). */
+  publicSnapshots(codename: string): string {
+    return join(this.root, PUBLIC_SNAPSHOTS, ...codename.split('/'));
   }
 
   /** Frozen releases, one directory each; what begins with a dot is being made. */

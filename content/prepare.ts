@@ -7,13 +7,14 @@ import { forEachParallel } from '../downloads/parallel';
 import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import { adopt, type Adoption, declaredAdoptions } from './adopt';
 import { announce } from './announcements';
-import { buildComponent, type ComponentShape, difference, findComponent, shapeOf } from './component';
+import { buildComponent, type ComponentShape, difference, findComponent, keysOf, shapeOf } from './component';
 import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
 import { requireUnchanged } from './freeze';
 import type { Layout } from './layout';
 import { type Froze, freezeReleases } from './release-command';
 import { Lock, usingStore } from './lock';
+import { updatePublicSnapshots } from './public-snapshots';
 import { freeName, pointTo, removeUnfinished } from './snapshot';
 import { requireStorage } from './storage';
 import { type Incoming, Store } from './store';
@@ -63,6 +64,7 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
       for (const adoption of adoptions) if (await adopt(context.layout, adoption)) result.adopted.push(adoption);
       const jobs = await jobsOf(context, signer, definitions);
       if (jobs.length > 0) await usingStore(context.layout, () => publishAll(context, signer, jobs));
+      for (const { id } of components) await updatePublicSnapshots(context.layout, id);
       await publishKey(context.layout, signer);
       if (!existsSync(context.layout.announcements)) await announce(context.layout, definitions, { entries: {} }, context.now());
       for (const { shape, published, why } of jobs) {
@@ -105,8 +107,8 @@ async function jobsOf(context: PrepareContext, signer: Signer, definitions: Defi
     return parts.join('');
   };
   const jobs: Job[] = [];
-  for (const { id, codename } of hostedComponents(definitions)) {
-    const shape = shapeOf(id, codename, own + (await ownerKeys(codename.keys)));
+  for (const { id, codename, component } of hostedComponents(definitions)) {
+    const shape = shapeOf(id, codename, own + (await ownerKeys(keysOf(codename, component))));
     const existing = await findComponent(context.layout, shape);
     const why = difference(shape, existing?.found);
     if (why !== undefined) jobs.push({ shape, published: existing?.name, why });

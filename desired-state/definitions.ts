@@ -210,6 +210,8 @@ export const CodenameDefinitionSchema = z.strictObject({
   keyFile: z.string(),
   /** Keys that sign the owner's packages; handed out in `keyFile` after the mirror's own. */
   keys: z.array(key),
+  /** Keys that sign packages of `holdback` besides, and are handed out with it: those of the distribution. */
+  holdbackKeys: z.array(key).min(1).optional(),
 });
 export type CodenameDefinition = z.infer<typeof CodenameDefinitionSchema>;
 

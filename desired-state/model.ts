@@ -37,6 +37,9 @@ export const MIRROR_KEY = { publicPath: 'RPM-GPG-KEY-mirror', file: 'keys/RPM-GP
 /** What retention has announced of copies, for everybody: at `/retention.json`. */
 export const ANNOUNCEMENTS = { publicPath: 'retention.json', file: 'announcements/retention.json' } as const;
 
+/** Directory of the storage root with a codename's snapshots by time, which each codename publishes as `snapshots`. */
+export const PUBLIC_SNAPSHOTS = 'public-snapshots';
+
 /** The user that owns all content. */
 export const CONTENT_USER = 'mirror';
 

@@ -418,6 +418,12 @@ describe('codenames', () => {
     refuses(() => codename({ components: ['snapshots'] }), 'are reserved');
     refuses(() => codename({ components: ['../os'] }), 'an id is');
     refuses(() => codename({ keys: ['RPM-GPG-KEY-mos7.0' as never] }), 'a key is made by PublicKey');
+    refuses(() => codename({ holdbackKeys: ['RPM-GPG-KEY-CentOS-7' as never] }), 'holdbackKeys[0]', 'a key is made by PublicKey');
+    refuses(
+      () => codename({ components: ['os'], holdbackKeys: [PublicKey.fromFile('keys/RPM-GPG-KEY-Ceph')] }),
+      'this codename does not have',
+      'Name holdback among its components',
+    );
   });
 });
 

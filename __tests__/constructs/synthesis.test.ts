@@ -234,7 +234,7 @@ test('a customer: five components per codename, one access list, its keys apart 
   );
   const two = result.desiredState.elements.find((e) => e.id === 'codename/acme/mos9.0-centos7-fuel');
   expect(Object.keys(two?.links ?? {})).toEqual(
-    ['cr', 'holdback', 'os', 'security', 'updates'].map((c) => `teams/acme/centos/mos9.0-centos7-fuel/${c}`),
+    ['cr', 'holdback', 'os', 'security', 'snapshots', 'updates'].map((c) => `teams/acme/centos/mos9.0-centos7-fuel/${c}`),
   );
   expect(two?.files['definitions/codenames/acme/mos9.0-centos7-fuel.yaml']).toContain('architectures:\n  - x86_64\n  - aarch64\n');
   expect(two?.files['definitions/codenames/acme/mos9.0-centos7-fuel.yaml']).toContain('file: owners/acme/RPM-GPG-KEY-Docker');
@@ -273,7 +273,7 @@ test('components by name, and keys of a codename beside those of its customer', 
   });
   const element = synth(app).desiredState.elements.find(({ id }) => id === 'codename/acme/mos9.2-centos7');
   expect(Object.keys(element?.links ?? {})).toEqual(
-    ['9.2-updates', 'cr', 'holdback', 'hotfix', 'os', 'security', 'updates'].map((c) => `acme/centos/mos9.2-centos7/${c}`),
+    ['9.2-updates', 'cr', 'holdback', 'hotfix', 'os', 'security', 'snapshots', 'updates'].map((c) => `acme/centos/mos9.2-centos7/${c}`),
   );
   const definition = element?.files['definitions/codenames/acme/mos9.2-centos7.yaml'] ?? '';
   expect([...definition.matchAll(/file: (.*)/g)].map(([, file]) => file)).toEqual([
@@ -282,6 +282,29 @@ test('components by name, and keys of a codename beside those of its customer', 
   ]);
   expect(Object.keys(element?.files ?? {})).toContain('owners/acme/RPM-GPG-KEY-Ceph');
   expect(element?.files['owners/acme/mos9.2-centos7.repo']).toMatch(/\[acme-mos9.2-centos7-hotfix\]\n(.+\n)*priority=5\n/);
+});
+
+test('what may be held back is signed by keys of its own, and each codename has its snapshots by time', () => {
+  const { app, server } = mirror();
+  const acme = new Customer(server, 'acme', { access: Access.public(), keys: [key('RPM-GPG-KEY-Docker')] });
+  new MosCodename(acme, 'c', { release: '9.0', distribution: Distribution.CENTOS, version: '7', holdbackKeys: [key('RPM-GPG-KEY-Ceph')] });
+  const element = synth(app).desiredState.elements.find(({ id }) => id === 'codename/acme/mos9.0-centos7');
+  const definition = element?.files['definitions/codenames/acme/mos9.0-centos7.yaml'] ?? '';
+  expect(/holdbackKeys:\n {2}- file: (.*)/.exec(definition)?.[1]).toBe('owners/acme/RPM-GPG-KEY-Ceph');
+  expect([...definition.matchAll(/file: (.*)/g)]).toHaveLength(2);
+  expect(element?.files['owners/acme/RPM-GPG-KEY-Ceph']).toContain('BEGIN PGP PUBLIC KEY');
+  expect(element?.links['acme/centos/mos9.0-centos7/snapshots']).toBe('public-snapshots/acme/mos9.0-centos7');
+});
+
+test.each([
+  ['7', 0],
+  ['8', 5],
+  ['10', 5],
+])('a base of version %s: sections that must say that they are meant beside its modules: %i', (version, sections) => {
+  const { app, server } = mirror();
+  new MosCodename(server, 'c', { release: '9.0', distribution: Distribution.CENTOS, version });
+  const repoFile = synth(app).element(`codename/mos/mos9.0-centos${version}`).triggers['repo_file'] ?? '';
+  expect([...repoFile.matchAll(/^module_hotfixes=1$/gm)]).toHaveLength(sections);
 });
 
 test('schedules: declared, and spread over the early morning by default', () => {

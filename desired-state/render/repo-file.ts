@@ -54,6 +54,16 @@ export interface CodenameRepoFile {
   readonly publicPath: string;
   readonly components: readonly string[];
   readonly keyFile: string;
+  /** The distribution's major version, for instance `7`. */
+  readonly distributionVersion: string;
+}
+
+/**
+ * Since version 8 the base has modules, and dnf hides every package that has the name of one in them, whatever its priority, unless its repository says that it is
+ * meant beside them.
+ */
+function besideModules(distributionVersion: string): readonly (readonly [string, string])[] {
+  return Number.parseInt(distributionVersion, 10) >= 8 ? [['module_hotfixes', '1']] : [];
 }
 
 /** `<codename>.repo`: one section per component, with the priorities that make holdback win. */
@@ -69,6 +79,7 @@ export function codenameRepoFile(file: CodenameRepoFile): string {
         ['repo_gpgcheck', '1'],
         ['gpgkey', `${url}/${file.keyFile}`],
         ['priority', String(componentPriority(component))],
+        ...besideModules(file.distributionVersion),
       ]);
     })
     .join('\n');
@@ -111,7 +122,7 @@ export function releasedCopy(release: Of, file: Omit<CopiedRepoFile, 'siteUrl' |
 /** A component of a codename as it is in a release. */
 export function releasedComponent(
   release: Of,
-  { owner, codename, publicPath, keyFile }: Pick<CodenameRepoFile, 'owner' | 'codename' | 'publicPath' | 'keyFile'>,
+  { owner, codename, publicPath, keyFile, distributionVersion }: Omit<CodenameRepoFile, 'siteUrl' | 'components'>,
   component: string,
 ): RepoSection {
   const url = `${release.url}/${publicPath}/${component}`;
@@ -125,6 +136,7 @@ export function releasedComponent(
     ['gpgkey', `${url}/${keyFile}`],
     // What is pinned goes before all of them.
     ['priority', String(componentPriority(component) + 1)],
+    ...besideModules(distributionVersion),
   ]);
   return { name, text };
 }

@@ -1,0 +1,79 @@
+/**
+ * The snapshots of hosted components as the public sees them, below the public path of each codename: `snapshots/<component>-<YYYY-MM-DD-HHMMSS>`,
+ * `<component>-latest`, and `<component>-latest.target.txt`. All of it follows from what is on the disk, and is brought up to date by whoever changed that.
+ */
+import type { Dirent } from 'node:fs';
+import { mkdir, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { flushDirectory, isAbsent, writeAtomically } from './files';
+import type { Layout } from './layout';
+import { snapshotsHere } from './releases';
+import { NEW, timeOf } from './snapshot';
+
+/** `os`, `20261122T023000Z-0123456789ab` → `os-2026-11-22-023000`. Pure. */
+export function publicName(component: string, snapshot: string): string {
+  const time = timeOf(snapshot) as string;
+  return `${component}-${time.slice(0, 10)}-${time.slice(11, 19).replaceAll(':', '')}`;
+}
+
+/**
+ * Makes the links of a component those of the snapshots that were published and are here. Does nothing for what is no hosted component. Only for the holder of its
+ * lock; whatever is left by a run that was killed the next one puts right.
+ */
+export async function updatePublicSnapshots(layout: Layout, id: string): Promise<void> {
+  const [owner, codename, component, ...more] = id.split('/');
+  if (component === undefined || more.length > 0) return;
+  const directory = layout.publicSnapshots(`${owner}/${codename}`);
+  const wanted = new Map<string, string>();
+  for (const snapshot of await snapshotsHere(layout, id))
+    wanted.set(publicName(component, snapshot), relative(directory, join(layout.snapshots(id), snapshot)));
+  const newest = [...wanted.keys()].at(-1);
+  const isOwn = namesOf(component);
+  const entries: readonly Dirent[] = (await unlessAbsent(readdir(directory, { withFileTypes: true }))) ?? [];
+  const found = entries.filter(({ name }) => isOwn(name));
+  if (newest === undefined && found.length === 0) return;
+
+  await mkdir(directory, { recursive: true });
+  let changed = false;
+  // What a name stands for never changes, but for the newest.
+  for (const [name, target] of wanted)
+    if (!found.some((entry) => entry.name === name && entry.isSymbolicLink())) changed = await link(directory, name, target);
+  const latest = `${component}-latest`;
+  const text = `${latest}.target.txt`;
+  if (newest !== undefined) {
+    if ((await unlessAbsent(readlink(join(directory, latest)))) !== newest) changed = await link(directory, latest, newest);
+    if ((await unlessAbsent(readFile(join(directory, text), 'utf8'))) !== `${newest}\n`)
+      await writeAtomically(join(directory, text), `${newest}\n`);
+    wanted.set(latest, newest).set(text, '');
+  }
+  for (const { name } of found.filter((entry) => !wanted.has(entry.name))) {
+    await rm(join(directory, name), { force: true });
+    changed = true;
+  }
+  if (changed) await flushDirectory(directory);
+}
+
+/** Which names of the directory are a component's, those of a run that was killed among them. */
+function namesOf(component: string): (name: string) => boolean {
+  const own = new RegExp(
+    String.raw`^(\.new-)?${component.replaceAll('.', String.raw`\.`)}-(\d{4}-\d\d-\d\d-\d{6}|latest|latest\.target\.txt(\.new)?)$`,
+  );
+  return (name) => own.test(name);
+}
+
+/** One rename: nobody finds it missing, or half. */
+async function link(directory: string, name: string, target: string): Promise<true> {
+  const temporary = join(directory, NEW + name);
+  await rm(temporary, { force: true });
+  await symlink(target, temporary);
+  await rename(temporary, join(directory, name));
+  return true;
+}
+
+/** Undefined as well where something else is in the place of a link. */
+async function unlessAbsent<T>(work: Promise<T>): Promise<T | undefined> {
+  return work.catch((error: unknown) => {
+    if (isAbsent(error) || (error as NodeJS.ErrnoException).code === 'EINVAL') return undefined;
+    throw error;
+  });
+}
