@@ -51,6 +51,16 @@ export function wholeSeconds(text: string): number {
   throw new InvalidArgumentError('It is a whole number of seconds, at most 9999999.');
 }
 
+/** Why somebody does something, for those who come after: neither empty nor several lines. */
+export function requireReason(text: string): string {
+  const reason = text.trim();
+  if (reason !== '' && !/[\u0000-\u001f\u007f]/.test(reason)) return reason;
+  throw usage(
+    `--reason ${JSON.stringify(text)} says nothing, or has control characters`,
+    'Say in one line why: it is kept, and shown to everybody who asks.',
+  );
+}
+
 export function usage(message: string, remedy: string): MirrorError {
   return new MirrorError({ code: 'USAGE', message, remedy, exitCode: ExitCode.usage });
 }

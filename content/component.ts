@@ -19,6 +19,8 @@ export interface ComponentShape {
 
 const SOURCE = 'Source';
 
+/** The release itself, frozen at general availability. */
+export const OS = 'os';
 /** Replaces regressed packages of the distribution for a time. */
 export const HOLDBACK = 'holdback';
 

@@ -93,13 +93,32 @@ export function definitionsReader(configuration: string): () => Promise<Definiti
   };
 }
 
-/** Ids of all hosted components, `<owner>/<codename>/<component>`. */
-export function hostedComponents(
-  definitions: Definitions,
-): readonly { readonly id: string; readonly codename: CodenameDefinition; readonly component: string }[] {
+/** A hosted component. */
+export interface HostedComponent {
+  /** `<owner>/<codename>/<component>` */
+  readonly id: string;
+  readonly codename: CodenameDefinition;
+  /** Its name, for instance `os`. */
+  readonly component: string;
+}
+
+export function hostedComponents(definitions: Pick<Definitions, 'codenames'>): readonly HostedComponent[] {
   return definitions.codenames.flatMap((codename) =>
     codename.components.map((component) => ({ id: `${codename.id}/${component}`, codename, component })),
   );
+}
+
+/** The codename that a command names: `acme/mos9.0-centos7`, or `mos9.0-centos7` of the product. */
+export function codenameNamed({ codenames }: Pick<Definitions, 'codenames'>, name: string): CodenameDefinition {
+  const found = codenames.find(({ id }) => id === name || id === `mos/${name}`);
+  if (found !== undefined) return found;
+  const there = codenames.map(({ id }) => id.replace(/^mos\//, ''));
+  throw new MirrorError({
+    code: 'NOT_DECLARED',
+    message: `no codename ${JSON.stringify(name)} is declared on this server`,
+    remedy: there.length === 0 ? 'A codename is declared in main.ts and deployed: new MosCodename(…).' : `There is ${there.join(', ')}.`,
+    exitCode: ExitCode.usage,
+  });
 }
 
 /** Ids become directory names. Synthesis allows less; this keeps a defect there from leaving the storage root. */

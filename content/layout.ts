@@ -148,6 +148,15 @@ export class Layout {
     return join(this.state, 'repositories', `${id}.json`);
   }
 
+  /** What operators did with codenames: `<owner>/<codename>.json` (codename-state.ts). */
+  get codenameStates(): string {
+    return join(this.state, 'codenames');
+  }
+
+  codenameState(codename: string): string {
+    return join(this.codenameStates, `${codename}.json`);
+  }
+
   /** What each publish changed: one file a snapshot. */
   changes(id: string): string {
     return join(this.state, 'changes', flat(id));

@@ -5,6 +5,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import { addBackupCommands } from './backup-cli';
 import type { BackupSecrets } from './backup-secrets';
+import { addAvailabilityCommands } from './ga-cli';
 import { addReleaseCommands } from './release-cli';
 import { addRetentionCommands } from './retention-cli';
 import { addTimesCommand } from './times-cli';
@@ -233,6 +234,7 @@ export function program(): Command {
       }
     });
   addTimesCommand(root);
+  addAvailabilityCommands(root);
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
   addHealthCommand(root);

@@ -7,6 +7,7 @@ import { forEachParallel } from '../downloads/parallel';
 import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import { adopt, type Adoption, declaredAdoptions } from './adopt';
 import { announce } from './announcements';
+import { adoptCodenameState } from './codename-state';
 import { buildComponent, type ComponentShape, difference, findComponent, keysOf, shapeOf } from './component';
 import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
@@ -62,6 +63,8 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
     const signer = await openSigner(context.signingKeys, context.layout.signingIdentities);
     try {
       for (const adoption of adoptions) if (await adopt(context.layout, adoption)) result.adopted.push(adoption);
+      for (const { id, formerId } of definitions.codenames)
+        if (formerId !== undefined) await adoptCodenameState(context.layout, id, formerId);
       const jobs = await jobsOf(context, signer, definitions);
       if (jobs.length > 0) await usingStore(context.layout, () => publishAll(context, signer, jobs));
       for (const { id } of components) await updatePublicSnapshots(context.layout, id);

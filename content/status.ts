@@ -1,7 +1,8 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { countPackages } from './component';
+import { frozen, readCodenameState } from './codename-state';
+import { countPackages, HOLDBACK, OS } from './component';
 import { damageError, problemOfLost, readDamage } from './damage';
 import { copied, type Definitions, hostedComponents } from './definitions';
 import { machineFault } from './files';
@@ -34,6 +35,8 @@ export interface StatusRow {
   readonly bytes: number | undefined;
   /** Why it is declared never to be synced. */
   readonly retired?: string;
+  /** Of `os` after general availability: since when it is frozen (ISO). */
+  readonly frozen?: string;
 }
 
 /** The status of the repositories and hosted components with these ids, of all when none is given. */
@@ -127,7 +130,9 @@ async function hostedRow(layout: Layout, id: string, publicPath: string): Promis
   const packages = await countPackages(tree);
   let bytes = 0;
   for (const path of packages) bytes += (await lstat(join(tree, path))).size;
-  return { ...base, snapshot, lastSuccess: timeOf(snapshot), result: 'ready', packages: packages.length, bytes };
+  const since = id.endsWith(`/${OS}`) ? frozen(await readCodenameState(layout, id.slice(0, -OS.length - 1)))?.at : undefined;
+  const row: StatusRow = { ...base, snapshot, lastSuccess: timeOf(snapshot), result: 'ready', packages: packages.length, bytes };
+  return since === undefined ? row : { ...row, frozen: since };
 }
 
 /** The status as a table, with what failed below it. */
@@ -152,7 +157,14 @@ export function statusTable(rows: readonly StatusRow[], releases: readonly Relea
   const retired = rows.flatMap(({ id, retired: why }) =>
     why === undefined ? [] : [`\n${id}: is not synced any more, and stays as it is: ${why}`],
   );
+  const frozenIds = rows.flatMap(({ id, frozen: since }) => (since === undefined ? [] : [`${id} since ${since.slice(0, 10)}`]));
+  const available = frozenIds.length === 0 ? [] : [`\nFrozen at general availability: ${frozenIds.join(', ')}`];
+  const held = rows.filter(({ id, packages = 0 }) => id.endsWith(`/${HOLDBACK}`) && packages > 0);
+  const holdbacks =
+    held.length === 0
+      ? []
+      : [`\nHeld back: ${held.map(({ id, packages }) => `${packages} in ${id}`).join(', ')} (mirrorctl holdback list says why)`];
   const states = releases.map(({ id, state, at }) => `${id} ${state}${state === 'waiting' && at !== undefined ? ` until ${at}` : ''}`);
   const all = states.length === 0 ? [] : [`\nReleases: ${states.join(', ')}`];
-  return `${[...table, ...all, ...failures, ...retired].join('\n')}\n`;
+  return `${[...table, ...available, ...holdbacks, ...all, ...failures, ...retired].join('\n')}\n`;
 }
