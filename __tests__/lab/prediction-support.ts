@@ -148,6 +148,8 @@ function ofFile(path: string): string | undefined {
 }
 
 function ofTarget(target: string): string {
+  const snapshots = /public-snapshots\/([^/]+\/[^/]+)$/.exec(target);
+  if (snapshots !== null) return `codename/${snapshots[1]}`;
   const path = target.replace(/^.*?repositories\//, '').replace(/\/current$/, '');
   const codename = /^([^/]+\/[^/]+)\/[^/]+$/.exec(path);
   return codename ? `codename/${codename[1]}` : `repository/${path}`;
