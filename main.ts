@@ -7,7 +7,9 @@ import { App } from 'cdktf';
 import {
   Access,
   Customer,
+  DefaultSet,
   Distribution,
+  LegacyAlias,
   MirrorServer,
   MirrorStack,
   MosCodename,
@@ -120,8 +122,21 @@ new RpmRepository(server, 'docker-ce-7', {
 });
 
 // ---- MOS: /mos-repos/centos/<codename>/{os,updates,security,holdback,cr}/x86_64/ ---------------------------------------------------------
-new MosCodename(server, 'mos7.0-centos6', { release: '7.0', distribution: Distribution.CENTOS, version: '6' });
-new MosCodename(server, 'mos7.0-centos6-fuel', { release: '7.0', distribution: Distribution.CENTOS, version: '6', variant: Variant.FUEL });
+const mos70 = new MosCodename(server, 'mos7.0-centos6', { release: '7.0', distribution: Distribution.CENTOS, version: '6' });
+const mos70fuel = new MosCodename(server, 'mos7.0-centos6-fuel', {
+  release: '7.0',
+  distribution: Distribution.CENTOS,
+  version: '6',
+  variant: Variant.FUEL,
+});
+
+// What nodes get: /repo-files/7.0-centos6-openstack.repo and /repo-files/7.0-centos6-fuel-master.repo
+new DefaultSet(server, 'openstack-7.0-centos6', { codename: mos70 });
+new DefaultSet(server, 'fuel-master-7.0-centos6', { codename: mos70fuel });
+
+// URLs from before there were codenames, and those of 6.1, lead to today's release; `mirrorctl legacy` says who still uses them.
+new LegacyAlias(server, 'mos-centos-6', { path: 'mos/centos-6', to: mos70 });
+new LegacyAlias(server, 'mos6.1-centos-6', { path: 'mos/centos-6/mos6.1', to: mos70, components: { updates: 'updates' } });
 
 // ---- Customers --------------------------------------------------------------------------------------------------------------------------
 const customer = new Customer(server, 'customer', { access: Access.public() });

@@ -1,7 +1,7 @@
 import { Construct } from 'constructs';
 import type { CodenameDefinition, KeyReference } from '../desired-state/definitions';
 import { PUBLIC_SNAPSHOTS } from '../desired-state/model';
-import { COMPONENTS, codenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
+import { COMPONENTS, codenameRepoFile, type CodenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { architecture, distribution, distributionVersion, id as validId, release } from '../desired-state/validate';
 import { check, checkList, checkProps, invalid, show } from './private/check';
@@ -57,6 +57,16 @@ export class MosCodename extends Construct {
   readonly codename: string;
   /** @internal */
   readonly releasable: readonly Releasable[];
+  /**
+   * What the server is told of it.
+   * @internal
+   */
+  readonly definition: CodenameDefinition;
+  /**
+   * What clients configure of it.
+   * @internal
+   */
+  readonly clients: CodenameRepoFile;
 
   constructor(scope: MirrorServer | Customer, id: string, props: MosCodenameProps) {
     super(scope, id);
@@ -118,6 +128,7 @@ export class MosCodename extends Construct {
       keys: keys.map(reference),
       ...(holdbackKeys.length === 0 ? {} : { holdbackKeys: holdbackKeys.map(reference) }),
     };
+    this.definition = definition;
     const { codename } = this;
     const { keyFile } = definition;
     this.releasable = components.map((component) => ({
@@ -128,15 +139,16 @@ export class MosCodename extends Construct {
         releasedComponent(release, { owner: owner.ownerId, codename, publicPath, keyFile, distributionVersion: props.version }, component),
     }));
     const yaml = definitionYaml(definition);
-    const repoFile = codenameRepoFile({
+    this.clients = {
       owner: owner.ownerId,
-      codename: this.codename,
+      codename,
       siteUrl: server.siteUrl,
       publicPath,
       components,
-      keyFile: definition.keyFile,
+      keyFile,
       distributionVersion: props.version,
-    });
+    };
+    const repoFile = codenameRepoFile(this.clients);
     const repoFilePath = owner === PRODUCT ? `repo-files/${this.codename}.repo` : `owners/${owner.ownerId}/${this.codename}.repo`;
     declare(
       this,

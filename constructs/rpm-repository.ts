@@ -1,6 +1,6 @@
 import { Construct } from 'constructs';
 import type { RepositoryDefinition } from '../desired-state/definitions';
-import { copiedRepoFile, releasedCopy } from '../desired-state/render/repo-file';
+import { copiedRepoFile, type CopiedRepoFile, releasedCopy } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { maxAgeDays } from '../desired-state/validate-sync';
 import { check, checkProps, invalid, show } from './private/check';
@@ -74,6 +74,11 @@ export interface RpmRepositoryProps {
 export class RpmRepository extends Construct {
   /** @internal */
   readonly releasable: readonly Releasable[];
+  /**
+   * What clients configure of it.
+   * @internal
+   */
+  readonly clients: CopiedRepoFile;
 
   constructor(server: MirrorServer, id: string, props: RpmRepositoryProps) {
     super(server, id);
@@ -132,14 +137,9 @@ export class RpmRepository extends Construct {
       },
     ];
     const yaml = definitionYaml(definition);
-    const repoFile = copiedRepoFile({
-      id: repositoryId,
-      name: repositoryId,
-      siteUrl: server.siteUrl,
-      publicUrlPath: path.encoded,
-      trust,
-      view: props.view,
-    });
+    const { siteUrl } = server;
+    this.clients = { id: repositoryId, name: repositoryId, siteUrl, publicUrlPath: path.encoded, trust, view: props.view };
+    const repoFile = copiedRepoFile(this.clients);
     declare(
       this,
       {

@@ -2,6 +2,8 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import {
+  type AliasDefinition,
+  AliasDefinitionSchema,
   type BackupDefinition,
   BackupDefinitionSchema,
   type CodenameDefinition,
@@ -30,6 +32,8 @@ export interface Definitions {
   readonly codenames: readonly CodenameDefinition[];
   /** Sorted by id. */
   readonly releases: readonly ReleaseDefinition[];
+  /** Old URLs. Sorted by id. */
+  readonly aliases: readonly AliasDefinition[];
   /** Undefined where none is declared. */
   readonly backup?: BackupDefinition;
 }
@@ -70,10 +74,14 @@ export async function readDefinitions(configuration: string): Promise<Definition
   for (const name of await yamlFiles(join(base, 'releases'))) {
     releases.push(withId(await readOne(join(base, 'releases', `${name}.yaml`), ReleaseDefinitionSchema), name, base));
   }
+  const aliases: AliasDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'aliases'))) {
+    aliases.push(withId(await readOne(join(base, 'aliases', `${name}.yaml`), AliasDefinitionSchema), name, base));
+  }
   const backup = (await entries(base)).includes('backup.yaml')
     ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema)
     : undefined;
-  return { directory, server, repositories, trees, codenames, releases, ...(backup === undefined ? {} : { backup }) };
+  return { directory, server, repositories, trees, codenames, releases, aliases, ...(backup === undefined ? {} : { backup }) };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */

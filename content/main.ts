@@ -11,6 +11,8 @@ import { addRetentionCommands } from './retention-cli';
 import { addTimesCommand } from './times-cli';
 import { type GlobalOptions, opened, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
 import { addHealthCommand } from './health-cli';
+import type { LegacyLogs } from './legacy';
+import { addLegacyCommand } from './legacy-cli';
 import type { KeySource } from '../signatures/sign';
 
 const EXIT_CODES = `
@@ -90,11 +92,13 @@ export function program(): Command {
     .exitOverride();
   let keys: KeySource | undefined;
   let backup: BackupSecrets | undefined;
+  let legacyLogs: LegacyLogs = [];
   root.hook('preAction', async (_root, command) => {
     // While this may still be root, to whom the keys belong.
     const { configuration } = root.opts<GlobalOptions>();
     if (SIGN.includes(command.name())) keys = (await import('./signing-keys')).signingKeys(configuration, process.env);
     if (command.parent?.name() === 'backup') backup = (await import('./backup-secrets')).backupSecrets(configuration, process.env);
+    if (command.name() === 'legacy') legacyLogs = (await import('./legacy')).openLegacyLogs(command.opts<{ log: string }>().log);
     becomeContentUser();
   });
   root
@@ -238,6 +242,7 @@ export function program(): Command {
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
   addHealthCommand(root);
+  addLegacyCommand(root, () => legacyLogs);
   addBackupCommands(
     root,
     () => keys as KeySource,

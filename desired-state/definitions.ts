@@ -215,6 +215,21 @@ export const CodenameDefinitionSchema = z.strictObject({
 });
 export type CodenameDefinition = z.infer<typeof CodenameDefinitionSchema>;
 
+/** Old URLs that lead to a codename. File `definitions/aliases/<id>.yaml`. */
+export const AliasDefinitionSchema = z.strictObject({
+  kind: z.literal('alias'),
+  id: z.string(),
+  /** Old directory above the repositories, decoded, relative to the document root. */
+  path: z.string(),
+  /** `<owner>/<codename>`. */
+  codename: z.string(),
+  /** Old name of a repository → component of the codename. */
+  components: z.record(z.string(), z.string()),
+  /** What answers where an old URL names no architecture. */
+  architecture: z.string(),
+});
+export type AliasDefinition = z.infer<typeof AliasDefinitionSchema>;
+
 /** How much of the host, the line and the upstreams all syncs together may take. What is absent has a default of mirrorctl. */
 export const SyncLimitsSchema = z.strictObject({
   /** Repositories that are synced at a time, across units. */

@@ -87,6 +87,19 @@ export function prefix(value: unknown): Problem | undefined {
   return undefined;
 }
 
+/** A directory that URLs had before, or the last part of one: `mos/centos-6`, `mos/centos-6/mos6.1`, `updates`. It may be below `mos`. */
+export function legacyPath(value: unknown): Problem | undefined {
+  const allowed = 'an old path is 1 to 6 segments of letters, digits, ".", "_" and "-" joined by "/", without a leading or trailing "/"';
+  const fix = 'Write it as the old URLs have it, for instance "mos/centos-6".';
+  if (typeof value !== 'string' || value.length > 200) return problem(allowed, fix);
+  const segments = value.split('/');
+  if (segments.length > 6 || !segments.every((s) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(s))) return problem(allowed, fix);
+  const [first] = segments as [string];
+  if (first !== 'mos' && (RESERVED_PREFIXES as readonly string[]).includes(first))
+    return problem(`${allowed}; what is below ${RESERVED_PREFIXES.filter((one) => one !== 'mos').join(', ')} belongs to the mirror`, fix);
+  return undefined;
+}
+
 /** A DNS name (RFC 1123) or an IP address. IPv6 without brackets and without a zone. */
 export function host(value: unknown): Problem | undefined {
   if (typeof value === 'string' && (isDnsName(value) || isIPv4(value) || isIPv6(value))) return undefined;

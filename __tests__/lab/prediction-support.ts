@@ -126,6 +126,9 @@ function ownerOf(fact: string, print: Fingerprint, other: Fingerprint): string |
 const FILES: readonly (readonly [RegExp, string])[] = [
   [/^definitions\/repositories\/(.+)\.yaml$/, 'repository/$1'],
   [/^definitions\/codenames\/(.+)\.yaml$/, 'codename/$1'],
+  [/^(?:definitions\/aliases\/(.+)\.yaml|nginx\/locations\/alias\+(.+)\.conf)$/, 'alias/$1$2'],
+  [/^repo-files\/(\d.+)\.repo$/, 'set/mos/$1'],
+  [/^owners\/([^/]+)\/(\d.+)\.repo$/, 'set/$1/$2'],
   [/^repo-files\/(mos\d.+)\.repo$/, 'codename/mos/$1'],
   [/^repo-files\/(.+)\.repo$/, 'repository/$1'],
   [/^owners\/([^/]+)\/(.+)\.repo$/, 'codename/$1/$2'],
@@ -141,8 +144,8 @@ const FILES: readonly (readonly [RegExp, string])[] = [
 ];
 
 function ofFile(path: string): string | undefined {
-  // A new number in each generation; upstream keys are shared by the repositories that name them.
-  if (path === 'nginx/generation.conf' || path.startsWith('keys/')) return undefined;
+  // A new number in each generation; upstream keys are shared by the repositories that name them, the log by all aliases.
+  if (path === 'nginx/generation.conf' || path === 'nginx/locations/legacy-log.conf' || path.startsWith('keys/')) return undefined;
   const found = FILES.find(([pattern]) => pattern.test(path));
   return found === undefined ? `unknown ${path}` : path.replace(found[0], found[1]);
 }

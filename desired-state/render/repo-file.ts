@@ -66,8 +66,15 @@ function besideModules(distributionVersion: string): readonly (readonly [string,
   return Number.parseInt(distributionVersion, 10) >= 8 ? [['module_hotfixes', '1']] : [];
 }
 
-/** `<codename>.repo`: one section per component, with the priorities that make holdback win. */
-export function codenameRepoFile(file: CodenameRepoFile): string {
+/** How far below a customer's components the product's stand in the customer's default set: behind all of them, before the base. */
+export const PRODUCT_BELOW_CUSTOMER = 30;
+
+/**
+ * `<codename>.repo`: one section per component, with the priorities that make holdback win.
+ *
+ * @param below so much farther behind than usual
+ */
+export function codenameRepoFile(file: CodenameRepoFile, below = 0): string {
   return file.components
     .map((component) => {
       const url = `${file.siteUrl}/${file.publicPath}/${component}`;
@@ -78,7 +85,7 @@ export function codenameRepoFile(file: CodenameRepoFile): string {
         ['gpgcheck', '1'],
         ['repo_gpgcheck', '1'],
         ['gpgkey', `${url}/${file.keyFile}`],
-        ['priority', String(componentPriority(component))],
+        ['priority', String(componentPriority(component) + below)],
         ...besideModules(file.distributionVersion),
       ]);
     })
@@ -156,6 +163,26 @@ export function releaseRepoFile({ id, url, sections, hasPins }: Of & { sections:
     ['priority', '1'],
   ]);
   return [...(hasPins ? [pins] : []), ...sections.map(({ text }) => text)].join('\n');
+}
+
+export interface DefaultSetFile {
+  /** The customer's codename, where it is a customer's set. */
+  readonly own?: CodenameRepoFile;
+  readonly product: CodenameRepoFile;
+  readonly base: readonly CopiedRepoFile[];
+}
+
+/**
+ * `<release>-<distribution><version>-<node>.repo`: everything that one kind of node gets. Where several repositories have a package, the first of
+ * the customer's, the product's and the base that has it wins, whatever its version.
+ */
+export function defaultSetFile({ own, product, base }: DefaultSetFile): string {
+  const note = Number(product.distributionVersion) < 8 ? '# yum minds priorities where the package yum-plugin-priorities is installed; dnf always does.\n' : '';
+  return `${note}${[
+    ...(own === undefined ? [] : [codenameRepoFile(own)]),
+    codenameRepoFile(product, own === undefined ? 0 : PRODUCT_BELOW_CUSTOMER),
+    ...base.map(copiedRepoFile),
+  ].join('\n')}`;
 }
 
 function section(id: string, lines: readonly (readonly [string, string])[]): string {

@@ -11,6 +11,7 @@ import {
   waiverSentences,
   type Repair,
 } from './activation';
+import { aliasSentences, setSentences } from './aliases';
 import { backupSentences } from './backup';
 import { changesOf, plural, type Change } from './changes';
 import { observedBy, observedInTrigger, type Observed } from './observed';
@@ -86,6 +87,8 @@ export function summarize(plan: TerraformPlan): PlanSummary {
     ...ownerSentences(things),
     ...repositorySentences(things),
     ...releaseSentences(things),
+    ...aliasSentences(things),
+    ...setSentences(things),
     ...backupSentences(things),
     ...accountSentences(things),
     ...secrets.map((secret) => secret.sentence),

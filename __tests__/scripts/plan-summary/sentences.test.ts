@@ -23,6 +23,17 @@ const ALICE = 'ssh-ed25519 AAAAC3NzaAliceKey alice@example.org';
 const BOB = 'ssh-ed25519 AAAAC3NzaBobsKeys bob@example.org';
 const NAMELESS = 'ssh-rsa AAAAB3NzaNobodys';
 const site = (nginx: string, name = 'm'): Record<string, string> => ({ element: `vhost/${name}`, nginx, serving: 's' });
+const alias = (...components: string[]): Record<string, string> => ({
+  element: 'alias/old',
+  definition: `kind: alias\npath: mos/centos-6\ncodename: mos/mos7.0-centos6\narchitecture: x86_64\ncomponents:\n${components.map((one) => `  ${one}\n`).join('')}`,
+  nginx: components.join(),
+  log: 'l',
+});
+const defaultSet = (codenames: string[], base: string[] = []): Record<string, string> => ({
+  element: 'set/mos/7.0-centos6-openstack',
+  definition: `kind: set\ncodenames: [${codenames.join(', ')}]\nbase: [${base.join(', ')}]\n`,
+  repo_file: 'r',
+});
 const services = (packages: string): Record<string, string> => ({
   element: 'server/services',
   packages,
@@ -376,6 +387,50 @@ test.each<[string, Resource[], string[]]>([
     '-target without the activation',
     [change(null, repository('r')), change(activation(), activation())],
     ['changes nothing on the server: the activation is not part of this plan'],
+  ],
+  [
+    'old URLs come',
+    [change(null, alias('updates: updates')), changed()],
+    ['answers old URLs (old): /mos/centos-6/updates/ lead to updates of mos/mos7.0-centos6, x86_64 where they name no architecture'],
+  ],
+  [
+    'old URLs go',
+    [change(alias('updates: updates', 'proposed: cr'), null), changed()],
+    ['answers the old URLs of old no longer: /mos/centos-6/updates/, /mos/centos-6/proposed/'],
+  ],
+  [
+    'old URLs lead elsewhere',
+    [change(alias('updates: updates'), alias('updates: cr')), changed()],
+    [
+      'changes the old URLs of old: /mos/centos-6/updates/ lead to cr of mos/mos7.0-centos6, x86_64 where they name no architecture (was /mos/centos-6/updates/ lead to updates of mos/mos7.0-centos6, x86_64 where they name no architecture)',
+    ],
+  ],
+  [
+    'old URLs are served otherwise, and logged otherwise',
+    [change(alias('updates: updates'), { ...alias('updates: updates'), nginx: 'other', log: 'other' }), changed()],
+    ['changes how the old URLs of old are served (nginx)', 'changes how uses of old URLs are logged (old)'],
+  ],
+  [
+    'a default set comes',
+    [change(null, defaultSet(['acme/mos7.0-centos6', 'mos/mos7.0-centos6'], ['centos-6-os'])), changed()],
+    ['adds default set mos/7.0-centos6-openstack: acme/mos7.0-centos6 before mos/mos7.0-centos6, with centos-6-os as the base'],
+  ],
+  [
+    'a default set goes',
+    [change(defaultSet(['mos/mos7.0-centos6']), null), changed()],
+    ['removes default set mos/7.0-centos6-openstack: its .repo file can be fetched no longer'],
+  ],
+  [
+    'a default set has a base',
+    [change(defaultSet(['mos/mos7.0-centos6']), defaultSet(['mos/mos7.0-centos6'], ['centos-6-os'])), changed()],
+    [
+      'changes default set mos/7.0-centos6-openstack: mos/mos7.0-centos6, with centos-6-os as the base (was mos/mos7.0-centos6); clients fetch its .repo file again',
+    ],
+  ],
+  [
+    'a default set says something else of the same repositories',
+    [change(defaultSet(['mos/mos7.0-centos6']), { ...defaultSet(['mos/mos7.0-centos6']), repo_file: 'other' }), changed()],
+    ['changes the .repo file of default set mos/7.0-centos6-openstack: clients fetch its .repo file again'],
   ],
 ])('%s', (_name, resources, sentences) => {
   const summary = summarize(plan(...resources));
