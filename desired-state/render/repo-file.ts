@@ -177,7 +177,10 @@ export interface DefaultSetFile {
  * the customer's, the product's and the base that has it wins, whatever its version.
  */
 export function defaultSetFile({ own, product, base }: DefaultSetFile): string {
-  const note = Number(product.distributionVersion) < 8 ? '# yum minds priorities where the package yum-plugin-priorities is installed; dnf always does.\n' : '';
+  const note =
+    Number(product.distributionVersion) < 8
+      ? '# yum minds priorities where the package yum-plugin-priorities is installed; dnf always does.\n'
+      : '';
   return `${note}${[
     ...(own === undefined ? [] : [codenameRepoFile(own)]),
     codenameRepoFile(product, own === undefined ? 0 : PRODUCT_BELOW_CUSTOMER),
