@@ -37,7 +37,8 @@ export class LegacyAlias extends Construct {
     checkMade(this, 'to', to, found, { allowed: 'a MosCodename of the same server', fix: 'Declare it before, and pass it.' });
     const components = this.components(props);
     const { publicPath, keyFile, architectures } = to.definition;
-    const first = props.architecture ?? (architectures[0] as string);
+    const [usual] = architectures as [string];
+    const first = props.architecture ?? usual;
     if (!architectures.includes(first))
       throw invalid(this, 'architecture', show(first), {
         allowed: `${to.codename} has ${architectures.join(', ')}`,

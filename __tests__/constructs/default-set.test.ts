@@ -30,9 +30,8 @@ function declared() {
 
 /** Priorities by section, in the order of the file. */
 function priorities(text: string | undefined): Record<string, number> {
-  return Object.fromEntries(
-    [...(text ?? '').matchAll(/^\[(.*)\]\n(?:[a-z_]+=.*\n)*?priority=(\d+)$/gm)].map(([, id, number]) => [id, Number(number)]),
-  );
+  const found = [...(text ?? '').matchAll(/^\[(.*)\]\n(?:[a-z_]+=.*\n)*?priority=(\d+)$/gm)];
+  return Object.fromEntries(found.map(([, id, number]) => [id as string, Number(number)]));
 }
 
 test("a node's repositories: the codename's components by their priorities, then the base", () => {
