@@ -13,6 +13,7 @@ import { type GlobalOptions, opened, print, printJson, sayWhenInterrupted, usage
 import { addHealthCommand } from './health-cli';
 import type { LegacyLogs } from './legacy';
 import { addLegacyCommand } from './legacy-cli';
+import { addLintCommand } from './lint-cli';
 import type { KeySource } from '../signatures/sign';
 
 const EXIT_CODES = `
@@ -243,6 +244,7 @@ export function program(): Command {
   addRetentionCommands(root, () => keys as KeySource);
   addHealthCommand(root);
   addLegacyCommand(root, () => legacyLogs);
+  addLintCommand(root);
   addBackupCommands(
     root,
     () => keys as KeySource,

@@ -1,0 +1,65 @@
+/**
+ * The scheme of MOS repositories: what a URL below a prefix means. Whoever makes repositories by it makes them the right way.
+ *
+ * `<prefix>/<distribution>/<codename>/<component>/<tree>/`
+ */
+import { architecture, DISTRIBUTIONS, id } from './validate';
+
+/** The tree of a component's source packages; the others are named after their architecture. */
+export const SOURCE_TREE = 'Source';
+
+/** `mos7.0-centos6-fuel`, read. */
+export interface Codename {
+  readonly release: string;
+  readonly distribution: string;
+  /** Major version of the distribution. */
+  readonly version: string;
+  readonly variant?: 'fuel';
+}
+
+/** Undefined for what is no codename. */
+export function parseCodename(name: string): Codename | undefined {
+  const match = /^mos(\d{1,4}(?:\.\d{1,4}){1,2})-([a-z]+)([1-9]\d{0,2})(-fuel)?$/.exec(name);
+  if (match === null || !(DISTRIBUTIONS as readonly string[]).includes(match[2] as string)) return undefined;
+  const [, release, distribution, version, variant] = match as unknown as [string, string, string, string, string | undefined];
+  return { release, distribution, version, ...(variant === undefined ? {} : { variant: 'fuel' }) };
+}
+
+export function isComponent(name: string): boolean {
+  return id(name) === undefined;
+}
+
+export function isTree(name: string): boolean {
+  return name === SOURCE_TREE || architecture(name) === undefined;
+}
+
+/** Where a tree's packages lie. */
+export function packagesFolder(tree: string): string {
+  return tree === SOURCE_TREE ? 'SPackages' : 'Packages';
+}
+
+/** Name of a component's public key file. */
+export function keyFileName(release: string): string {
+  return `RPM-GPG-KEY-mos${release}`;
+}
+
+/** Whether a tree may list packages of this architecture, as rpm calls it. */
+export function belongs(packageArchitecture: string, tree: string): boolean {
+  if (tree === SOURCE_TREE) return packageArchitecture === 'src' || packageArchitecture === 'nosrc';
+  if (packageArchitecture === 'noarch' || packageArchitecture === tree) return true;
+  const isIntel = tree === 'i386' || tree === 'x86_64';
+  return isIntel && /^(i[3-6]86|athlon)$/.test(packageArchitecture);
+}
+
+/** What a name in `<codename>/snapshots/` says; undefined for any other. */
+export function parseSnapshot(
+  name: string,
+):
+  | { readonly component: string; readonly is: 'snapshot'; readonly time: string }
+  | { readonly component: string; readonly is: 'latest' | 'target' }
+  | undefined {
+  const [, component, ending] = /^(.+?)-(\d{4}-\d\d-\d\d-\d{6}|latest|latest\.target\.txt)$/.exec(name) ?? [];
+  if (component === undefined || ending === undefined || !isComponent(component)) return undefined;
+  if (ending === 'latest') return { component, is: 'latest' };
+  return ending === 'latest.target.txt' ? { component, is: 'target' } : { component, is: 'snapshot', time: ending };
+}
