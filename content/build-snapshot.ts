@@ -163,6 +163,6 @@ export async function removeOrphanedRecords(layout: Layout, id: string): Promise
   const directory = dirname(layout.record(id, 'x', 'json'));
   const snapshots = new Set(await namesIn(layout.snapshots(id)));
   for (const name of await namesIn(directory)) {
-    if (!snapshots.has(name.replace(/\.[a-z]+$/, ''))) await rm(join(directory, name), { force: true });
+    if (!snapshots.has(name.split('.')[0] as string)) await rm(join(directory, name), { force: true });
   }
 }

@@ -17,7 +17,8 @@ export interface ComponentShape {
   readonly keyText: string;
 }
 
-const SOURCE = 'Source';
+/** The tree of source packages. */
+export const SOURCE = 'Source';
 
 /** The release itself, frozen at general availability. */
 export const OS = 'os';
@@ -79,7 +80,8 @@ export type Keep = (bytes: Uint8Array) => Promise<string>;
 
 /**
  * Builds the next tree of a component: what the published one has (by hard links) in the declared architectures, empty repositories for
- * those that are new, the key file, and each index signed by today's key. Returns its path and the digest that names it.
+ * those that are new, the key file, and each index signed by today's key. Returns its path, the digest that names it, and the digests of what it
+ * has of its own.
  */
 export async function buildComponent(
   layout: Layout,
@@ -88,9 +90,10 @@ export async function buildComponent(
   published: string | undefined,
   tools: { readonly sign: Sign; readonly keep: Keep },
   at: Date,
-): Promise<{ readonly directory: string; readonly digest: string }> {
+): Promise<{ readonly directory: string; readonly digest: string; readonly index: Readonly<Record<string, string>> }> {
   const builder = await TreeBuilder.start(store, layout, shape.id, at);
   const digests: string[] = [];
+  const index: Record<string, string> = {};
   const put = async (path: string, bytes: Uint8Array): Promise<void> =>
     builder.add({ path, checksum: { algorithm: 'sha256', hex: await tools.keep(bytes) } });
   for (const tree of shape.trees) {
@@ -107,12 +110,16 @@ export async function buildComponent(
       for (const file of [empty.repomd, ...empty.files]) await put(`${tree}/repodata/${file.name}`, file.bytes);
       repomd = empty.repomd.bytes;
     }
-    await put(`${tree}/repodata/repomd.xml.asc`, Buffer.from(await tools.sign(repomd)));
+    const signature = Buffer.from(await tools.sign(repomd));
+    await put(`${tree}/repodata/repomd.xml.asc`, signature);
+    index[`${tree}/repodata/repomd.xml`] = sha256(repomd);
+    index[`${tree}/repodata/repomd.xml.asc`] = sha256(signature);
     digests.push(`${tree} ${sha256(repomd)}`);
   }
   await put(shape.keyFile, Buffer.from(shape.keyText));
+  index[shape.keyFile] = sha256(shape.keyText);
   digests.push(`${shape.keyFile} ${sha256(shape.keyText)}`);
-  return { directory: builder.directory, digest: sha256(digests.join('\n')) };
+  return { directory: builder.directory, digest: sha256(digests.join('\n')), index };
 }
 
 /** How many packages a component has, and their bytes: by its files, since it is small and there is no other copy of the truth. */

@@ -18,7 +18,8 @@ export interface CveFix {
 export interface Published {
   readonly packages: readonly PackageVersion[];
   readonly updateinfo: readonly MetadataSource[];
-  readonly other: MetadataSource | undefined;
+  /** Of each tree. */
+  readonly other: readonly MetadataSource[];
 }
 
 /**
@@ -154,10 +155,9 @@ function present(packages: Iterable<PackageVersion>, wanted: ReadonlySet<string>
 }
 
 async function fromChangelogs(before: Published, after: Published, { updated }: Changes<PackageVersion>): Promise<CveFix[]> {
-  if (before.other === undefined || after.other === undefined) return [];
-  const now = await changelogCves(after.other, new Set(updated.map((update) => update.after.checksum.hex)));
+  const now = await cvesInChangelogs(after.other, new Set(updated.map((update) => update.after.checksum.hex)));
   if ([...now.values()].every((names) => names.size === 0)) return [];
-  const old = await changelogCves(before.other, new Set(updated.map((update) => update.before.checksum.hex)));
+  const old = await cvesInChangelogs(before.other, new Set(updated.map((update) => update.before.checksum.hex)));
   const fixes = new Map<string, Set<string>>();
   for (const update of updated) {
     const known = old.get(update.before.checksum.hex);
@@ -170,6 +170,16 @@ async function fromChangelogs(before: Published, after: Published, { updated }: 
     }
   }
   return [...fixes].map(([name, packages]) => ({ name, packages: shortestFirst(packages) }));
+}
+
+async function cvesInChangelogs(
+  sources: readonly MetadataSource[],
+  pkgids: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  const found = new Map<string, ReadonlySet<string>>();
+  if (pkgids.size === 0) return found;
+  for (const source of sources) for (const [pkgid, names] of await changelogCves(source, pkgids)) found.set(pkgid, names);
+  return found;
 }
 
 /** `bind` before `bind-libs`: what people know a fix by. */

@@ -6,6 +6,7 @@ import { DELTA_RECORDS, readDeltas } from '../rpm-metadata/deltas';
 import { decompressed } from '../rpm-metadata/decompress';
 import { readPrimary } from '../rpm-metadata/primary';
 import { parseRepomd, type Repomd } from '../rpm-metadata/repomd';
+import { type ComponentRecord, readComponentRecord } from './component-record';
 import { fileDigest, isAbsent } from './files';
 import type { Layout } from './layout';
 import { readPackageList } from './package-list';
@@ -39,7 +40,7 @@ export async function expectedFiles(layout: Layout, id: string, snapshot: string
   const manifest = await readManifest(layout.record(id, snapshot, 'tree'));
   if (manifest !== undefined) return ofTree(manifest);
   const record = readRecord(layout, id, snapshot);
-  if (record === undefined) return ofHosted(tree);
+  if (record === undefined) return ofHosted(tree, readComponentRecord(layout, id, snapshot));
   return ofRepository(tree, record, layout.record(id, snapshot, 'packages'));
 }
 
@@ -68,15 +69,17 @@ async function ofRepository(tree: string, record: SnapshotRecord, packageList: s
   return [...index, ...metadata, ...[...listed, ...deltas].map((item) => ({ ...item, stored: true }))];
 }
 
-/** A hosted component has no records: it is several repositories, each of whose index says what it has. */
-async function ofHosted(tree: string): Promise<readonly ExpectedFile[]> {
-  const expected: ExpectedFile[] = [];
+/** A hosted component is several repositories, each of whose index says what it has. */
+async function ofHosted(tree: string, record: ComponentRecord | undefined): Promise<readonly ExpectedFile[]> {
+  const index = Object.entries(record?.index ?? {});
+  const expected = index.map(([path, hex]): ExpectedFile => ({ path, checksum: { algorithm: 'sha256', hex }, stored: false }));
   for (const path of (await filesOf(tree)).filter((file) => file.endsWith(`/${INDEX}`) || file === INDEX)) {
     const folder = dirname(dirname(path));
-    const repomd = await wholeIndex(join(tree, folder), undefined);
+    const repomd = await wholeIndex(join(tree, folder), record?.index[path]);
     if (repomd === undefined) continue;
-    const files = [...metadataOf(repomd, true), ...(await packagesOf(join(tree, folder), repomd))];
-    expected.push(...files.map(({ path: name, checksum, size }) => ({ path: join(folder, name), checksum, size, stored: true })));
+    const packages = (await packagesOf(join(tree, folder), repomd)).map((item) => ({ ...item, stored: true }));
+    for (const { path: name, checksum, size, stored } of [...metadataOf(repomd, false), ...packages])
+      expected.push({ path: join(folder, name), checksum, size, stored });
   }
   return expected;
 }

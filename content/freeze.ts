@@ -3,6 +3,7 @@ import { lstat, mkdir, readFile, rename, symlink, writeFile } from 'node:fs/prom
 import { dirname, join, relative } from 'node:path';
 import type { KeyReference, ReleaseDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { readComponentRecord } from './component-record';
 import type { Definitions } from './definitions';
 import { expectedFiles } from './expected';
 import { fileDigest, flushDirectory, flushFileSystem, removeTree } from './files';
@@ -135,8 +136,7 @@ async function build(
 }
 
 /**
- * What of a snapshot belongs to a release, with its digests: from what is recorded of it, without reading packages. What is recorded nowhere, the
- * indexes and keys of a hosted component, is read.
+ * What of a snapshot belongs to a release, with its digests: from what is recorded of it, without reading packages. What is recorded nowhere is read.
  */
 async function contentsOf(
   layout: Layout,
@@ -145,7 +145,11 @@ async function contentsOf(
 ): Promise<{ readonly files: readonly ManifestLine[]; readonly missing: readonly string[] }> {
   const tree = join(layout.snapshots(id), snapshot);
   const expected = new Map((await expectedFiles(layout, id, snapshot)).map((file) => [file.path, file]));
-  const carried = readRecord(layout, id, snapshot)?.carried ?? (await readManifest(layout.record(id, snapshot, 'tree')))?.carried ?? {};
+  const carried =
+    readRecord(layout, id, snapshot)?.carried ??
+    readComponentRecord(layout, id, snapshot)?.carried ??
+    (await readManifest(layout.record(id, snapshot, 'tree')))?.carried ??
+    {};
   const files: ManifestLine[] = [];
   for (const path of await filesOf(tree)) {
     const file = expected.get(path);

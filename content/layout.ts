@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { ANNOUNCEMENTS, MIRROR_KEY, PUBLIC_SNAPSHOTS, SENTINEL } from '../desired-state/model';
 
 /** What is kept of a snapshot beside it: see `Layout.record`. */
-export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'damage', 'dropped'] as const;
+export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'component', 'damage', 'dropped'] as const;
 export type RecordKind = (typeof RECORD_KINDS)[number];
 
 /** Name in the state directory. */
@@ -52,7 +52,7 @@ export class Layout {
 
   /**
    * What is known of a snapshot and is not served: `.json` (its record), `.packages` (its list), `.catalogue` (of an accumulated one), `.tree`
-   * (the manifest of a file tree), `.damage` (what a scrub found to be lost), `.dropped` (what upstream no longer lists of an accumulated one). On the file system of the content, so that one flush covers both.
+   * (the manifest of a file tree), `.component` (the record of a hosted component), `.damage` (what a scrub found to be lost), `.dropped` (what upstream no longer lists of an accumulated one). On the file system of the content, so that one flush covers both.
    */
   record(id: string, snapshot: string, kind: RecordKind): string {
     return join(this.repository(id), 'records', `${snapshot}.${kind}`);
@@ -61,6 +61,11 @@ export class Layout {
   /** Links to the snapshots of a codename's components, by time: what the public finds at `snapshots/` (public-snapshots.ts). */
   publicSnapshots(codename: string): string {
     return join(this.root, PUBLIC_SNAPSHOTS, ...codename.split('/'));
+  }
+
+  /** The catalogue of one tree of a hosted component: made anew from its metadata where it is lost. */
+  treeCatalogue(id: string, snapshot: string, tree: string): string {
+    return join(this.repository(id), 'records', `${snapshot}.${tree}.catalogue`);
   }
 
   /** Frozen releases, one directory each; what begins with a dot is being made. */

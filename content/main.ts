@@ -6,6 +6,7 @@ import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import { addBackupCommands } from './backup-cli';
 import type { BackupSecrets } from './backup-secrets';
 import { addAvailabilityCommands } from './ga-cli';
+import { addPublishCommand } from './publish-cli';
 import { addReleaseCommands } from './release-cli';
 import { addRetentionCommands } from './retention-cli';
 import { addTimesCommand } from './times-cli';
@@ -81,7 +82,7 @@ Examples:
   mirrorctl prepare        by hand, as root; a deploy does it by itself`;
 
 /** Commands that may sign something. */
-const SIGN = ['sync', 'prepare', 'freeze', 'apply', 'forget', 'restore'];
+const SIGN = ['sync', 'publish', 'prepare', 'freeze', 'apply', 'forget', 'restore'];
 
 export function program(): Command {
   const root = new Command('mirrorctl')
@@ -238,6 +239,7 @@ export function program(): Command {
         );
       }
     });
+  addPublishCommand(root, () => keys as KeySource);
   addTimesCommand(root);
   addAvailabilityCommands(root);
   addReleaseCommands(root, () => keys as KeySource);

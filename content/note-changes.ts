@@ -25,5 +25,6 @@ export async function noteChanges(
 
 function contentOf(packages: readonly ListedPackage[], metadata: ReadonlyMap<string, MetadataSource>): Content {
   const updateinfo = metadata.get('updateinfo');
-  return { packages, updateinfo: updateinfo === undefined ? [] : [updateinfo], other: metadata.get('other') };
+  const other = metadata.get('other');
+  return { packages, updateinfo: updateinfo === undefined ? [] : [updateinfo], other: other === undefined ? [] : [other] };
 }

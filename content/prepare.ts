@@ -7,8 +7,10 @@ import { forEachParallel } from '../downloads/parallel';
 import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import { adopt, type Adoption, declaredAdoptions } from './adopt';
 import { announce } from './announcements';
+import { removeOrphanedRecords } from './build-snapshot';
 import { adoptCodenameState } from './codename-state';
 import { buildComponent, type ComponentShape, difference, findComponent, keysOf, shapeOf } from './component';
+import { takeOverRecord } from './component-record';
 import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
 import { requireUnchanged } from './freeze';
@@ -45,6 +47,8 @@ interface Job {
 }
 
 const PARALLEL = 4;
+/** A deploy waits so long for packages that are being published. In seconds. */
+const WAIT_SECONDS = 300;
 
 /**
  * Makes every declared hosted component exist: empty, valid and signed; and brings a change of its keys or architectures into a new
@@ -57,7 +61,9 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
   const result = { adopted: [] as Adoption[], created: [] as string[], changed: [] as { id: string; why: string }[] };
   await requireStorage(context.layout, definitions.server);
   let releases: readonly Froze[] = [];
-  const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components');
+  const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components', {
+    waitSeconds: WAIT_SECONDS,
+  });
   try {
     await requireUnchanged(context.layout, definitions.releases);
     const signer = await openSigner(context.signingKeys, context.layout.signingIdentities);
@@ -125,19 +131,23 @@ async function publishAll({ layout, now }: PrepareContext, signer: Signer, jobs:
   const incoming = await store.incoming('prepare');
   const keep = keeper(store, incoming);
   const sign = (bytes: Uint8Array): Promise<string> => signer.sign(bytes);
-  const built: { readonly id: string; readonly directory: string; readonly digest: string }[] = [];
+  const built: ({ readonly shape: ComponentShape; readonly published: string | undefined } & Awaited<ReturnType<typeof buildComponent>>)[] =
+    [];
   await forEachParallel(jobs, PARALLEL, async ({ shape, published }) => {
     await removeUnfinished(layout, shape.id);
-    built.push({ id: shape.id, ...(await buildComponent(layout, store, shape, published, { sign, keep }, at)) });
+    await removeOrphanedRecords(layout, shape.id);
+    built.push({ shape, published, ...(await buildComponent(layout, store, shape, published, { sign, keep }, at)) });
   });
-  await flushFileSystem(layout.root);
-  const names: { readonly id: string; readonly name: string }[] = [];
-  for (const { id, directory, digest } of built) {
+  const named: { readonly id: string; readonly directory: string; readonly name: string }[] = [];
+  for (const { shape, published, directory, digest, index } of built) {
+    const { id, trees } = shape;
     const name = await freeName(layout, id, digest, at);
-    await rename(directory, join(layout.snapshots(id), name));
-    names.push({ id, name });
+    await takeOverRecord(layout, id, published, { snapshot: name, trees, index, at });
+    named.push({ id, directory, name });
   }
-  for (const { id, name } of names) await pointTo(layout, id, name);
+  await flushFileSystem(layout.root);
+  for (const { id, directory, name } of named) await rename(directory, join(layout.snapshots(id), name));
+  for (const { id, name } of named) await pointTo(layout, id, name);
   // A power cut before this leaves the old links or the new ones, each to a tree that is on disk.
   await flushFileSystem(layout.root);
   await incoming.close();

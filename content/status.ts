@@ -1,8 +1,7 @@
-import { lstat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { frozen, readCodenameState } from './codename-state';
-import { countPackages, HOLDBACK, OS } from './component';
+import { HOLDBACK, OS } from './component';
+import { countsOf, readComponentRecord, readTrees } from './component-record';
 import { damageError, problemOfLost, readDamage } from './damage';
 import { copied, type Definitions, hostedComponents } from './definitions';
 import { machineFault } from './files';
@@ -126,12 +125,9 @@ async function hostedRow(layout: Layout, id: string, publicPath: string): Promis
   const snapshot = await currentSnapshot(layout, id);
   if (snapshot === undefined)
     return { ...base, snapshot, lastSuccess: undefined, result: 'missing', packages: undefined, bytes: undefined };
-  const tree = join(layout.snapshots(id), snapshot);
-  const packages = await countPackages(tree);
-  let bytes = 0;
-  for (const path of packages) bytes += (await lstat(join(tree, path))).size;
+  const { packages, bytes } = readComponentRecord(layout, id, snapshot) ?? countsOf(await readTrees(layout, id, snapshot));
   const since = id.endsWith(`/${OS}`) ? frozen(await readCodenameState(layout, id.slice(0, -OS.length - 1)))?.at : undefined;
-  const row: StatusRow = { ...base, snapshot, lastSuccess: timeOf(snapshot), result: 'ready', packages: packages.length, bytes };
+  const row: StatusRow = { ...base, snapshot, lastSuccess: timeOf(snapshot), result: 'ready', packages, bytes };
   return since === undefined ? row : { ...row, frozen: since };
 }
 

@@ -81,6 +81,11 @@ export class Incoming {
     return join(this.directory, checksumKey(checksum));
   }
 
+  /** A place for bytes whose digest is not known yet; what is left there the next run removes. */
+  temporary(name: string): string {
+    return join(this.directory, `${name}.new`);
+  }
+
   /** Where the file can be read now: here, or in the store. */
   locate(checksum: Checksum): string {
     return this.pending.has(checksumKey(checksum)) ? this.path(checksum) : this.store.path(checksum);

@@ -47,12 +47,13 @@ export const CONTENT_USER = 'mirror';
 export const BACKUP_PACKAGES = ['openssh-client', 'restic'] as const;
 
 /**
- * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; rsync fetches from rsync modules; smartmontools asks disks
+ * Debian packages of a mirror server: nginx serves; gnupg signs; gpgv and rpm verify; createrepo-c describes packages that are published here; rsync fetches from rsync modules; smartmontools asks disks
  * how they are; something sets the clock, and what is there already is left as it is; the rest unpacks what upstreams compress.
  */
 export const MIRROR_PACKAGES = [
   'bzip2',
   'ca-certificates',
+  'createrepo-c',
   'gnupg',
   'gpgv',
   'nginx-light',

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { readPackageStart } from './package-start';
+import { type PackageStart, readPackageStart } from './package-start';
 
 /** What a package says of itself, in the header that its signature covers. */
 export interface PackageIdentity {
@@ -23,6 +23,12 @@ const FIRST_READ = 32 * 1024;
 
 /** Reads the identity of the package at `path`; undefined where it has none that can be read. The signature is another's to judge. */
 export function identityOf(path: string): PackageIdentity | undefined {
+  const start = startOf(path);
+  return 'header' in start ? identityIn(start.header) : undefined;
+}
+
+/** The first bytes of the package at `path`; `need` where the file ends before they do. */
+export function startOf(path: string): PackageStart {
   const file = openSync(path, 'r');
   try {
     let need = FIRST_READ;
@@ -30,11 +36,10 @@ export function identityOf(path: string): PackageIdentity | undefined {
       const bytes = Buffer.alloc(need);
       const got = readSync(file, bytes, 0, need, 0);
       const start = readPackageStart(bytes.subarray(0, got));
-      if ('header' in start) return identityIn(start.header);
-      if ('problem' in start || got < need) return undefined;
+      if (!('need' in start) || got < need) return start;
       need = Math.max(start.need, need * 2);
     }
-    return undefined;
+    return { problem: 'its headers do not end' };
   } finally {
     closeSync(file);
   }

@@ -14,7 +14,12 @@ export interface PackageSignature {
 }
 
 export type PackageStart =
-  | { readonly signatures: readonly PackageSignature[]; readonly header: Buffer }
+  | {
+      readonly signatures: readonly PackageSignature[];
+      readonly header: Buffer;
+      /** Bytes of the whole package, as its signature header says, which nobody signed. */
+      readonly size: number | undefined;
+    }
   /** The first so many bytes of the package are needed. */
   | { readonly need: number }
   | { readonly problem: string };
@@ -26,6 +31,8 @@ const ENTRY = 16;
 const MAX_ENTRIES = 65_535;
 const MAX_DATA = 256 * 1024 * 1024;
 
+const INT32 = 4;
+const INT64 = 5;
 const BINARY = 7;
 const STRING_ARRAY = 8;
 /** Tag → what its signature covers: DSA and RSA over the header, PGP and GPG over header and payload, OPENPGP (rpm 6) over the header. */
@@ -36,6 +43,9 @@ const SIGNATURE_TAGS: Readonly<Record<number, PackageSignature['covers']>> = {
   1002: 'package',
   1005: 'package',
 };
+/** Bytes of main header and payload: where they need more than 32 bits, and else. */
+const LONG_SIZE = 270;
+const SIZE = 1000;
 
 /** Reads what is there of a package. */
 export function readPackageStart(bytes: Buffer): PackageStart {
@@ -47,9 +57,13 @@ export function readPackageStart(bytes: Buffer): PackageStart {
   const main = headerAt(bytes, start);
   if (!('end' in main)) return main;
   const signatures: PackageSignature[] = [];
+  let size: number | undefined;
   for (let i = 0; i < signature.entries; i++) {
     const at = LEAD + INTRO + i * ENTRY;
     const [tag, type, offset, count] = [0, 4, 8, 12].map((n) => bytes.readUInt32BE(at + n)) as [number, number, number, number];
+    if (tag === SIZE && type === INT32 && offset + 4 <= signature.data.length) size = start + signature.data.readUInt32BE(offset);
+    if (tag === LONG_SIZE && type === INT64 && offset + 8 <= signature.data.length)
+      size = start + Number(signature.data.readBigUInt64BE(offset));
     const covers = SIGNATURE_TAGS[tag];
     if (covers === undefined) continue;
     if (offset > signature.data.length) return { problem: 'its signature header points outside of itself' };
@@ -57,7 +71,7 @@ export function readPackageStart(bytes: Buffer): PackageStart {
     else if (type === STRING_ARRAY)
       for (const text of strings(signature.data.subarray(offset), count)) signatures.push({ covers, bytes: Buffer.from(text, 'base64') });
   }
-  return { signatures, header: bytes.subarray(start, main.end) };
+  return { signatures, header: bytes.subarray(start, main.end), size };
 }
 
 function headerAt(

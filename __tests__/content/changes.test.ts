@@ -153,7 +153,7 @@ test('a small record is whole', () => {
 });
 
 test('metadata that cannot be read holds up no publish, and the record says so', async () => {
-  const broken = { packages: [item('a-1-1.noarch')], updateinfo: [{ path: '/dev/null', what: 'updateinfo.xml' }], other: undefined };
+  const broken = { packages: [item('a-1-1.noarch')], updateinfo: [{ path: '/dev/null', what: 'updateinfo.xml' }], other: [] };
   const record = await describeChanges(publish, broken, { ...broken, packages: [item('a-2-1.noarch')] });
   expect(record).toMatchObject({ counts: { updated: 1 }, cves: [], cvesUnknown: expect.stringContaining('updateinfo.xml: ') });
   expect(changeLine(record)).toMatch(/: 0 added, 1 updated, 0 removed; CVEs are not known: updateinfo\.xml: /);

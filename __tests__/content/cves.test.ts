@@ -57,7 +57,7 @@ const advisory = ({ id, text = '', references = '', packages = [] }: Edition): s
 const published = (packages: PackageVersion[], ...editions: Edition[]): Published => ({
   packages,
   updateinfo: editions.length === 0 ? [] : [file(`<updates>${editions.map(advisory).join('')}</updates>`)],
-  other: undefined,
+  other: [],
 });
 const fixes = (before: Published | undefined, after: Published): Promise<readonly CveFix[]> =>
   cvesOf(before, after, changesBetween(before?.packages ?? [], after.packages));
@@ -160,7 +160,7 @@ async function repository(...packages: { name: string; version: string; changelo
   return {
     packages: await readPrimary(decompressed(find('primary'), 'primary', undefined), 'primary', { weakChecksums: false }),
     updateinfo: [],
-    other: { path: find('other'), what: 'other.xml' },
+    other: [{ path: find('other'), what: 'other.xml' }],
   };
 }
 
@@ -182,7 +182,7 @@ describe('where upstream has no advisories', () => {
     // Nothing for a downgrade, a first publish, or where there are no changelogs.
     expect(await fixes(after, before)).toEqual([]);
     expect(await fixes(undefined, after)).toEqual([]);
-    expect(await fixes({ ...before, other: undefined }, after)).toEqual([]);
+    expect(await fixes({ ...before, other: [] }, after)).toEqual([]);
   });
 
   test('what the predecessor said is not known: nothing is claimed', async () => {
@@ -190,6 +190,6 @@ describe('where upstream has no advisories', () => {
     const after = await repository({ name: 'bind', version: '2', changelog: ['Fix CVE-2024-1234'] });
     const empty = file('<otherdata xmlns="http://linux.duke.edu/metadata/other" packages="0"></otherdata>');
     expect(await fixes(before, after)).toEqual([{ name: 'CVE-2024-1234', packages: ['bind 2-1'] }]);
-    expect(await fixes({ ...before, other: empty }, after)).toEqual([]);
+    expect(await fixes({ ...before, other: [empty] }, after)).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { Token } from 'cdktf';
 import type { IConstruct } from 'constructs';
+import { nearest } from '../../desired-state/nearest';
 import type { Problem } from '../../desired-state/validate';
 
 /** What a construct throws for a prop that cannot be: where, the value, what is allowed, and the fix. */
@@ -77,29 +78,6 @@ export function checkMade(
   shown: string = show(value),
 ): void {
   if (!made) throw invalid(where, prop, shown, problem);
-}
-
-/** The name that is fewest edits away, where that is few enough to be a slip. */
-function nearest(word: string, names: readonly string[]): string | undefined {
-  const [best] = names
-    .map((name) => ({ name, edits: distance(word.toLowerCase(), name.toLowerCase()) }))
-    .sort((a, b) => a.edits - b.edits)
-    .filter(({ name, edits }) => edits <= Math.max(2, name.length / 3) && edits <= name.length / 2);
-  return best?.name;
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  [...a].forEach((letter, i) => {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const kept = (row[j] as number) + (letter === b[j] ? 0 : 1);
-      next.push(Math.min(kept, (row[j + 1] as number) + 1, (next[j] as number) + 1));
-    }
-    row = next;
-  });
-  return row[b.length] as number;
 }
 
 export function invalid(where: IConstruct | string, prop: string, value: string, problem: Problem): InvalidPropError {

@@ -1,0 +1,349 @@
+import { existsSync, lstatSync } from 'node:fs';
+import { join } from 'node:path';
+import type { KeyReference } from '../desired-state/definitions';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { nevra } from '../rpm-metadata/nevra';
+import type { ListedPackage } from '../rpm-metadata/primary';
+import type { Signer } from '../signatures/sign';
+import { requireOpen } from './codename-state';
+import { keysOf } from './component';
+import { type ComponentRecord, countsOf, readComponentRecord, readTrees, type Tree } from './component-record';
+import type { Definitions, HostedComponent } from './definitions';
+import { fileDigest, machineFault } from './files';
+import type { Layout } from './layout';
+import { holding, usingStore } from './lock';
+import { type Accepted, NextSnapshot } from './next-snapshot';
+import { unsignedOffers } from './offer-signatures';
+import { Arrivals, type Arrived, type Offer } from './offered';
+import type { Say } from './progress';
+import { updatePublicSnapshots } from './public-snapshots';
+import { contradictions, invalid, pathOf, Present, type Refusal, treesFor } from './publish-rules';
+import { currentSnapshot } from './snapshot';
+import { requireRoom, requireStorage } from './storage';
+import { type Incoming, Store } from './store';
+import { inWorkspace } from './workspace';
+
+export interface PublishContext {
+  readonly layout: Layout;
+  readonly definitions: Definitions;
+  readonly signer: () => Promise<Signer>;
+  readonly now: () => Date;
+  readonly say: Say;
+  /** How long to wait for another publisher of the component, and for a deploy. */
+  readonly waitSeconds: number;
+}
+
+/** What is to change in a component: all of it or nothing does. */
+export interface Change {
+  readonly component: HostedComponent;
+  readonly add: readonly Offer[];
+  /** NEVRAs of packages that it publishes. */
+  readonly remove: readonly string[];
+  /** A file with groups (comps), in the place of those that it has; null: no groups any more. Undefined: as they are. */
+  readonly comps?: string | null | undefined;
+  readonly allowDowngrade?: boolean;
+  /** Only `mirrorctl holdback` changes the packages that are held back: it notes why. */
+  readonly holdback?: true;
+  /** Judges everything, and changes nothing. */
+  readonly dryRun?: true;
+  /** Called under the lock once everything was judged, before what is served changes, with what is going to come and to leave. */
+  readonly beforePublish?: (added: readonly PackageChange[], removed: readonly PackageChange[]) => Promise<void>;
+}
+
+/** A package that comes or leaves. */
+export interface PackageChange {
+  readonly nevra: string;
+  readonly sha256: string;
+}
+
+/** What became of one file. */
+export interface FileOutcome {
+  readonly file: string;
+  /** NEVRA, where the header could be read. */
+  readonly package?: string;
+  /** `withheld`: nothing is wrong with it, and another file of the call was refused. */
+  readonly result: 'published' | 'skipped' | 'refused' | 'withheld';
+  readonly trees?: readonly string[];
+  readonly sha256?: string;
+  readonly code?: string;
+  /** Why it was not published: a clause that follows the name of the file. */
+  readonly message?: string;
+  readonly remedy?: string;
+  readonly exitCode?: ExitCode;
+}
+
+export interface ChangeOutcome {
+  readonly id: string;
+  readonly publicPath: string;
+  /** The snapshot that is published now because of it; undefined where nothing was changed. */
+  readonly snapshot: string | undefined;
+  readonly files: readonly FileOutcome[];
+  /** NEVRAs that left. */
+  readonly removed: readonly string[];
+  /** What the component publishes now. */
+  readonly packages: number;
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+/**
+ * Changes what a hosted component publishes: by one new snapshot and one rename, or not at all. Files are judged where nobody else can change
+ * them; one that is refused holds up all others, and the outcome says of each what became of it. Throws a MirrorError for what concerns the
+ * call as a whole. Two at a time wait for each other.
+ */
+export async function changeComponent(context: PublishContext, change: Change): Promise<ChangeOutcome> {
+  const { layout, definitions, say, waitSeconds } = context;
+  const { id } = change.component;
+  await requireStorage(layout, definitions.server);
+  const wait = { waitSeconds, onWait: (why: string): void => say(`${why}; waiting for it to end`) };
+  const work = (): Promise<ChangeOutcome> =>
+    usingStore(layout, () => inWorkspace(layout, id, () => new Publication(context, change).run()));
+  return holding(layout.lockFile(id), id, wait, () =>
+    holding(layout.lockFile('prepare'), 'the preparation of hosted components', { ...wait, shared: true }, work),
+  );
+}
+
+/** How often a long step says how far it is. In milliseconds. */
+const SAY_EVERY = 5000;
+
+class Publication {
+  private readonly started = Date.now();
+  private readonly at: Date;
+  private readonly id: string;
+  private readonly store: Store;
+  private readonly outcomes = new Map<Offer, FileOutcome>();
+  private readonly keys: readonly KeyReference[];
+
+  constructor(
+    private readonly context: PublishContext,
+    private readonly change: Change,
+  ) {
+    this.at = context.now();
+    this.id = change.component.id;
+    this.store = new Store(context.layout.store);
+    this.keys = keysOf(change.component.codename, change.component.component);
+  }
+
+  async run(): Promise<ChangeOutcome> {
+    const { layout } = this.context;
+    const snapshot = await currentSnapshot(layout, this.id);
+    if (snapshot === undefined) throw this.notPrepared();
+    const trees = await readTrees(layout, this.id, snapshot);
+    // A run that was killed right after its publish left them as they were.
+    await updatePublicSnapshots(layout, this.id);
+    if (this.change.add.length + this.change.remove.length > 0)
+      await requireOpen(layout, this.change.component, this.change.holdback === true);
+    const gone = this.removals(trees);
+    await this.requireRoom();
+    const incoming = await this.store.incoming(this.id);
+    try {
+      const arrived = await this.takeIn(incoming);
+      const accepted = await this.judge(arrived, trees, snapshot);
+      const refused = [...this.outcomes.values()].some(({ result }) => result === 'refused');
+      const comps = this.change.comps !== undefined;
+      if (refused) for (const one of accepted) this.note(one, 'withheld');
+      if (refused || (accepted.length === 0 && gone.length === 0 && !comps)) {
+        await incoming.close();
+        return this.outcome(undefined, [], countsOf(trees));
+      }
+      if (this.change.dryRun === true) {
+        await incoming.close();
+        for (const one of accepted) this.note(one, 'published');
+        return this.outcome(undefined, gone.map(nevra), countsOf(trees));
+      }
+      await this.change.beforePublish?.(
+        accepted.map((one) => ({ nevra: nevra(one), sha256: one.sha256 })),
+        gone.map((item) => ({ nevra: nevra(item), sha256: item.checksum.hex })),
+      );
+      const published = await new NextSnapshot({
+        layout,
+        id: this.id,
+        keyFile: this.change.component.codename.keyFile,
+        signer: this.context.signer,
+        incoming,
+        snapshot,
+        trees,
+        accepted,
+        gone,
+        comps: this.change.comps,
+        at: this.at,
+      }).publish();
+      await updatePublicSnapshots(layout, this.id);
+      for (const one of accepted) this.note(one, 'published');
+      return this.outcome(published.snapshot, gone.map(nevra), published.record);
+    } catch (error) {
+      await incoming.close();
+      throw this.unchanged(machineFault(error));
+    }
+  }
+
+  /** What is wanted to leave, once. */
+  private removals(trees: readonly Tree[]): readonly ListedPackage[] {
+    const { remove } = this.change;
+    if (remove.length === 0) return [];
+    const found = new Map<string, ListedPackage>();
+    const wanted = new Set(remove);
+    for (const { table } of trees) for (const item of table) if (wanted.has(nevra(item))) found.set(nevra(item), item);
+    const missing = remove.find((name) => !found.has(name));
+    if (missing === undefined) return [...found.values()];
+    throw new MirrorError({
+      code: 'NOT_PUBLISHED',
+      message: `${this.id} does not publish ${JSON.stringify(missing.slice(0, 200))}`,
+      remedy:
+        'Nothing was changed. Packages are named as dnf prints them: name-version-release.architecture, with epoch: before the version where there is one.',
+      exitCode: ExitCode.usage,
+    });
+  }
+
+  private async requireRoom(): Promise<void> {
+    const { layout, definitions } = this.context;
+    const sizes = this.change.add
+      .filter(({ checksum }) => checksum === undefined)
+      .map(({ file }) => lstatSync(file, { throwIfNoEntry: false }))
+      .filter((stat) => stat?.isFile() === true)
+      .map((stat) => stat?.size ?? 0);
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    if (sizes.length > 0) await requireRoom(layout, definitions.server, this.id, { bytes, files: sizes.length });
+  }
+
+  /** Copies all files. What cannot be a package is refused at once. */
+  private async takeIn(incoming: Incoming): Promise<readonly Arrived[]> {
+    const { add } = this.change;
+    if (add.length > 0 && this.keys.length === 0) throw this.noKeys();
+    const arrivals = new Arrivals(this.store, incoming);
+    const arrived: Arrived[] = [];
+    let said = this.started;
+    for (const [done, offer] of add.entries()) {
+      const found = await arrivals.take(offer);
+      if ('path' in found) arrived.push(found);
+      else this.refuse(offer, found);
+      if (Date.now() - said < SAY_EVERY) continue;
+      said = Date.now();
+      this.context.say(`${this.id}: ${done + 1} of ${add.length} files are copied`);
+    }
+    return arrived;
+  }
+
+  /** Which of the packages are to be published; what is known of the others is noted. */
+  private async judge(arrived: readonly Arrived[], trees: readonly Tree[], snapshot: string): Promise<readonly Accepted[]> {
+    const { layout } = this.context;
+    const names = trees.map(({ name }) => name);
+    const unsigned = await unsignedOffers(layout, this.id, this.keys, arrived);
+    const candidates: Accepted[] = [];
+    for (const one of arrived) {
+      const found = unsigned.get(one) ?? treesFor(one.identity, names);
+      if ('code' in found) this.refuse(one.offer, found, one);
+      else candidates.push({ ...one, ...one.identity, file: one.offer.file, trees: found });
+    }
+    const twice = contradictions(candidates);
+    const wanted = new Set(candidates.map(({ name }) => name));
+    const present = new Map(trees.map(({ name, table }) => [name, new Present(name, table, wanted)]));
+    const accepted: Accepted[] = [];
+    for (const one of candidates) {
+      const other = twice.get(one);
+      if (other === 'same') this.skip(one, 'it was given twice');
+      else if (other !== undefined) this.refuse(one.offer, other, one);
+      else {
+        const verdicts = await this.verdicts(one, present, snapshot);
+        const refusal = verdicts.find(({ verdict }) => typeof verdict === 'object')?.verdict as Refusal | undefined;
+        const fresh = verdicts.filter(({ verdict }) => verdict === undefined).map(({ tree }) => tree);
+        if (refusal !== undefined) this.refuse(one.offer, refusal, one);
+        else if (fresh.length === 0) this.skip(one, 'it is published already');
+        else accepted.push({ ...one, trees: fresh });
+      }
+    }
+    return accepted;
+  }
+
+  private async verdicts(
+    one: Accepted,
+    present: ReadonlyMap<string, Present>,
+    snapshot: string,
+  ): Promise<readonly { readonly tree: string; readonly verdict: 'same' | Refusal | undefined }[]> {
+    const verdicts: { tree: string; verdict: 'same' | Refusal | undefined }[] = [];
+    for (const tree of one.trees) {
+      const verdict = (present.get(tree) as Present).judge(one, this.change.allowDowngrade === true);
+      verdicts.push({ tree, verdict: verdict ?? (await this.againstCarried(one, tree, snapshot)) });
+    }
+    return verdicts;
+  }
+
+  /** Clients with superseded metadata still ask for a package that left: its place is free once its grace ends. */
+  private async againstCarried(one: Accepted, tree: string, snapshot: string): Promise<Refusal | undefined> {
+    const { layout } = this.context;
+    const place = join(layout.snapshots(this.id), snapshot, tree, pathOf(tree, one.fileName));
+    if (!existsSync(place) || (await fileDigest(place, 'sha256')) === one.sha256) return undefined;
+    const until = readComponentRecord(layout, this.id, snapshot)?.carried[join(tree, pathOf(tree, one.fileName))];
+    return invalid(
+      'PACKAGE_CHANGED',
+      `${nevra(one)} was published with other content, which clients may ask for until ${until ?? 'its grace ends'}`,
+      'A version is published once: build it anew with another release.',
+    );
+  }
+
+  private refuse(offer: Offer, refusal: Refusal, arrived?: Arrived): void {
+    this.outcomes.set(offer, { file: offer.file, ...(arrived === undefined ? {} : described(arrived)), result: 'refused', ...refusal });
+  }
+
+  private skip(one: Accepted, message: string): void {
+    this.outcomes.set(one.offer, { file: one.file, ...described(one), result: 'skipped', message });
+  }
+
+  private note(one: Accepted, result: 'published' | 'withheld'): void {
+    const why = result === 'withheld' ? { message: 'another file was refused' } : {};
+    this.outcomes.set(one.offer, { file: one.file, ...described(one), result, trees: one.trees, ...why });
+  }
+
+  private outcome(
+    snapshot: string | undefined,
+    removed: readonly string[],
+    { packages, bytes }: Pick<ComponentRecord, 'packages' | 'bytes'>,
+  ): ChangeOutcome {
+    const { codename, component } = this.change.component;
+    return {
+      id: this.id,
+      publicPath: `${codename.publicPath}/${component}`,
+      snapshot,
+      files: this.change.add.map((offer) => this.outcomes.get(offer) as FileOutcome),
+      removed,
+      packages,
+      bytes,
+      seconds: (Date.now() - this.started) / 1000,
+    };
+  }
+
+  private notPrepared(): MirrorError {
+    return new MirrorError({
+      code: 'NOT_PREPARED',
+      message: `${this.id} is declared, and not there yet`,
+      remedy: 'Deploy, or run mirrorctl prepare.',
+      exitCode: ExitCode.environment,
+    });
+  }
+
+  private noKeys(): MirrorError {
+    return new MirrorError({
+      code: 'NO_KEYS',
+      message: `no key is declared that signs the packages of ${this.change.component.codename.id}`,
+      remedy: 'Nothing was changed. Declare the public key of those who build them (keys of the codename or of its owner), and deploy.',
+      exitCode: ExitCode.untrusted,
+    });
+  }
+
+  /** The same with a remedy for a publish, which leaves nothing for the next run. */
+  private unchanged(error: unknown): unknown {
+    if (!(error instanceof MirrorError) || error.code !== 'DISK_FULL') return error;
+    return new MirrorError({
+      code: error.code,
+      message: error.message,
+      remedy:
+        'Nothing was changed. Free space or enlarge the file system (mirrorctl retention plan says what goes when), then publish again.',
+      exitCode: error.exitCode,
+      cause: error,
+    });
+  }
+}
+
+function described({ identity, sha256: hex }: Arrived): Pick<FileOutcome, 'package' | 'sha256'> {
+  return { package: nevra(identity), sha256: hex };
+}
