@@ -26,5 +26,6 @@ export { SyncSchedule } from './sync-schedule';
 export { SyncTimer, type SyncTimerProps } from './sync-timer';
 export { TreeTrust } from './tree-trust';
 export { Trust } from './trust';
+export { UploadAccount, type UploadAccountProps } from './upload-account';
 export { Upstream } from './upstream';
 export { Waiver } from './waiver';

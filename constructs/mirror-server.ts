@@ -256,6 +256,14 @@ export class MirrorServer extends Construct {
   }
 
   /**
+   * The account that deploys log in as.
+   * @internal
+   */
+  get loginUser(): string {
+    return this.target.user;
+  }
+
+  /**
    * Notes what a construct needs on the server besides its element.
    * @internal
    */

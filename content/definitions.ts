@@ -16,6 +16,8 @@ import {
   ServerDefinitionSchema,
   type TreeDefinition,
   TreeDefinitionSchema,
+  type UploadDefinition,
+  UploadDefinitionSchema,
 } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 
@@ -34,6 +36,8 @@ export interface Definitions {
   readonly releases: readonly ReleaseDefinition[];
   /** Old URLs. Sorted by id. */
   readonly aliases: readonly AliasDefinition[];
+  /** Accounts that upload, sorted by name. */
+  readonly uploads: readonly UploadDefinition[];
   /** Undefined where none is declared. */
   readonly backup?: BackupDefinition;
 }
@@ -78,10 +82,14 @@ export async function readDefinitions(configuration: string): Promise<Definition
   for (const name of await yamlFiles(join(base, 'aliases'))) {
     aliases.push(withId(await readOne(join(base, 'aliases', `${name}.yaml`), AliasDefinitionSchema), name, base));
   }
+  const uploads: UploadDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'uploads'))) {
+    uploads.push(withId(await readOne(join(base, 'uploads', `${name}.yaml`), UploadDefinitionSchema), name, base, ACCOUNT));
+  }
   const backup = (await entries(base)).includes('backup.yaml')
     ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema)
     : undefined;
-  return { directory, server, repositories, trees, codenames, releases, aliases, ...(backup === undefined ? {} : { backup }) };
+  return { directory, server, repositories, trees, codenames, releases, aliases, uploads, ...(backup === undefined ? {} : { backup }) };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */
@@ -131,9 +139,10 @@ export function codenameNamed({ codenames }: Pick<Definitions, 'codenames'>, nam
 
 /** Ids become directory names. Synthesis allows less; this keeps a defect there from leaving the storage root. */
 const SEGMENT = /^[a-z0-9][a-z0-9.-]*$/;
+const ACCOUNT = /^[a-z_][a-z0-9_-]*$/;
 
-function withId<T extends { readonly id: string }>(definition: T, expected: string, base: string): T {
-  if (definition.id === expected && expected.split('/').every((s) => SEGMENT.test(s))) return definition;
+function withId<T extends { readonly id: string }>(definition: T, expected: string, base: string, segment = SEGMENT): T {
+  if (definition.id === expected && expected.split('/').every((s) => segment.test(s))) return definition;
   throw configurationError(
     `a definition below ${base} has the id ${JSON.stringify(definition.id)}; its file name says ${JSON.stringify(expected)}`,
     'The file name is the id. Deploy again; if it stays so, this is a defect.',

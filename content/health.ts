@@ -4,6 +4,7 @@ import { access, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskLimits } from '../desired-state/disk-guard';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { UPLOADS } from '../desired-state/model';
 import { MACHINE_FACTS, type MachineFacts, MachineFactsSchema } from '../desired-state/machine';
 import { periodHours } from '../desired-state/schedule';
 import { copied, type Definitions } from './definitions';
@@ -17,15 +18,24 @@ import { size } from './progress';
 import { backupStatus } from './backup-status';
 import { readScrubState } from './scrub-portion';
 import { readState } from './state';
+import { listUploads } from './upload-list';
 import { percent, requireStorage, type Room, roomOf } from './storage';
 
 /** A sync is overdue when the last that succeeded is so many of its periods ago. */
 const OVERDUE_PERIODS = 3;
+/** What is complete is published within minutes. */
+const UPLOAD_WAITS_HOURS = 1;
 /** The scrub runs daily. */
 const SCRUB_OVERDUE_DAYS = 3;
 
 /** Looks at everything, notes how full the disk is, and keeps the outcome for `mirrorctl status`. */
-export async function health(layout: Layout, definitions: Definitions, now: Date, factsFile = MACHINE_FACTS): Promise<Health> {
+export async function health(
+  layout: Layout,
+  definitions: Definitions,
+  now: Date,
+  factsFile = MACHINE_FACTS,
+  uploadsRoot: string = UPLOADS.root,
+): Promise<Health> {
   const timers = await timersOf(definitions);
   const room = await roomOf(layout.root).catch(() => undefined);
   const checks = [
@@ -35,6 +45,7 @@ export async function health(layout: Layout, definitions: Definitions, now: Date
     await syncs(layout, definitions, timers, now),
     await scrubbing(layout, now),
     await backups(layout, definitions, now),
+    await uploads(definitions, now, uploadsRoot),
   ];
   const found = { at: now.toISOString(), checks };
   await keepHealth(layout, found);
@@ -175,4 +186,28 @@ async function backups(layout: Layout, definitions: Definitions, now: Date): Pro
   const text =
     lastSuccess === undefined ? `none was made yet (${location})` : `last made ${lastSuccess.slice(0, 16).replace('T', ' ')} (${location})`;
   return { name: 'backup', verdict: lastSuccess === undefined ? 'none' : 'ok', text };
+}
+
+/** A refusal is for who uploaded it, and told there: it is no alert. */
+async function uploads(definitions: Definitions, now: Date, root: string): Promise<Check> {
+  if (definitions.uploads.length === 0) return { name: 'uploads', verdict: 'none', text: 'no account uploads' };
+  const accounts = await listUploads(definitions, root);
+  const late = accounts.flatMap(({ account, waiting }) =>
+    waiting
+      .filter(({ state, since }) => state === 'waits' && now.getTime() - Date.parse(since) > UPLOAD_WAITS_HOURS * 3_600_000)
+      .map(({ name, since }) => `${name} of ${account} (since ${since.slice(0, 16).replace('T', ' ')})`),
+  );
+  const refused = accounts.reduce((sum, one) => sum + one.refused.length, 0);
+  if (late.length === 0)
+    return {
+      name: 'uploads',
+      verdict: 'ok',
+      text: `${accounts.length === 1 ? 'one account' : `${accounts.length} accounts`}; nothing waits for long, ${refused} refused within 30 days`,
+    };
+  return {
+    name: 'uploads',
+    verdict: 'alert',
+    text: `${late.length} not published for more than an hour: ${someOf(late, MAX_NAMED)}`,
+    remedy: '"mirrorctl uploads" names them; "mirrorctl uploads take <account>" says what hinders it.',
+  };
 }

@@ -15,6 +15,7 @@ import { addHealthCommand } from './health-cli';
 import type { LegacyLogs } from './legacy';
 import { addLegacyCommand } from './legacy-cli';
 import { addLintCommand } from './lint-cli';
+import { addUploadCommands } from './uploads-cli';
 import type { KeySource } from '../signatures/sign';
 
 const EXIT_CODES = `
@@ -82,7 +83,7 @@ Examples:
   mirrorctl prepare        by hand, as root; a deploy does it by itself`;
 
 /** Commands that may sign something. */
-const SIGN = ['sync', 'publish', 'prepare', 'freeze', 'apply', 'forget', 'restore'];
+const SIGN = ['sync', 'publish', 'prepare', 'freeze', 'apply', 'forget', 'restore', 'take'];
 
 export function program(): Command {
   const root = new Command('mirrorctl')
@@ -244,6 +245,7 @@ export function program(): Command {
   addAvailabilityCommands(root);
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
+  addUploadCommands(root, () => keys as KeySource);
   addHealthCommand(root);
   addLegacyCommand(root, () => legacyLogs);
   addLintCommand(root);

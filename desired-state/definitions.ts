@@ -308,3 +308,19 @@ export const BackupDefinitionSchema = z.strictObject({
   whole: z.array(z.string().min(1)).min(1).optional(),
 });
 export type BackupDefinition = z.infer<typeof BackupDefinitionSchema>;
+
+/** An account that uploads packages. File `definitions/uploads/<account>.yaml`. */
+export const UploadDefinitionSchema = z.strictObject({
+  kind: z.literal('upload'),
+  /** Name of the account. */
+  id: z.string(),
+  owner: z.string(),
+  /** Ids `<owner>/<codename>/<component>` of what it may publish; it sees each as a directory `<codename>/<component>`. */
+  components: z.array(z.string()).min(1),
+});
+export type UploadDefinition = z.infer<typeof UploadDefinitionSchema>;
+
+/** The directory of a component, relative to the account's place. */
+export function uploadDirectory(componentId: string): string {
+  return componentId.split('/').slice(1).join('/');
+}

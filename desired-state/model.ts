@@ -43,6 +43,21 @@ export const PUBLIC_SNAPSHOTS = 'public-snapshots';
 /** The user that owns all content. */
 export const CONTENT_USER = 'mirror';
 
+/**
+ * Where uploads arrive: `<root>/<account>/<directory>`. Not below the storage root, since sshd wants every directory above a place that an
+ * account cannot leave to be root's.
+ */
+export const UPLOADS = {
+  root: '/var/lib/mirror-uploads',
+  /** In each account's place: what became of its uploads, for the account to read. */
+  results: 'results',
+  /** In each account's place: what was not taken, for operators. */
+  refused: 'refused',
+} as const;
+
+/** Debian packages of a server that takes uploads. */
+export const UPLOAD_PACKAGES = ['openssh-server'] as const;
+
 /** Debian packages of a server with a backup: ssh reaches a host by SFTP. */
 export const BACKUP_PACKAGES = ['openssh-client', 'restic'] as const;
 
@@ -83,8 +98,9 @@ const relativePath = z
  * - `nginx/vhost.conf`: linked from `/etc/nginx/sites-enabled/mirror.conf`
  * - `nginx/locations/*.conf`: included by the vhost
  * - `nginx/serving.conf`: included by the vhost and by locations
- * - `systemd/*.service`, `systemd/*.socket`, `systemd/*.timer`: installed in `/etc/systemd/system`; sockets and timers are enabled and started
+ * - `systemd/*.service`, `.socket`, `.timer`, `.path`: installed in `/etc/systemd/system`; all but services are enabled and started
  * - `ssh/authorized_keys`: who may log in as the deploy account
+ * - `ssh/uploads/<account>`: who may upload as that account
  * - `definitions/**.yaml`: read by `mirrorctl`
  * - `keys/*`: public keys of upstreams, served at `/keys/` and used by `mirrorctl`
  * - `repo-files/*.repo`: yum configuration, served at `/repo-files/`
@@ -92,11 +108,14 @@ const relativePath = z
  */
 const generationFile = relativePath.refine(
   (p) =>
-    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-(?!revert\.)[^/]+\.(service|socket|timer)|ssh\/authorized_keys|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-(?!revert\.)[^/]+\.(service|socket|timer|path)|ssh\/authorized_keys|ssh\/uploads\/[^/]+|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
       p,
     ),
   { message: 'is not a place that a generation has' },
 );
+
+/** An account that the server keeps itself. */
+const accountName = z.string().regex(/^[a-z_][a-z0-9_-]{0,30}$/);
 
 /** One declared thing: what one construct adds. */
 export const ElementSchema = z.strictObject({
@@ -108,6 +127,10 @@ export const ElementSchema = z.strictObject({
   links: z.record(relativePath, relativePath),
   /** Former `<id>`: the element goes on with that one's content, which mirrorctl finds before the switch. */
   adopts: relativePath.optional(),
+  /** An account that puts files into these directories below `UPLOADS.root/<account>`, by SFTP, and can do nothing else. */
+  uploads: z
+    .strictObject({ account: accountName, directories: z.array(z.string().regex(/^[a-z0-9][a-z0-9.-]*\/[a-z0-9][a-z0-9.-]*$/)).min(1) })
+    .optional(),
 });
 export type Element = z.infer<typeof ElementSchema>;
 
@@ -132,10 +155,7 @@ export const DesiredStateSchema = z.strictObject({
   /** Signing keys that the server makes itself, by name of the secret, with their version: another one is another key. */
   generatedKeys: GeneratedKeysSchema.optional(),
   /** An account that the server keeps for deploys: it logs in with the keys of `ssh/authorized_keys` and may run mirror-host by sudo. */
-  deployAccount: z
-    .string()
-    .regex(/^[a-z_][a-z0-9_-]{0,30}$/)
-    .optional(),
+  deployAccount: accountName.optional(),
   /** A switch that is not confirmed over a new connection within this many seconds is taken back. */
   confirmSeconds: z.number().int().min(5).max(600),
   waivers: z.strictObject({

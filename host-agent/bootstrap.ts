@@ -5,6 +5,7 @@ import { CONTENT_USER, SENTINEL, type DesiredState } from '../desired-state/mode
 import { ensureAccount } from './account';
 import type { Reporter } from './events';
 import { ensureDirectory, kindOf, linkTarget, namesIn, readIfPresent, replaceSymlink, writeDurably, writePlain } from './files';
+import { uploadsOf } from './generation';
 import { EMPTY_MANIFEST } from './manifest';
 import { asContentUser } from './links';
 import { passwdEntry } from './passwd';
@@ -14,6 +15,7 @@ import { ensureRevertUnit } from './revert-unit';
 import { lastWords, LONG_SECONDS, run } from './run';
 import { judgeStorage, storageFacts } from './storage';
 import { systemctl } from './units';
+import { ensureUploads } from './uploads';
 
 /** User and group id of the content user. */
 export interface ContentUser {
@@ -62,6 +64,7 @@ export async function bootstrap(
   linkPrograms(paths, programs, 'ifMissing');
   await ensureRevertUnit(paths);
   if (desired.deployAccount !== undefined) await ensureAccount(paths, desired.deployAccount, accountBefore, report);
+  await ensureUploads(paths, uploadsOf(desired).uploads ?? {}, user, report);
   await ensureNginxSite(paths, report);
   return user;
 }

@@ -16,18 +16,19 @@ import { run } from './run';
 import { lastStorageRoot, takeBack } from './settle';
 import { switchTo } from './switch';
 import { systemctl } from './units';
+import { keepUploads } from './uploads';
 
 /** What is removed, and what stays, before anything is. Pure. */
 export function decommissionText(storageRoot: string | undefined, generatedKeys: readonly string[]): string {
   return [
     'This dismantles the mirror on this server: everything is unpublished at once; its timers and units, nginx site, programs, generations,',
-    'secrets and deploy account are removed.',
+    'secrets and accounts (for deploys, for uploads) are removed.',
     ...(generatedKeys.length === 0
       ? []
       : [
           `The signing keys that this server made are removed too, for good: copy ${generatedKeys.join(', ')} first, if clients are to go on trusting them.`,
         ]),
-    `What stays: the content${storageRoot === undefined ? '' : ` (${storageRoot})`}, its state (/var/lib/mirror), the user mirror and the Debian packages.`,
+    `What stays: the content${storageRoot === undefined ? '' : ` (${storageRoot})`}, its state (/var/lib/mirror), uploads that were not taken (/var/lib/mirror-uploads), the user mirror and the Debian packages.`,
     'Terraform does not know of it: remove the stack from main.ts, or its state, too.',
     'Nothing was done. To do it: mirror-host decommission --yes',
   ].join('\n');
@@ -54,6 +55,7 @@ export async function decommission(paths: HostPaths, report: Reporter): Promise<
   // What failed once is remembered as a unit that is not found.
   await run('systemctl', ['reset-failed', 'mirror-*']);
   await keepAccounts(paths, [], report);
+  await keepUploads(paths, {}, report);
   rmSync(paths.accountHomes, { recursive: true, force: true });
   for (const link of [paths.hostProgramLink, paths.contentProgramLink]) rmSync(link, { force: true });
   for (const directory of [paths.hostState, paths.programs, paths.configuration]) rmSync(directory, { recursive: true, force: true });

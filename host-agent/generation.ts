@@ -130,8 +130,15 @@ export function manifestFor(request: ActivationRequest, content: GenerationConte
       desired.elements.map(({ id, links }) => [id, Object.keys(links)] as const).filter(([, paths]) => paths.length > 0),
     ),
     ...(desired.deployAccount === undefined ? {} : { deployAccount: desired.deployAccount }),
+    ...uploadsOf(desired),
     activated: false,
   };
+}
+
+/** The accounts that upload, with their directories; absent where there is none. Pure. */
+export function uploadsOf(desired: Pick<DesiredState, 'elements'>): Pick<Manifest, 'uploads'> {
+  const declared = desired.elements.flatMap(({ uploads }) => (uploads === undefined ? [] : [uploads]));
+  return declared.length === 0 ? {} : { uploads: Object.fromEntries(declared.map(({ account, directories }) => [account, directories])) };
 }
 
 /** Manifests of the generations on disk, oldest first. A damaged one is none: it must not stand in the way of the others. */

@@ -30,6 +30,8 @@ export const ManifestSchema = z.object({
   /** Element id → its public paths. */
   published: z.record(z.string(), z.array(z.string())),
   deployAccount: z.string().optional(),
+  /** Account that uploads → its directories below `UPLOADS.root/<account>`. */
+  uploads: z.record(z.string(), z.array(z.string())).optional(),
   /** False until the generation was confirmed. */
   activated: z.boolean(),
 });
@@ -89,9 +91,9 @@ export function unitsOf(manifest: Manifest): string[] {
     .map((path) => path.slice('systemd/'.length));
 }
 
-/** True for a timer or socket that can be started: not a template. Services are started by these. */
+/** True for a timer, socket or watch of paths that can be started: not a template. Services are started by these. */
 export function isStartable(unit: string): boolean {
-  return /(?<!@)\.(socket|timer)$/.test(unit);
+  return /(?<!@)\.(socket|timer|path)$/.test(unit);
 }
 
 /** What a new set of elements means for the old one, by id, each list sorted. Pure. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { SENTINEL, SIGNING_KEYS, type Foreseen, type ObservationRequest, type ObservationResult } from '../desired-state/model';
 import { accountDeviations } from './account';
+import { findContentUser } from './bootstrap';
 import { compareDigests, driftText } from './drift';
 import { foresee } from './foresee';
 import { isMissing, kindOf, linkTarget, readIfPresent } from './files';
@@ -17,8 +18,10 @@ import type { HostPaths } from './paths';
 import { digestOfPrograms, programLinks } from './programs';
 import { revertUnitDeviations } from './revert-unit';
 import { run } from './run';
+import { sshdDeviations } from './sshd';
 import { mountPoints } from './storage';
 import { unitFacts } from './units';
+import { uploadDeviations } from './uploads';
 
 /** What the trigger `last_drift` becomes: the recorded value when the server is intact and nothing is pending, else what deviates. */
 export async function observe(paths: HostPaths, request: ObservationRequest, now: Date): Promise<ObservationResult> {
@@ -71,6 +74,8 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
   const left = readIfPresent(paths.leftRecord);
   if (left !== undefined) found.push(left);
   found.push(...revertUnitDeviations(paths), ...accountDeviations(paths, manifest.deployAccount));
+  const uploads = manifest.uploads ?? {};
+  found.push(...uploadDeviations(paths, uploads, findContentUser(paths)), ...(await sshdDeviations(paths, Object.keys(uploads))));
   found.push(...compareDigests(manifest.files, filesOf(directory), (file) => join(paths.current, file), { unexpected: true }));
   found.push(...secretDeviations(paths, manifest, directory), ...generatedKeyDeviations(paths, manifest));
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { MACHINE_FACTS } from '../desired-state/machine';
-import { ServerPaths } from '../desired-state/model';
+import { ServerPaths, UPLOADS } from '../desired-state/model';
 
 /** Every place that mirror-host reads or writes. `prefix` is empty on a server; tests put a directory there. */
 export function hostPaths(prefix = '') {
@@ -34,6 +34,7 @@ export function hostPaths(prefix = '') {
     units: at('/etc/systemd/system'),
     timerWants: at('/etc/systemd/system/timers.target.wants'),
     socketWants: at('/etc/systemd/system/sockets.target.wants'),
+    pathWants: at('/etc/systemd/system/paths.target.wants'),
     nginxLink: at('/etc/nginx/sites-enabled/mirror.conf'),
     nginxDefaultLink: at('/etc/nginx/sites-enabled/default'),
     /** In /run itself, where only root makes files: anybody may put a link into /run/lock. */
@@ -47,6 +48,12 @@ export function hostPaths(prefix = '') {
     sudoers: at('/etc/sudoers.d/mirror-deploy'),
     /** Homes of deploy accounts, root's. */
     accountHomes: at('/var/lib/mirror-deploy'),
+    /** Places of accounts that upload: root's, and all of the server that those accounts see. */
+    uploads: at(UPLOADS.root),
+    /** Read before what others put there: where two say something, the first one counts. */
+    sshdUploads: at('/etc/ssh/sshd_config.d/00-mirror-uploads.conf'),
+    group: at('/etc/group'),
+    shadow: at('/etc/shadow'),
     bootId: '/proc/sys/kernel/random/boot_id',
     uptime: '/proc/uptime',
     machine: { blockDevices: '/sys/block', devices: '/dev', facts: MACHINE_FACTS },

@@ -12,6 +12,7 @@ import { armRevert, disarmRevert } from './revert-unit';
 import { contextFor, fallback, recordLeft, recover, takeBack, takeBackFailed } from './settle';
 import { judgeStorage, storageFacts } from './storage';
 import { switchTo } from './switch';
+import { ensureUploads } from './uploads';
 
 /** A rollback that dies is taken back after this many seconds: it waits for no confirmation, since who does it is on the server. */
 const TAKEN_BACK_AFTER_S = 60;
@@ -27,6 +28,7 @@ export async function rollback(paths: HostPaths, to: number | undefined, by: str
   const context = contextFor(paths, known);
   if (target.storage !== undefined) judgeStorage(target.storage, storageFacts(paths, target.storage.root));
   if (target.deployAccount !== undefined) await ensureAccount(paths, target.deployAccount, current.deployAccount, report);
+  await ensureUploads(paths, target.uploads ?? {}, context.user, report);
   await armRevert(TAKEN_BACK_AFTER_S);
   openJournal(paths, { from: current.generation, to: target.generation, by, lastDrift: '' });
   try {

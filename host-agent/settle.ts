@@ -25,6 +25,7 @@ import { prunePrograms } from './programs';
 import { disarmRevert } from './revert-unit';
 import { lastWords, run } from './run';
 import { switchTo, type SwitchContext } from './switch';
+import { keepUploads } from './uploads';
 
 const GENERATIONS_KEPT = 10;
 const NEW_SYNCS_UNIT = 'mirror-sync-new.service';
@@ -63,6 +64,7 @@ async function finishConfirmation(paths: HostPaths, current: Manifest, report: R
   closeJournal(paths);
   await disarmRevert();
   await keepAccounts(paths, current.deployAccount === undefined ? [] : [current.deployAccount], report);
+  await keepUploads(paths, current.uploads ?? {}, report);
   const before = manifestsOnDisk(paths);
   pruneGenerations(paths, current.generation, GENERATIONS_KEPT);
   pruneGeneratedKeys(paths, before, manifestsOnDisk(paths));

@@ -6,6 +6,7 @@ import { unitsOf, type Manifest } from './manifest';
 import { probe, reloadNginx } from './nginx';
 import type { HostPaths } from './paths';
 import { linkPrograms } from './programs';
+import { tellSshd } from './sshd';
 import { installUnits, planUnits, startUnits, unitFacts } from './units';
 
 /** What a server is switched with. */
@@ -54,6 +55,8 @@ export async function switchTo(context: SwitchContext, target: Manifest): Promis
     syncDirectory(paths.configuration);
   }
   await reloadNginx();
+  const deployers = ['root', ...new Set([target, ...known].flatMap(({ deployAccount }) => deployAccount ?? []))];
+  await tellSshd(paths, Object.keys(target.uploads ?? {}), deployers, context.afterCrash === true);
   if (target.probe !== undefined) await probe(target.probe, target.generation);
   asContentUser(user, () => placeLinks(storageRoot, links.place));
   await startUnits(units);

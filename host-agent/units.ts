@@ -7,13 +7,13 @@ import { isStartable } from './manifest';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
 
-/** Unit files, timers and sockets as the server has them. Only names that begin with `mirror-`. */
+/** Unit files, and timers, sockets and watches of paths as the server has them. Only names that begin with `mirror-`. */
 export interface UnitFacts {
   /** Unit name → SHA-256 of the installed file. */
   readonly installed: Readonly<Record<string, string>>;
-  /** Timers and sockets that are linked into the `wants` of their target. */
+  /** Those that are linked into the `wants` of their target. */
   readonly enabled: ReadonlySet<string>;
-  /** Timers and sockets that systemd has running. */
+  /** Those that systemd has running. */
   readonly active: ReadonlySet<string>;
 }
 
@@ -23,9 +23,9 @@ export interface UnitPlan {
   readonly remove: readonly string[];
   readonly enable: readonly string[];
   readonly disable: readonly string[];
-  /** Running timers and sockets that are no longer declared; the service of a socket goes with it. */
+  /** Running timers, sockets and watches that are no longer declared; the service of a socket goes with it. */
   readonly stop: readonly string[];
-  /** Timers and sockets that do not run, or whose file changes. */
+  /** Timers, sockets and watches that do not run, or whose file changes. */
   readonly restart: readonly string[];
   /** Services of running sockets: they end, and the next connection starts them as they are declared now. No other service in flight is touched. */
   readonly renew: readonly string[];
@@ -68,23 +68,24 @@ export async function unitFacts(paths: HostPaths): Promise<UnitFacts> {
     '--no-legend',
     '--type=timer',
     '--type=socket',
+    '--type=path',
     '--state=active',
     'mirror-*',
   ]);
   const installed: Record<string, string> = {};
   for (const name of namesIn(paths.units)) {
-    if (!/^mirror-.+\.(service|socket|timer)$/.test(name)) continue;
+    if (!/^mirror-.+\.(service|socket|timer|path)$/.test(name)) continue;
     // A masked unit is a link to /dev/null: its digest is that of an empty file, which no generation has.
     installed[name] = sha256(readIfPresent(join(paths.units, name)) ?? '');
   }
-  const enabled = [...namesIn(paths.timerWants), ...namesIn(paths.socketWants)].filter((name) => name.startsWith('mirror-'));
+  const enabled = [paths.timerWants, paths.socketWants, paths.pathWants].flatMap(namesIn).filter((name) => name.startsWith('mirror-'));
   const active = (await listing).stdout.split('\n').map((line) => line.trim().split(/\s+/)[0] ?? '');
   return { installed, enabled: new Set(enabled), active: new Set(active.filter((name) => name !== '')) };
 }
 
-/** Installs and removes unit files, enables timers and sockets, then lets systemd read them. They are started by `startUnits`. */
+/** Installs and removes unit files, enables timers, sockets and watches, then lets systemd read them. They are started by `startUnits`. */
 export async function installUnits(paths: HostPaths, generationDirectory: string, plan: UnitPlan): Promise<void> {
-  if (plan.stop.length > 0) await systemctl(['stop', '--', ...plan.stop], 'stop timers and sockets that are no longer declared');
+  if (plan.stop.length > 0) await systemctl(['stop', '--', ...plan.stop], 'stop timers, sockets and watches that are no longer declared');
   // All the space is taken before the first file changes: a full disk is met here, where nothing has happened yet.
   const staged = plan.write.map((unit) => ({ unit, temporary: join(paths.units, `.${unit}.mirror-new`) }));
   try {
@@ -97,21 +98,21 @@ export async function installUnits(paths: HostPaths, generationDirectory: string
   }
   for (const { unit, temporary } of staged) renameSync(temporary, join(paths.units, unit));
   for (const unit of plan.remove) rmSync(join(paths.units, unit), { force: true });
-  const wants = (unit: string): string => (unit.endsWith(SOCKET) ? paths.socketWants : paths.timerWants);
-  for (const directory of [paths.timerWants, paths.socketWants]) mkdirSync(directory, { recursive: true });
+  const wants = (unit: string): string =>
+    unit.endsWith(SOCKET) ? paths.socketWants : unit.endsWith('.path') ? paths.pathWants : paths.timerWants;
+  const wantsDirectories = [paths.timerWants, paths.socketWants, paths.pathWants];
+  for (const directory of wantsDirectories) mkdirSync(directory, { recursive: true });
   for (const unit of plan.enable) replaceSymlink(join(wants(unit), unit), join(paths.units, unit));
   for (const unit of plan.disable) rmSync(join(wants(unit), unit), { force: true });
   if (!plan.reload) return;
-  syncDirectory(paths.units);
-  syncDirectory(paths.timerWants);
-  syncDirectory(paths.socketWants);
+  for (const directory of [paths.units, ...wantsDirectories]) syncDirectory(directory);
   await systemctl(['daemon-reload'], 'reload the unit files');
 }
 
-/** Starts new timers and sockets and restarts changed ones, in one call. Before, the services of sockets end: a socket is not restarted while its service runs. */
+/** Starts new timers, sockets and watches and restarts changed ones, in one call. Before, the services of sockets end: a socket is not restarted while its service runs. */
 export async function startUnits(plan: UnitPlan): Promise<void> {
   if (plan.renew.length > 0) await systemctl(['stop', '--', ...plan.renew], 'stop services of sockets');
-  if (plan.restart.length > 0) await systemctl(['restart', '--', ...plan.restart], 'start timers and sockets');
+  if (plan.restart.length > 0) await systemctl(['restart', '--', ...plan.restart], 'start timers, sockets and watches');
 }
 
 /** Runs systemctl; throws MirrorError with its words. */

@@ -13,6 +13,9 @@ import {
   syncNewService,
   syncService,
   syncTimer,
+  uploadPath,
+  uploadService,
+  uploadTimer,
 } from '../../desired-state/render/systemd';
 
 const root = '/srv/mirror';
@@ -69,6 +72,19 @@ test('the scrub: behind everything, and no error of systemd', () => {
   expect(service).not.toContain('Nice=10');
   expect(service).not.toContain('signing-key');
   for (const line of ['OnCalendar=*-*-* 00:30:00 UTC', 'Persistent=true']) expect(scrubTimer().split('\n')).toContain(line);
+});
+
+test('uploads: no error of systemd, and started as often as something is uploaded', () => {
+  const service = uploadService({ root });
+  const path = uploadPath('acme-build', ['mos9.0-centos7/cr', 'mos9.0-centos7/security']);
+  const units = { 'mirror-uploads@.service': service, 'mirror-uploads@acme-build.path': path };
+  expect(objections({ ...units, 'mirror-uploads@acme-build.timer': uploadTimer('acme-build') })).toEqual([]);
+  expect(path).toContain('\nPathChanged=/var/lib/mirror-uploads/acme-build/mos9.0-centos7/security\n');
+  const [unit] = service.split('[Service]');
+  expect(unit).toContain('\nStartLimitIntervalSec=0\n');
+  expect(service).toContain('\nReadWritePaths=/srv/mirror /var/lib/mirror -/var/lib/mirror-uploads\n');
+  for (const line of ['User=mirror', 'ExecStart=/usr/local/bin/mirrorctl uploads take --wait 3600 %i', 'NoNewPrivileges=true'])
+    expect(service.split('\n')).toContain(line);
 });
 
 test('the look at the machine, and the health: no error of systemd, and no more rights than they need', () => {

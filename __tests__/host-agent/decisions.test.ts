@@ -62,6 +62,8 @@ describe('units', () => {
   const t = 'mirror-sync@a.timer';
   const service = 'mirror-time.service';
   const socket = 'mirror-time.socket';
+  const watch = 'mirror-uploads@acme-build.path';
+  const taking = 'mirror-uploads@.service';
   test.each<[string, string[], Record<string, string>, UnitFacts, object]>([
     ['as declared: nothing', [s, t], { [s]: '1', [t]: '1' }, facts({ [s]: '1', [t]: '1' }, [t], [t]), nothing],
     ['a bare server', [], { [s]: '1', [t]: '1' }, facts({}), { ...nothing, write: [s, t], enable: [t], restart: [t], reload: true }],
@@ -96,6 +98,20 @@ describe('units', () => {
       {},
       facts({ [service]: '1', [socket]: '1' }, [socket], [socket]),
       { ...nothing, remove: [service, socket], disable: [socket], stop: [socket, service], reload: true },
+    ],
+    [
+      'a watch of paths is enabled and started like a timer, and its service is not touched',
+      [watch, taking],
+      { [watch]: '2', [taking]: '2' },
+      facts({ [watch]: '1', [taking]: '1' }, [], [watch]),
+      { ...nothing, write: [taking, watch], enable: [watch], restart: [watch], reload: true },
+    ],
+    [
+      'a watch that is no longer declared goes',
+      [watch],
+      {},
+      facts({ [watch]: '1' }, [watch], [watch]),
+      { ...nothing, remove: [watch], disable: [watch], stop: [watch], reload: true },
     ],
     ["somebody else's unit is left alone", [], {}, facts({ 'mirror-theirs.timer': '1' }, ['mirror-theirs.timer']), nothing],
     [

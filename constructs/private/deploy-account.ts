@@ -36,10 +36,20 @@ export function authorizedKeysOf(where: IConstruct, props: DeployAccountProps): 
       allowed: 'the account of authorizedKeys is one that the server makes: not root, not mirror, not the bootstrap user',
       fix: 'For instance user: "mirror-deploy".',
     });
+  checkAccountLength(where, 'user', account, 'mirror-deploy');
+  return authorizedKeysText(props.authorizedKeys);
+}
+
+/** Validates the length of the name of an account that the server makes. */
+export function checkAccountLength(where: IConstruct, prop: string, account: string, instance: string): void {
   if (account.length > 31)
-    throw invalid(where, 'user', JSON.stringify(account), {
+    throw invalid(where, prop, JSON.stringify(account), {
       allowed: 'an account that the server makes has 31 characters at most',
-      fix: 'For instance user: "mirror-deploy".',
+      fix: `For instance ${prop}: "${instance}".`,
     });
-  return `# Declared in main.ts: changes are overwritten.\n${props.authorizedKeys.map((key) => `${key}\n`).join('')}`;
+}
+
+/** The file that sshd reads. */
+export function authorizedKeysText(keys: readonly string[]): string {
+  return `# Declared in main.ts: changes are overwritten.\n${keys.map((key) => `${key}\n`).join('')}`;
 }

@@ -1,7 +1,7 @@
 import { GENERATED_KEY_CREDENTIAL } from '../backup';
 import { dailyCalendar, hourlyCalendar } from '../schedule';
 import { TIME_SOCKET } from './nginx';
-import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS } from '../model';
+import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS, UPLOADS } from '../model';
 
 interface Storage {
   readonly root: string;
@@ -145,6 +145,36 @@ export function backupTimer(onCalendar: string): string {
   return timer('the backup', onCalendar);
 }
 
+/** `mirror-uploads@.service`: publishes what an account uploaded. The instance is the account. Uploads come one after the other, at any rate. */
+export function uploadService(storage: Storage): string {
+  return service(storage, {
+    description: 'Uploads of %i',
+    command: 'uploads take --wait 3600 %i',
+    timeout: '12h',
+    keys: SIGNING_KEYS,
+    writes: UPLOADS.root,
+    priority: BEHIND,
+    startsOften: true,
+  });
+}
+
+/** `mirror-uploads@<account>.path`: starts the service when something changes in one of the directories. */
+export function uploadPath(account: string, directories: readonly string[]): string {
+  return `[Unit]
+Description=Watch over what ${account} uploads
+
+[Path]
+${directories.map((directory) => `PathChanged=${UPLOADS.root}/${account}/${directory}\n`).join('')}
+[Install]
+WantedBy=paths.target
+`;
+}
+
+/** `mirror-uploads@<account>.timer`: what is noticed late, or was left by a run that was cut off. */
+export function uploadTimer(account: string): string {
+  return timer(`a look at what ${account} uploaded`, '*:0/10');
+}
+
 /** How much later than its time a sync may start. */
 const SPREAD = '5min';
 
@@ -272,6 +302,8 @@ interface Service {
   /** A directory on another disk, which may be missing. */
   readonly writes?: string;
   readonly priority: typeof BEHIND | typeof IDLE;
+  /** Whether it is started however often it ran just now: a limit would end the watch that starts it. */
+  readonly startsOften?: true;
   /** @default the network and the storage root */
   readonly dependencies?: string;
 }
@@ -279,12 +311,12 @@ interface Service {
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
 function service(
   storage: Storage,
-  { description, command, timeout, keys, credentials = [], writes, priority, dependencies }: Service,
+  { description, command, timeout, keys, credentials = [], writes, priority, dependencies, startsOften }: Service,
 ): string {
   return `[Unit]
 Description=${description}
 ${dependencies ?? `Wants=network-online.target\nAfter=network-online.target\nRequiresMountsFor=${storage.root}${writes === undefined ? '' : ` ${writes}`}`}
-
+${startsOften === undefined ? '' : 'StartLimitIntervalSec=0\n'}
 [Service]
 Type=oneshot
 User=${CONTENT_USER}

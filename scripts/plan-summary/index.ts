@@ -20,6 +20,7 @@ import { releaseSentences } from './releases';
 import { repositorySentences } from './repositories';
 import { waiverSentences as repositoryWaivers } from './selection';
 import { serverSentences } from './server';
+import { uploadSentences } from './uploads';
 import { foreseenIn, plannedElements, type Planned, type TerraformPlan } from './terraform-plan';
 
 export type { TerraformPlan } from './terraform-plan';
@@ -91,6 +92,7 @@ export function summarize(plan: TerraformPlan): PlanSummary {
     ...setSentences(things),
     ...backupSentences(things),
     ...accountSentences(things),
+    ...uploadSentences(things),
     ...secrets.map((secret) => secret.sentence),
     ...(programs ? ['upgrades the server programs'] : []),
     ...waiverSentences(activation, things, observed.owner),
@@ -134,6 +136,7 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
       `sets up ${loginOf(activation)} ${why}: ${parts.length === 0 ? 'nothing is declared' : parts.join(', ')}`,
       ...backupSentences(things),
       ...accountSentences(things),
+      ...uploadSentences(things),
       ...things.filter((one) => one.kind === 'repository').flatMap((one) => repositoryWaivers(one.id, undefined, one.after)),
       ...waiverSentences(activation, things, undefined),
     ],

@@ -146,7 +146,7 @@ export function accountSentences(changes: readonly Change[]): string[] {
 }
 
 /** Each key by its comment and its last characters: two keys of one person are two. */
-function people(triggers: Triggers | undefined): string[] {
+export function people(triggers: Triggers | undefined): string[] {
   return linesOf(triggers, 'authorized_keys')
     .filter((line) => !line.startsWith('#'))
     .map((line) => {

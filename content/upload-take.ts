@@ -1,0 +1,205 @@
+/**
+ * `mirrorctl uploads take`: publishes what an account uploaded. Each batch is one publish, all or nothing; files that lie by themselves have
+ * each its own fate. What was published leaves the directory only afterwards: a run that is killed leaves it there, and the next one finds that it is
+ * published already.
+ */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type UploadDefinition, uploadDirectory } from '../desired-state/definitions';
+import { ExitCode, MirrorError } from '../desired-state/errors';
+import { type HostedComponent, hostedComponents } from './definitions';
+import { machineFault } from './files';
+import { holding } from './lock';
+import { changeComponent, type ChangeOutcome, type PublishContext } from './publish';
+import { requireStorage } from './storage';
+import { type Arrival, arrivalsIn, moveAway, removeTaken, withDirectory } from './upload-arrivals';
+import { forgetOld, REFUSED, refusedDirectory, tellAccount, type UploadedFile, type UploadResult } from './upload-results';
+
+export interface TakeContext extends PublishContext {
+  /** Where uploads arrive: `UPLOADS.root`. */
+  readonly uploads: string;
+}
+
+/** What has not changed for so long is complete. In ms. */
+const SETTLED = 10_000;
+/** While something arrives, and so long after its last change, the run waits for its end, so that it is taken at once. */
+const LINGERS = 60_000;
+/** A package that is cut may still be on its way for so long after its last change. */
+const CUT_FOR = 15 * 60_000;
+/** From one look to the next. */
+const LOOKS = 1000;
+
+/** Ends when nothing arrives any more. Throws a MirrorError for what hinders it, after everything else was taken; what it concerns stays. */
+export async function takeUploads(context: TakeContext, account: UploadDefinition): Promise<readonly UploadResult[]> {
+  const { layout, definitions, waitSeconds, say } = context;
+  await requireStorage(layout, definitions.server);
+  const place = join(context.uploads, account.id);
+  if (!(await stat(place).catch(() => undefined))?.isDirectory())
+    throw new MirrorError({
+      code: 'NO_UPLOADS',
+      message: `${place}, where ${account.id} uploads to, is not there`,
+      remedy: 'Deploy again: the activation makes it.',
+      exitCode: ExitCode.environment,
+    });
+  const onWait = (why: string): void => say(`${why}; waiting for it to end`);
+  return holding(layout.lockFile(`+uploads+${account.id}`), `what ${account.id} uploaded`, { waitSeconds, onWait }, async () => {
+    await forgetOld(place, context.now());
+    return new Taking(context, account, place).run();
+  });
+}
+
+class Taking {
+  private readonly results: UploadResult[] = [];
+  /** What was looked at and stays as it is: until something of it changes it is not looked at again. */
+  private readonly left = new Set<string>();
+  private hindrance: Error | undefined;
+
+  constructor(
+    private readonly context: TakeContext,
+    private readonly account: UploadDefinition,
+    private readonly place: string,
+  ) {}
+
+  async run(): Promise<readonly UploadResult[]> {
+    const components = hostedComponents(this.context.definitions).filter(({ id }) => this.account.components.includes(id));
+    for (;;) {
+      let moves = false;
+      for (const component of components) moves = (await this.component(component)) || moves;
+      if (this.hindrance !== undefined) throw this.hindrance;
+      if (!moves) return this.results;
+      await sleep(LOOKS);
+    }
+  }
+
+  /** True while there is, or may soon be, more to take. */
+  private async component(component: HostedComponent): Promise<boolean> {
+    const found = await arrivalsIn(join(this.place, uploadDirectory(component.id)));
+    const now = this.context.now().getTime();
+    const others = found.filter((one) => !this.left.has(markOf(one)));
+    const ready = others.filter(({ arriving, changed }) => !arriving && now - changed >= SETTLED);
+    const [odd, good] = [ready.filter(({ fault }) => fault !== undefined), ready.filter(({ fault }) => fault === undefined)];
+    try {
+      for (const arrival of odd) await this.refuse(component, arrival, [odds(arrival)]);
+      await this.files(
+        component,
+        good.filter(({ kind }) => kind === 'file'),
+      );
+      for (const arrival of good.filter(({ kind }) => kind === 'batch')) await this.batch(component, arrival);
+    } catch (error) {
+      this.hindrance ??= error as Error;
+      return false;
+    }
+    return ready.length > 0 || others.some(({ changed }) => now - changed < LINGERS);
+  }
+
+  /** Those that are good are published together; each that is refused leaves first. */
+  private async files(component: HostedComponent, arrivals: readonly Arrival[]): Promise<void> {
+    for (let rest = arrivals; rest.length > 0;) {
+      const directory = join(this.place, uploadDirectory(component.id));
+      const { files, snapshot } = await this.publish(
+        component,
+        rest.map(({ name }) => join(directory, name)),
+      );
+      const each = rest.map((arrival, index) => ({ arrival, file: files[index] as UploadedFile }));
+      const refused = each.filter(({ file }) => file.result === 'refused');
+      for (const { arrival, file } of refused) await this.refuse(component, arrival, [file]);
+      if (refused.length === 0) for (const { arrival, file } of each) await this.taken(component, arrival, [file], snapshot);
+      rest = refused.length === 0 ? [] : each.filter(({ file }) => file.result !== 'refused').map(({ arrival }) => arrival);
+    }
+  }
+
+  private async batch(component: HostedComponent, arrival: Arrival): Promise<void> {
+    const outcome = await withDirectory(arrival.path, (stable) =>
+      this.publish(
+        component,
+        arrival.files.map(({ name }) => `${stable}/${name}`),
+      ),
+    );
+    // It has another name by now.
+    if (outcome === undefined) return;
+    if (outcome.files.some(({ result }) => result === 'refused')) await this.refuse(component, arrival, outcome.files);
+    else await this.taken(component, arrival, outcome.files, outcome.snapshot);
+  }
+
+  /** What becomes of each file, in their order. What concerns all of them and will not pass by waiting refuses all of them. */
+  private async publish(
+    component: HostedComponent,
+    paths: readonly string[],
+  ): Promise<Pick<ChangeOutcome, 'snapshot'> & { readonly files: readonly UploadedFile[] }> {
+    const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+    try {
+      const outcome = await changeComponent(this.context, { component, add: paths.map((file) => ({ file })), remove: [] });
+      const files = outcome.files.map(({ file, package: named, result, code, message, remedy }) => ({
+        file: nameOf(file),
+        ...(named === undefined ? {} : { package: named }),
+        result,
+        ...(code === undefined ? {} : { code }),
+        ...(message === undefined ? {} : { message }),
+        ...(remedy === undefined ? {} : { remedy: code === 'PERMISSION' ? UNREADABLE : remedy }),
+      }));
+      return { snapshot: outcome.snapshot, files };
+    } catch (thrown) {
+      const error = machineFault(thrown);
+      if (!(error instanceof MirrorError) || !CONCERNS_UPLOAD.has(error.exitCode)) throw error;
+      const { code, message, remedy } = error;
+      return { snapshot: undefined, files: paths.map((path) => ({ file: nameOf(path), result: 'refused', code, message, remedy })) };
+    }
+  }
+
+  private async taken(
+    component: HostedComponent,
+    arrival: Arrival,
+    files: readonly UploadedFile[],
+    snapshot: string | undefined,
+  ): Promise<void> {
+    await this.tell({ ...this.resultOf(component, arrival, 'published', files), ...(snapshot === undefined ? {} : { snapshot }) });
+    await removeTaken(arrival);
+  }
+
+  private async refuse(component: HostedComponent, arrival: Arrival, files: readonly UploadedFile[]): Promise<void> {
+    const refused = files.filter(({ result }) => result === 'refused');
+    const young = this.context.now().getTime() - arrival.changed < CUT_FOR;
+    if (young && refused.every(({ code }) => code === 'PACKAGE_CUT')) {
+      this.left.add(markOf(arrival));
+      this.context.say(`${component.id}: ${arrival.name} is cut, and may still be on its way`);
+      return;
+    }
+    const result = this.resultOf(component, arrival, 'refused', files);
+    const directory = await refusedDirectory(this.place, result);
+    if (!(await moveAway(arrival, join(directory, REFUSED)))) this.left.add(markOf(arrival));
+    await this.tell(result);
+  }
+
+  private resultOf(
+    component: HostedComponent,
+    arrival: Arrival,
+    result: UploadResult['result'],
+    files: readonly UploadedFile[],
+  ): UploadResult {
+    return { upload: arrival.name, component: component.id, at: this.context.now().toISOString(), result, files: [...files] };
+  }
+
+  private async tell(result: UploadResult): Promise<void> {
+    this.results.push(result);
+    try {
+      await tellAccount(this.place, uploadDirectory(result.component), result);
+    } catch (error) {
+      // The account may have filled the disk: what it uploaded leaves all the same.
+      this.context.say(`what became of ${result.upload} cannot be told to ${this.account.id}: ${(machineFault(error) as Error).message}`);
+    }
+  }
+}
+
+const UNREADABLE = 'Upload it as FILE.part, give it a mode that the mirror may read (sftp: chmod 660 FILE.part), and rename it to FILE.';
+
+/** Faults of what was uploaded, or of what is declared for it: everything else passes, or is for an operator. */
+const CONCERNS_UPLOAD: ReadonlySet<ExitCode> = new Set([ExitCode.invalid, ExitCode.untrusted]);
+
+function odds({ name, fault = '' }: Arrival): UploadedFile {
+  return { file: name, result: 'refused', code: 'UPLOAD_REFUSED', message: fault, remedy: 'Upload it again as it should be.' };
+}
+
+function markOf({ name, changed, files }: Arrival): string {
+  return JSON.stringify([name, changed, files.map(({ mark }) => mark)]);
+}
