@@ -1,4 +1,5 @@
 import { Construct } from 'constructs';
+import { passwordsSecret } from '../desired-state/model';
 import { ownerLocation } from '../desired-state/render/nginx';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { id as validId, prefix } from '../desired-state/validate';
@@ -50,21 +51,32 @@ export class Customer extends Construct {
     if (!((props.access as unknown) instanceof Access)) {
       throw invalid(this, 'access', show(props.access), {
         allowed: 'every customer declares who may read',
-        fix: 'Access.public() or Access.networks([…]).',
+        fix: 'Access.public(), Access.networks([…]), Access.passwords(…) or Access.clientCertificates({ … }).',
       });
     }
-    this.isGuarded = props.access.allowedNetworks !== undefined;
+    this.isGuarded = props.access.isGuarded;
+    this.checkTls(server, props.access);
+    const { networks, passwords, certificates } = props.access.ways;
     this.keys = props.keys ?? [];
     checkKeys(this, this.keys);
     server.claimPath(this, this.prefix);
 
-    const location = ownerLocation({ owner: this.ownerId, prefix: this.prefix, networks: props.access.allowedNetworks });
+    if (certificates !== undefined) server.claimAuthorities(this, certificates);
+
+    const location = ownerLocation({
+      owner: this.ownerId,
+      prefix: this.prefix,
+      networks,
+      passwords: passwords !== undefined,
+      ...(certificates === undefined ? {} : { certificates }),
+    });
+    const authorities = certificates?.authorities.map(({ pem }) => pem).join('');
     const definition = definitionYaml({
       kind: 'customer',
       id: this.ownerId,
       ...(this.formerId === undefined ? {} : { formerId: this.formerId }),
       prefix: this.prefix,
-      access: props.access.allowedNetworks ?? 'public',
+      access: props.access.readers ?? 'public',
       keys: this.keys.map((k) => ({ file: k.name, fingerprint: k.fingerprint })),
     });
     declare(
@@ -73,11 +85,22 @@ export class Customer extends Construct {
         id: `customer/${this.ownerId}`,
         files: {
           [`nginx/locations/${this.ownerId}.conf`]: location,
+          ...(authorities === undefined ? {} : { [`nginx/client-authorities/${this.ownerId}.pem`]: authorities }),
           ...Object.fromEntries(this.keys.map((k) => [`owners/${this.ownerId}/${k.name}`, k.armoured])),
         },
         links: {},
       },
-      { definition, nginx: location },
+      { definition, nginx: location, ...(authorities === undefined ? {} : { client_authorities: authorities }) },
     );
+    if (passwords !== undefined) server.needs([], { [passwordsSecret(this.ownerId)]: passwords });
+  }
+
+  /** Over plain HTTP everybody on the way would learn a password, and there are no certificates. */
+  private checkTls(server: MirrorServer, access: Access): void {
+    if (!access.needsTls || server.hasTls) return;
+    throw invalid(this, 'access', show(access.readers), {
+      allowed: 'passwords and certificates count over TLS only, and the site has none',
+      fix: 'Declare it on the NginxVhost: tls: Tls.acme({ email: … }), Tls.files({ … }) or Tls.selfSigned().',
+    });
   }
 }

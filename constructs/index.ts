@@ -1,7 +1,8 @@
 /** What main.ts declares a mirror with. */
-export { Access } from './access';
+export { Access, type ClientCertificateProps } from './access';
 export { Backup, type BackupKeep, type BackupProps } from './backup';
 export { Bandwidth } from './bandwidth';
+export { Certificate } from './certificate';
 export { Customer, type CustomerProps } from './customer';
 export { DefaultSet, type DefaultSetProps } from './default-set';
 export { type DiskGuard } from './disk-guard';
@@ -24,6 +25,7 @@ export { State } from './state';
 export { type SyncLimits, type SyncProxy } from './sync-limits';
 export { SyncSchedule } from './sync-schedule';
 export { SyncTimer, type SyncTimerProps } from './sync-timer';
+export { Http, Tls, type TlsAcmeProps, type TlsFilesProps } from './tls';
 export { TreeTrust } from './tree-trust';
 export { Trust } from './trust';
 export { UploadAccount, type UploadAccountProps } from './upload-account';

@@ -12,6 +12,8 @@ import {
   type Element,
 } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
+import { foldedName } from '../desired-state/certificates';
+import type { ClientCertificates } from '../desired-state/render/nginx';
 import type { Target } from '../desired-state/target';
 import {
   healthService,
@@ -92,6 +94,7 @@ const SHARE_DIRECTORY = ['repository', 'tree', 'customer'] as const;
 interface Site {
   readonly serverName: string;
   readonly port: number;
+  readonly tls?: NonNullable<DesiredState['tls']>;
 }
 
 /**
@@ -128,6 +131,8 @@ export class MirrorServer extends Construct {
   /** What constructs need besides: Debian packages, and secrets by name. */
   private readonly morePackages = new Set<string>();
   private readonly moreSecrets = new Map<string, Secret>();
+  /** Name of an authority of clients, folded → who has it. */
+  private readonly authorities = new Map<string, { scope: IConstruct; pem: string; hasSubjects: boolean }[]>();
   private readonly activation: Resource;
   private site: Site | undefined;
 
@@ -228,15 +233,27 @@ export class MirrorServer extends Construct {
     });
   }
 
-  /** The base URL that clients use, for instance `http://mirror.example.org`. */
+  /** The base URL that clients use: `http://mirror.example.org`, or with https where the site has TLS. */
   get siteUrl(): string {
-    if (!this.site) {
-      throw invalid(this, 'vhost', 'undefined', {
-        allowed: 'the NginxVhost is declared before what it serves',
-        fix: 'Move new NginxVhost(…) up, directly below the server.',
-      });
-    }
-    return `http://${this.site.serverName}${this.site.port === 80 ? '' : `:${this.site.port}`}`;
+    const { serverName, port: plain, tls } = this.declaredSite;
+    if (tls !== undefined) return `https://${serverName}${tls.port === 443 ? '' : `:${tls.port}`}`;
+    return `http://${serverName}${plain === 80 ? '' : `:${plain}`}`;
+  }
+
+  /**
+   * Whether the site answers TLS.
+   * @internal
+   */
+  get hasTls(): boolean {
+    return this.declaredSite.tls !== undefined;
+  }
+
+  private get declaredSite(): Site {
+    if (this.site) return this.site;
+    throw invalid(this, 'vhost', 'undefined', {
+      allowed: 'the NginxVhost is declared before what it serves',
+      fix: 'Move new NginxVhost(…) up, directly below the server.',
+    });
   }
 
   /**
@@ -270,6 +287,25 @@ export class MirrorServer extends Construct {
   needs(packages: readonly string[], secrets: Readonly<Record<string, Secret>>): void {
     for (const name of packages) this.morePackages.add(name);
     for (const [name, secret] of Object.entries(secrets)) this.moreSecrets.set(name, secret);
+  }
+
+  /**
+   * Notes the authorities of a customer's clients. Which authority issued a certificate says whose client it is, and the name is all that nginx tells
+   * of it: two of one name are refused, and so is one of two customers, unless each names the certificates that are its own.
+   * @internal
+   */
+  claimAuthorities(scope: IConstruct, { authorities, subjects }: ClientCertificates): void {
+    for (const { name, pem } of authorities) {
+      const claims = this.authorities.get(foldedName(name)) ?? [];
+      for (const other of claims) {
+        if (other.scope === scope || (other.pem === pem && other.hasSubjects && subjects !== undefined)) continue;
+        throw invalid(scope, 'access', JSON.stringify(name), {
+          allowed: `an authority of this name is that of ${other.scope.node.path} already, and its clients could read both`,
+          fix: 'Use an authority of its own; where it is the very same one, name the certificates of each customer in subjects.',
+        });
+      }
+      this.authorities.set(foldedName(name), [...claims, { scope, pem, hasSubjects: subjects !== undefined }]);
+    }
   }
 
   /** @internal */
@@ -373,13 +409,14 @@ export class MirrorServer extends Construct {
 
   /** Everything declared below this server, in a fixed order. */
   private desiredState(): DesiredState {
-    const site = this.site ?? { serverName: 'undeclared', port: 80 };
+    const { tls, ...probe } = this.site ?? { serverName: 'undeclared', port: 80 };
     const takenOver = this.waivers.find(({ owner }) => owner !== undefined)?.owner;
     return {
       schemaVersion: SCHEMA_VERSION,
       owner: this.node.path,
       storage: { root: this.storageRoot, ownMount: this.ownMount },
-      probe: site,
+      probe,
+      ...(tls === undefined ? {} : { tls }),
       packages: [...new Set([...this.packages, ...this.morePackages])],
       ...this.settings,
       secrets: { ...this.settings.secrets, ...Object.fromEntries([...this.moreSecrets].map(([name, { version }]) => [name, version])) },

@@ -14,6 +14,8 @@ import {
   RepositoryDefinitionSchema,
   type ServerDefinition,
   ServerDefinitionSchema,
+  type SiteDefinition,
+  SiteDefinitionSchema,
   type TreeDefinition,
   TreeDefinitionSchema,
   type UploadDefinition,
@@ -40,6 +42,8 @@ export interface Definitions {
   readonly uploads: readonly UploadDefinition[];
   /** Undefined where none is declared. */
   readonly backup?: BackupDefinition;
+  /** Undefined where the site answers plain HTTP only. */
+  readonly site?: SiteDefinition;
 }
 
 interface Schema<T> {
@@ -86,10 +90,11 @@ export async function readDefinitions(configuration: string): Promise<Definition
   for (const name of await yamlFiles(join(base, 'uploads'))) {
     uploads.push(withId(await readOne(join(base, 'uploads', `${name}.yaml`), UploadDefinitionSchema), name, base, ACCOUNT));
   }
-  const backup = (await entries(base)).includes('backup.yaml')
-    ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema)
-    : undefined;
-  return { directory, server, repositories, trees, codenames, releases, aliases, uploads, ...(backup === undefined ? {} : { backup }) };
+  const present = await entries(base);
+  const backup = present.includes('backup.yaml') ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema) : undefined;
+  const site = present.includes('site.yaml') ? await readOne(join(base, 'site.yaml'), SiteDefinitionSchema) : undefined;
+  const optional = { ...(backup === undefined ? {} : { backup }), ...(site === undefined ? {} : { site }) };
+  return { directory, server, repositories, trees, codenames, releases, aliases, uploads, ...optional };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */

@@ -10,6 +10,7 @@ import { periodHours } from '../desired-state/schedule';
 import { copied, type Definitions } from './definitions';
 import { machineFault } from './files';
 import { daysUntil, growthPerDay, noted, readGrowth, writeGrowth } from './growth';
+import { certificates } from './health-certificates';
 import { machineChecks, MAX_NAMED } from './health-machine';
 import { alertsOf, type Check, type Health, keepHealth } from './health-record';
 import type { Layout } from './layout';
@@ -46,6 +47,7 @@ export async function health(
     await scrubbing(layout, now),
     await backups(layout, definitions, now),
     await uploads(definitions, now, uploadsRoot),
+    ...(await certificates(definitions, now)),
   ];
   const found = { at: now.toISOString(), checks };
   await keepHealth(layout, found);

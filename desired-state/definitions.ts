@@ -273,6 +273,16 @@ export const ServerDefinitionSchema = z.strictObject({
 });
 export type ServerDefinition = z.infer<typeof ServerDefinitionSchema>;
 
+/** File `definitions/site.yaml`, of a site that answers TLS. */
+export const SiteDefinitionSchema = z.strictObject({
+  kind: z.literal('site'),
+  serverName: z.string().min(1),
+  tlsPort: z.number().int().min(1).max(65535),
+  /** Whose it is: declared with its key, made by the server, or by ACME. */
+  certificate: z.enum(['declared', 'made', 'acme']),
+});
+export type SiteDefinition = z.infer<typeof SiteDefinitionSchema>;
+
 export const BackupRepositorySchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('directory'), path: z.string().regex(/^\//) }),
   z.strictObject({

@@ -18,6 +18,10 @@ export const ServerPaths = {
   state: '/var/lib/mirror',
   /** Signing keys that the server made, one file a version. Owned by root. */
   generatedKeys: '/etc/mirror/signing-keys',
+  /** Certificates that the server made or that certbot got it, a directory for each name. Owned by root. */
+  certificates: '/etc/mirror/certificates',
+  /** certbot's account, certificates and log, and `webroot/`, which ACME servers read. Owned by root. */
+  acme: '/var/lib/mirror-acme',
   /** A directory for each digest of the server programs, with those and the compiled code of `mirrorctl`. Owned by root. */
   programs: '/usr/local/lib/mirror',
 } as const;
@@ -27,6 +31,25 @@ export const SENTINEL = '.mirror-data';
 
 /** The secrets that hold the mirror's signing keys: today's, then the former one while it signs beside it. */
 export const SIGNING_KEYS = ['signing-key', 'previous-signing-key'] as const;
+
+/** The secret that holds the key of a declared certificate, which is `CERTIFICATE_FILE` of the generation. */
+export const TLS_KEY = 'tls-key';
+export const CERTIFICATE_FILE = 'nginx/tls/certificate.pem';
+/** Root certificates by which an ACME server is known. */
+export const ACME_AUTHORITY_FILE = 'nginx/tls/acme-authority.pem';
+
+/** Root certificates of all customers' authorities, made of `nginx/client-authorities/*.pem`. */
+export const CLIENT_AUTHORITIES_FILE = 'nginx/client-authorities.pem';
+
+/** The secret that holds the users and hashed passwords of a customer. */
+export function passwordsSecret(owner: string): string {
+  return `passwords-${owner}`;
+}
+
+/** Where a secret is in a generation. What nginx's workers read at each request is in a directory that their group may enter. */
+export function secretFile(name: string): string {
+  return `${name.startsWith(passwordsSecret('')) ? 'passwords' : 'secrets'}/${name}`;
+}
 
 /** What a unit gets in the place of a key that the server does not have. */
 export const NO_SIGNING_KEY = 'none';
@@ -57,6 +80,9 @@ export const UPLOADS = {
 
 /** Debian packages of a server that takes uploads. */
 export const UPLOAD_PACKAGES = ['openssh-server'] as const;
+
+/** Debian packages of a server that makes a certificate itself, and of one that asks an ACME server for one. */
+export const CERTIFICATE_PACKAGES = { made: ['openssl'], acme: ['certbot', 'openssl'] } as const;
 
 /** Debian packages of a server with a backup: ssh reaches a host by SFTP. */
 export const BACKUP_PACKAGES = ['openssh-client', 'restic'] as const;
@@ -98,6 +124,8 @@ const relativePath = z
  * - `nginx/vhost.conf`: linked from `/etc/nginx/sites-enabled/mirror.conf`
  * - `nginx/locations/*.conf`: included by the vhost
  * - `nginx/serving.conf`: included by the vhost and by locations
+ * - `nginx/tls/*.pem`: certificates: of the site, and of an ACME server's authority
+ * - `nginx/client-authorities/<owner>.pem`: authorities of an owner's clients; all of them become one file, since a connection has one list
  * - `systemd/*.service`, `.socket`, `.timer`, `.path`: installed in `/etc/systemd/system`; all but services are enabled and started
  * - `ssh/authorized_keys`: who may log in as the deploy account
  * - `ssh/uploads/<account>`: who may upload as that account
@@ -108,7 +136,7 @@ const relativePath = z
  */
 const generationFile = relativePath.refine(
   (p) =>
-    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|systemd\/mirror-(?!revert\.)[^/]+\.(service|socket|timer|path)|ssh\/authorized_keys|ssh\/uploads\/[^/]+|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|nginx\/(tls|client-authorities)\/[^/]+\.pem|systemd\/mirror-(?!revert\.)[^/]+\.(service|socket|timer|path)|ssh\/authorized_keys|ssh\/uploads\/[^/]+|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
       p,
     ),
   { message: 'is not a place that a generation has' },
@@ -136,6 +164,11 @@ export type Element = z.infer<typeof ElementSchema>;
 
 const GeneratedKeysSchema = z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/));
 
+const TlsSchema = z.strictObject({
+  port: z.number().int().min(1).max(65535),
+  certificate: z.enum(['declared', 'made', 'acme']),
+});
+
 export const DesiredStateSchema = z.strictObject({
   schemaVersion: z.literal(SCHEMA_VERSION),
   /** Who deploys: `<app>/<stack>`. A server that another owner deployed to is refused. */
@@ -148,10 +181,12 @@ export const DesiredStateSchema = z.strictObject({
   }),
   /** Where the probe asks after a switch: `http://127.0.0.1:<port>/.mirror/generation` with `Host: <serverName>`. */
   probe: z.strictObject({ serverName: z.string().min(1), port: z.number().int().min(1).max(65535) }),
+  /** Of a site that answers TLS: its port, and whose certificate it has: declared (`CERTIFICATE_FILE`), made by the server, or by ACME. */
+  tls: TlsSchema.optional(),
   /** Debian packages that must be installed. `a|b`: one of them, and the first where there is none. */
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+(\|[a-z0-9][a-z0-9+.-]+)*$/)),
   /** Secrets that travel beside the desired state, by name (`signing-key`), with the version that is declared: a new one shows in the plan. */
-  secrets: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), z.string()),
+  secrets: z.record(z.string().regex(/^[a-z][a-z0-9.-]*$/), z.string()),
   /** Signing keys that the server makes itself, by name of the secret, with their version: another one is another key. */
   generatedKeys: GeneratedKeysSchema.optional(),
   /** An account that the server keeps for deploys: it logs in with the keys of `ssh/authorized_keys` and may run mirror-host by sudo. */

@@ -346,6 +346,36 @@ export function secretVersion(value: unknown): Problem | undefined {
   return problem('a version is 1 to 40 letters, digits, ".", "_" and "-"', 'For instance "2" or "2026-11".');
 }
 
+/** The subject of a client's certificate as nginx writes it (RFC 2253). */
+export function certificateSubject(value: unknown): Problem | undefined {
+  if (typeof value === 'string' && /^[A-Za-z0-9.]+=[\x21\x23\x25-\x7e\x20]{1,300}$/.test(value)) return undefined;
+  return problem(
+    'a subject is one line of printable ASCII without " and $, the last part of the name first',
+    'For instance "CN=build1,O=Acme": openssl x509 -in FILE -noout -subject -nameopt RFC2253 prints it.',
+  );
+}
+
+/** An address for notices of an ACME server. */
+export function mailAddress(value: unknown): Problem | undefined {
+  const [name, domain, ...rest] = typeof value === 'string' ? value.split('@') : [];
+  if (
+    name !== undefined &&
+    /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(name) &&
+    domain !== undefined &&
+    isDnsName(domain) &&
+    rest.length === 0
+  )
+    return undefined;
+  return problem('a mail address', 'For instance "hostmaster@example.org".');
+}
+
+/** The directory of an ACME server. */
+export function acmeDirectory(value: unknown): Problem | undefined {
+  const bad = urlOf(value, 'http', 'the directory of an ACME server is https://');
+  if (bad === undefined && /^https:\/\/[A-Za-z0-9._~:/%[\]-]+$/.test(value as string)) return undefined;
+  return problem('the directory of an ACME server is an https:// URL', 'For instance "https://acme-v02.api.letsencrypt.org/directory".');
+}
+
 export function confirmSeconds(value: unknown): Problem | undefined {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 5 && value <= 600) return undefined;
   return problem('a whole number of seconds from 5 to 600', 'Leave it out for 60.');

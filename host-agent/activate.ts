@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { desiredStateDigest, type ActivationRequest, type ActivationResult } from '../desired-state/model';
 import { bootstrap } from './bootstrap';
+import { checkCertificate, ensureCertificate } from './certificates';
 import { asMirrorError, type Reporter } from './events';
 import { readIfPresent } from './files';
 import {
@@ -27,6 +28,7 @@ import { deviations } from './observe';
 import type { HostPaths } from './paths';
 import { requirePrograms } from './programs';
 import { rehearse } from './rehearsal';
+import { checkPasswords, servingGroup } from './passwords';
 import { armRevert } from './revert-unit';
 import { lastWords, run } from './run';
 import { fallback, recordLastDrift, recover, startNewSyncs, takeBackFailed } from './settle';
@@ -48,9 +50,11 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   const started = Date.now();
   const { desiredState: desired } = request;
   checkSecrets(request);
+  checkPasswords(request.secrets);
   requirePrograms(paths, request.programs);
   const unrestored = await recover(paths, report);
   const before = currentGeneration(paths);
+  checkCertificate(request, before, new Date(), report);
   checkAgainst(before, desired, (target) => existsSync(join(desired.storage.root, target)));
   assemble(desired, 0);
   findGeneratedKeys(paths, desired.generatedKeys, manifestsOnDisk(paths));
@@ -69,9 +73,10 @@ export async function activate(paths: HostPaths, request: ActivationRequest, by:
   const restorable = fallback(before, known, unrestored);
   dropUnfinished(paths, [0, before.generation, ...(unrestored === undefined ? [] : [unrestored.from, unrestored.to])]);
   const content = assemble(desired, number);
+  await ensureCertificate(paths, desired, report);
   const secrets = { ...request.secrets, ...(await generatedKeys(paths, desired, known, report)) };
   const manifest = manifestFor({ ...request, secrets }, content, number, hostKey(paths), new Date());
-  const directory = await writeGeneration(paths, manifest, content, secrets);
+  const directory = await writeGeneration(paths, manifest, content, secrets, servingGroup(paths, secrets));
   try {
     await validate(paths, manifest, before);
     const adopting = desired.elements.some((element) => element.adopts !== undefined && before.elements[element.id] === undefined);

@@ -58,7 +58,8 @@ export async function decommission(paths: HostPaths, report: Reporter): Promise<
   await keepUploads(paths, {}, report);
   rmSync(paths.accountHomes, { recursive: true, force: true });
   for (const link of [paths.hostProgramLink, paths.contentProgramLink]) rmSync(link, { force: true });
-  for (const directory of [paths.hostState, paths.programs, paths.configuration]) rmSync(directory, { recursive: true, force: true });
+  for (const directory of [paths.hostState, paths.programs, paths.configuration, paths.acme])
+    rmSync(directory, { recursive: true, force: true });
   return { kind: 'settled', outcome: 'decommissioned', generation: 0, from: current.generation };
 }
 

@@ -8,6 +8,7 @@ import { manifestsOnDisk } from './generation';
 import { hostedIsCurrent } from './hosted';
 import { compareElements, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
+import { checkPasswords } from './passwords';
 import { judgeStorage, storageFacts } from './storage';
 import { checkAgainst } from './waivers';
 
@@ -25,6 +26,7 @@ export function foresee(
   const onDisk = (target: string): boolean => existsSync(join(deploy.storage.root, target));
   const refused = refusal([
     () => checkAgainst(manifest, { owner: request.owner, waivers: deploy.waivers, elements: elementsOf(deploy) }, onDisk),
+    () => checkPasswords(request.secrets),
     () => findGeneratedKeys(paths, deploy.generatedKeys, manifestsOnDisk(paths)),
     () => judgeStorage(deploy.storage, storageFacts(paths, deploy.storage.root)),
   ]);

@@ -1,11 +1,19 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { digestOf, sha256 } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { desiredStateDigest, SCHEMA_VERSION, type ActivationRequest, type DesiredState } from '../desired-state/model';
+import {
+  CLIENT_AUTHORITIES_FILE,
+  desiredStateDigest,
+  SCHEMA_VERSION,
+  secretFile,
+  type ActivationRequest,
+  type DesiredState,
+} from '../desired-state/model';
+import { clientCertificates } from '../desired-state/render/nginx';
 import { asMirrorError } from './events';
-import { isMissing, linkTarget, readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
+import { ensureDirectory, isMissing, linkTarget, readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
 import { EMPTY_MANIFEST, readManifest, type Manifest } from './manifest';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
@@ -57,6 +65,11 @@ export function assemble(desired: DesiredState, generation: number): GenerationC
     }
   }
   files.set(GENERATION_CONF, { text: generationConf(generation), by: '' });
+  const authorities = [...files.keys()].filter((path) => path.startsWith('nginx/client-authorities/')).sort();
+  if (authorities.length > 0) {
+    files.set(CLIENT_AUTHORITIES_FILE, { text: authorities.map((path) => files.get(path)?.text ?? '').join(''), by: '' });
+    files.set('nginx/client-certificates.conf', { text: clientCertificates(), by: '' });
+  }
   return {
     files: Object.fromEntries([...files].map(([path, { text }]) => [path, text])),
     links: Object.fromEntries([...links].map(([path, { target }]) => [path, target])),
@@ -121,6 +134,7 @@ export function manifestFor(request: ActivationRequest, content: GenerationConte
     programs: request.programs,
     storage: desired.storage,
     probe: desired.probe,
+    ...(desired.tls === undefined ? {} : { tls: desired.tls }),
     elements: content.elements,
     files: Object.fromEntries(Object.entries(content.files).map(([path, text]) => [path, sha256(text)])),
     links: content.links,
@@ -156,12 +170,17 @@ export function manifestOnDisk(paths: HostPaths, number: number): Manifest | und
   }
 }
 
-/** Writes a generation completely, and durably, under a temporary name and renames it. Returns its directory. */
+/**
+ * Writes a generation completely, and durably, under a temporary name and renames it. Returns its directory.
+ *
+ * @param servingGroup group id of nginx's workers, where secrets are for them
+ */
 export async function writeGeneration(
   paths: HostPaths,
   manifest: Manifest,
   content: GenerationContent,
   secrets: Readonly<Record<string, string>>,
+  servingGroup?: number,
 ): Promise<string> {
   const directory = join(paths.generations, String(manifest.generation));
   const temporary = join(paths.generations, `.new-${manifest.generation}`);
@@ -174,10 +193,15 @@ export async function writeGeneration(
       made.add(path);
     }
     for (const [path, text] of Object.entries(content.files)) writePlain(join(temporary, path), text, 0o644);
-    const secretDirectory = join(temporary, 'secrets');
     // Root's alone: the programs that read what upstreams send never see them.
-    mkdirSync(secretDirectory, { mode: 0o700 });
-    for (const [name, text] of Object.entries(secrets)) writePlain(join(secretDirectory, name), text, 0o400);
+    mkdirSync(join(temporary, 'secrets'), { mode: 0o700 });
+    if (servingGroup !== undefined) ensureDirectory(join(temporary, 'passwords'), 0o750, 0, servingGroup);
+    for (const [name, text] of Object.entries(secrets)) {
+      const file = join(temporary, secretFile(name));
+      const isRootsAlone = dirname(secretFile(name)) === 'secrets';
+      writePlain(file, text, isRootsAlone ? 0o400 : 0o440);
+      if (!isRootsAlone) chownSync(file, 0, servingGroup ?? 0);
+    }
     writePlain(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`, 0o644);
     chmodSync(temporary, 0o755);
     // One syncfs instead of an fsync for each of hundreds of files.

@@ -4,6 +4,7 @@ import { ExitCode } from '../desired-state/errors';
 import { ActivationRequestSchema, ObservationRequestSchema, ProgramsRequestSchema, SCHEMA_VERSION } from '../desired-state/model';
 import { activate } from './activate';
 import { locked, lockedAndSettled, printing, readRequest, reporting, revertWhenDue, type EventOptions } from './commands';
+import { takeCertificate } from './certificates';
 import { decommission, decommissionText } from './decommission';
 import { generatedKeyFiles } from './generated-keys';
 import { generationsText, listGenerations } from './generations';
@@ -97,6 +98,15 @@ program
       if (options.yes === true) return report.result(await locked(paths, 'decommission', 120, report, () => decommission(paths, report)));
       report.progress(decommissionText(currentGeneration(paths).storage?.root, generatedKeyFiles(paths)));
     }),
+  );
+
+program
+  .command('certificate')
+  .description('let the site serve the certificate that certbot has got; run by mirror-certificate.service')
+  .argument('<directory>', "certbot's directory of it")
+  .option('--json', 'print JSON also on a terminal')
+  .action((directory: string, options: EventOptions) =>
+    reporting(options, (report) => takeCertificate(paths, directory, currentGeneration(paths), report), 'journal'),
   );
 
 program

@@ -17,6 +17,7 @@ export const ManifestSchema = z.object({
   programs: z.string(),
   storage: z.object({ root: z.string(), ownMount: z.boolean() }).optional(),
   probe: z.object({ serverName: z.string(), port: z.number() }).optional(),
+  tls: z.object({ port: z.number(), certificate: z.enum(['declared', 'made', 'acme']) }).optional(),
   /** Element id → SHA-256 of its canonical JSON. */
   elements: z.record(z.string(), z.string()),
   /** Path in the generation → SHA-256. */

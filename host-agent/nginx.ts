@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { request } from 'node:http';
+import { request, type RequestOptions } from 'node:http';
+import { request as secureRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { DesiredState } from '../desired-state/model';
@@ -57,7 +58,7 @@ export async function reloadNginx(): Promise<void> {
 }
 
 /** Waits until this generation answers over new connections, and `/` without a server error. Throws MirrorError when it does not. */
-export async function probe(target: DesiredState['probe'], generation: number): Promise<void> {
+export async function probe(target: DesiredState['probe'], generation: number, tlsPort?: number): Promise<void> {
   const before = logSize();
   const started = Date.now();
   let wrongSince: number | undefined;
@@ -83,6 +84,15 @@ export async function probe(target: DesiredState['probe'], generation: number): 
     }
     await sleep(20);
   }
+  const secure = tlsPort === undefined ? undefined : await getByTls(target, tlsPort);
+  if (secure !== undefined && judgeAnswer(secure, generation) === 'wrong') {
+    throw new MirrorError({
+      code: 'PROBE_FAILED',
+      message: `generation ${generation} does not answer at https://127.0.0.1:${tlsPort} (Host: ${target.serverName}): ${secure.status === 0 ? secure.body : `status ${secure.status}`}`,
+      remedy: `See ${ERROR_LOG} on the server, and that nothing else holds the port.`,
+      exitCode: ExitCode.environment,
+    });
+  }
   const root = await get(target, '/');
   if (root.status === 0 || root.status >= 500) {
     throw new MirrorError({
@@ -92,6 +102,11 @@ export async function probe(target: DesiredState['probe'], generation: number): 
       exitCode: ExitCode.environment,
     });
   }
+}
+
+/** Whether a new connection by TLS is answered. Who trusts the certificate is not asked: one made by the server itself nobody does. */
+function getByTls(target: DesiredState['probe'], port: number): Promise<Answer> {
+  return answerTo(secureRequest, { port, path: '/.mirror/generation', servername: target.serverName, rejectUnauthorized: false }, target);
 }
 
 /** An HTTP answer; status 0 means none, and the body says why. */
@@ -107,9 +122,17 @@ export function judgeAnswer(answer: Answer, generation: number): 'right' | 'othe
 }
 
 function get(target: DesiredState['probe'], path: string): Promise<Answer> {
+  return answerTo(request, { port: target.port, path }, target);
+}
+
+function answerTo(
+  send: typeof request,
+  to: RequestOptions & { servername?: string; rejectUnauthorized?: boolean },
+  target: DesiredState['probe'],
+): Promise<Answer> {
   return new Promise((resolve) => {
-    const options = { host: '127.0.0.1', port: target.port, path, headers: { host: target.serverName }, agent: false, timeout: 3000 };
-    const sent = request(options, (response) => {
+    const options = { host: '127.0.0.1', headers: { host: target.serverName }, agent: false as const, timeout: 3000, ...to };
+    const sent = send(options, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {

@@ -2,9 +2,10 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
-import { SENTINEL, SIGNING_KEYS, type Foreseen, type ObservationRequest, type ObservationResult } from '../desired-state/model';
+import { secretFile, SENTINEL, SIGNING_KEYS, type Foreseen, type ObservationRequest, type ObservationResult } from '../desired-state/model';
 import { accountDeviations } from './account';
 import { findContentUser } from './bootstrap';
+import { certificateDeviations } from './certificates';
 import { compareDigests, driftText } from './drift';
 import { foresee } from './foresee';
 import { isMissing, kindOf, linkTarget, readIfPresent } from './files';
@@ -77,7 +78,11 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
   const uploads = manifest.uploads ?? {};
   found.push(...uploadDeviations(paths, uploads, findContentUser(paths)), ...(await sshdDeviations(paths, Object.keys(uploads))));
   found.push(...compareDigests(manifest.files, filesOf(directory), (file) => join(paths.current, file), { unexpected: true }));
-  found.push(...secretDeviations(paths, manifest, directory), ...generatedKeyDeviations(paths, manifest));
+  found.push(
+    ...secretDeviations(paths, manifest, directory),
+    ...generatedKeyDeviations(paths, manifest),
+    ...certificateDeviations(paths, manifest),
+  );
 
   const wantedUnits = Object.fromEntries(unitsOf(manifest).map((unit) => [unit, manifest.files[`systemd/${unit}`] ?? '']));
   found.push(...compareDigests(wantedUnits, units.installed, (unit) => join(paths.units, unit), { unexpected: false }));
@@ -133,10 +138,15 @@ function secretDeviations(paths: HostPaths, manifest: Manifest, directory: strin
   if (key === undefined) return Object.keys(manifest.secrets).length === 0 ? found : [...found, `${paths.hostKey} missing`];
   const present: Record<string, string> = {};
   for (const name of Object.keys(manifest.secrets)) {
-    const content = readIfPresent(join(directory, 'secrets', name));
+    const content = readIfPresent(join(directory, secretFile(name)));
     if (content !== undefined) present[name] = secretDigest(key, name, content);
   }
-  return [...found, ...compareDigests(manifest.secrets, present, (name) => join(paths.secrets, name), { unexpected: false })];
+  return [...found, ...compareDigests(manifest.secrets, present, (name) => secretPath(paths, name), { unexpected: false })];
+}
+
+function secretPath(paths: HostPaths, name: string): string {
+  const file = secretFile(name);
+  return file.startsWith('secrets/') ? join(paths.secrets, name) : join(paths.current, file);
 }
 
 function storageDeviations(paths: HostPaths, manifest: Manifest): string[] {
@@ -165,7 +175,7 @@ function filesOf(directory: string): Record<string, string> {
     }
     for (const entry of entries) {
       const path = relative === '' ? entry.name : `${relative}/${entry.name}`;
-      if (path === 'manifest.json' || path === 'secrets') continue;
+      if (path === 'manifest.json' || path === 'secrets' || path === 'passwords') continue;
       if (entry.isDirectory()) walk(path);
       else found[path] = entry.isFile() ? sha256(readFileSync(join(directory, path))) : 'not a regular file';
     }

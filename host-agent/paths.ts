@@ -13,6 +13,10 @@ export function hostPaths(prefix = '') {
     secrets: at(`${ServerPaths.configuration}/secrets`),
     /** Signing keys that this server made, one file a version. */
     generatedKeys: at(ServerPaths.generatedKeys),
+    /** The site's certificates that the server made or got. */
+    certificates: at(ServerPaths.certificates),
+    /** certbot's. */
+    acme: at(ServerPaths.acme),
     /** Key of the HMACs by which secrets are compared; never leaves the server. */
     hostKey: at(`${ServerPaths.configuration}/host-key`),
     /** Remembers that the storage root once had its sentinel. */
@@ -45,6 +49,7 @@ export function hostPaths(prefix = '') {
     /** What dpkg has not written into its database yet. */
     dpkgUpdates: at('/var/lib/dpkg/updates'),
     passwd: at('/etc/passwd'),
+    group: at('/etc/group'),
     sudoers: at('/etc/sudoers.d/mirror-deploy'),
     /** Homes of deploy accounts, root's. */
     accountHomes: at('/var/lib/mirror-deploy'),

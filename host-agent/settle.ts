@@ -5,6 +5,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { SettledResult } from '../desired-state/model';
 import { keepAccounts } from './account';
 import { findContentUser } from './bootstrap';
+import { orderCertificate } from './certificates';
 import { asMirrorError, type Reporter } from './events';
 import { readIfPresent, writeDurably } from './files';
 import {
@@ -70,6 +71,7 @@ async function finishConfirmation(paths: HostPaths, current: Manifest, report: R
   pruneGeneratedKeys(paths, before, manifestsOnDisk(paths));
   prunePrograms(paths, new Set(manifestsOnDisk(paths).map((kept) => kept.programs)), new Date());
   await startNewSyncs(current, report);
+  await orderCertificate(paths, current, report);
 }
 
 /**

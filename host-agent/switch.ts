@@ -57,7 +57,7 @@ export async function switchTo(context: SwitchContext, target: Manifest): Promis
   await reloadNginx();
   const deployers = ['root', ...new Set([target, ...known].flatMap(({ deployAccount }) => deployAccount ?? []))];
   await tellSshd(paths, Object.keys(target.uploads ?? {}), deployers, context.afterCrash === true);
-  if (target.probe !== undefined) await probe(target.probe, target.generation);
+  if (target.probe !== undefined) await probe(target.probe, target.generation, target.tls?.port);
   asContentUser(user, () => placeLinks(storageRoot, links.place));
   await startUnits(units);
 }

@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { acmeDown, acmeUp } from './acme-server';
 import { dnf } from './client';
 import { type Instance, instanceOf, lockOf } from './instance';
 import { caCertificate, down, environment, requireUp, resetMirror, status, up } from './lab';
@@ -117,6 +118,20 @@ program
       const addresses = requireUp(lab);
       if (what !== 'on') await mirrorOff(lab);
       if (what !== 'off') await mirrorUp(lab, addresses, caCertificate(lab));
+    });
+  });
+
+program
+  .command('acme <on|off>')
+  .description(
+    'an ACME server that issues certificates for the mirror; "on" prints its directory, and its own certificate is of the lab\'s CA',
+  )
+  .action((what: string) => {
+    if (what !== 'on' && what !== 'off') throw usageError(`${JSON.stringify(what)} is not possible`, 'One of: on, off.');
+    return locked(async (lab) => {
+      const addresses = requireUp(lab);
+      if (what === 'on') print(await acmeUp(lab, addresses));
+      else await acmeDown(lab);
     });
   });
 

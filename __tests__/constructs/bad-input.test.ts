@@ -462,7 +462,7 @@ describe('access', () => {
     '10.0.0.0/8',
     '0.0.0.0/0',
   ])('network %j is fine', (network) => {
-    expect(Access.networks([network]).allowedNetworks).toEqual([network]);
+    expect(Access.networks([network]).readers).toEqual([network]);
   });
   test('no network, one twice, and no access at all', () => {
     refuses(() => Access.networks([]), 'at least one network');

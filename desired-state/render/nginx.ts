@@ -1,4 +1,4 @@
-import { ANNOUNCEMENTS, MIRROR_KEY, ServerPaths } from '../model';
+import { ANNOUNCEMENTS, CLIENT_AUTHORITIES_FILE, MIRROR_KEY, passwordsSecret, secretFile, ServerPaths } from '../model';
 
 /** Where mirrorctl tells nginx which snapshot a URL with a time means. */
 export const TIME_SOCKET = '/run/mirror-time.sock';
@@ -31,11 +31,26 @@ location ~ /repodata/[^/]+$ {
 `;
 }
 
+/** Whether plain HTTP is answered beside TLS. */
+export type PlainHttp = 'served' | 'redirected' | 'closed';
+
+export interface TlsSettings {
+  readonly port: number;
+  /** Where the certificate and its key are: their directory, or both files. */
+  readonly certificate: string;
+  readonly key: string;
+  readonly http: PlainHttp;
+  /** Whether an ACME server looks here for what certbot puts there. */
+  readonly acme: boolean;
+}
+
 export interface VhostSettings {
   readonly serverName: string;
   readonly port: number;
   readonly ipv6: boolean;
   readonly storageRoot: string;
+  /** Undefined: plain HTTP only. */
+  readonly tls?: TlsSettings;
 }
 
 /**
@@ -44,10 +59,71 @@ export interface VhostSettings {
  * A symlink is followed only where it and its target have one owner: content that an upstream controls can't point out of the tree.
  */
 export function vhost(settings: VhostSettings): string {
-  const listen = [`    listen ${settings.port};`, ...(settings.ipv6 ? [`    listen [::]:${settings.port};`] : [])].join('\n');
+  const { tls } = settings;
+  const plain = listens(settings.port, '', settings.ipv6);
+  if (tls === undefined) return server(settings, plain);
+  const secure = `${listens(tls.port, ' ssl http2', settings.ipv6)}${tlsDirectives(tls)}`;
+  const main = server(settings, tls.http === 'served' ? `${plain}${acmeLocation(tls)}${secure}` : secure);
+  return `${passwordsByTls(settings.serverName)}${tls.http === 'served' ? '' : plainServer(settings, tls)}${main}`;
+}
+
+function listens(port: number, options: string, ipv6: boolean): string {
+  return `    listen ${port}${options};\n${ipv6 ? `    listen [::]:${port}${options};\n` : ''}`;
+}
+
+/** Only TLS keeps a password to those whose it is: over plain HTTP none is asked for, and none counts. */
+function passwordsByTls(realm: string): string {
+  return `map $https $${PASSWORD_REALM} {
+    on "${realm}";
+    default off;
+}
+`;
+}
+
+/**
+ * TLS 1.2 is what CentOS 6 (from 6.8) and 7 speak. Sessions are not resumed: a certificate of a client counts for one connection, so that a
+ * changed list of authorities does at once.
+ */
+function tlsDirectives({ certificate, key }: TlsSettings): string {
+  return `    ssl_certificate ${certificate};
+    ssl_certificate_key ${key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES256;
+    ssl_session_tickets off;
+    include ${CURRENT}/nginx/client-certificates*.conf;
+`;
+}
+
+function acmeLocation({ acme }: Pick<TlsSettings, 'acme'>): string {
+  return acme
+    ? `    location ^~ /.well-known/acme-challenge/ {
+        root ${ServerPaths.acme}/webroot;
+        default_type text/plain;
+        disable_symlinks on;
+        open_file_cache off;
+    }
+`
+    : '';
+}
+
+/** The site over plain HTTP where it is not served there. It answers this machine's probe all the same. */
+function plainServer(settings: VhostSettings, tls: TlsSettings): string {
+  const address = `https://${settings.serverName}${tls.port === 443 ? '' : `:${tls.port}`}`;
+  const closed = tls.http === 'closed';
   return `server {
-${listen}
-    server_name ${settings.serverName};
+${closed ? `    listen 127.0.0.1:${settings.port};\n` : listens(settings.port, '', settings.ipv6)}    server_name ${settings.serverName};
+    server_tokens off;
+    include ${CURRENT}/nginx/generation.conf;
+${acmeLocation(tls)}    location / {
+        return ${closed ? '404' : `301 ${address}$request_uri`};
+    }
+}
+`;
+}
+
+function server(settings: VhostSettings, listen: string): string {
+  return `server {
+${listen}    server_name ${settings.serverName};
     server_tokens off;
     root ${settings.storageRoot}/www;
     charset utf-8;
@@ -114,25 +190,44 @@ ${listen}
 `;
 }
 
+/** The variable that is `off` where no password counts, else what clients show as what it is for. */
+const PASSWORD_REALM = 'mirror_passwords';
+
+/** Authorities whose certificates let clients in. */
+export interface ClientCertificates {
+  readonly authorities: readonly {
+    /** Of the authority (RFC 2253). */
+    readonly name: string;
+    readonly pem: string;
+  }[];
+  /** Of their certificates these only (RFC 2253); all when absent. */
+  readonly subjects?: readonly string[];
+}
+
 export interface OwnerLocation {
   readonly owner: string;
   /** Public prefix without slashes at its ends. */
   readonly prefix: string;
-  /** Networks that may read, or undefined for everyone. */
+  /** Networks that may read; with none of the three everyone may. */
   readonly networks: readonly string[] | undefined;
+  /** Whether users with passwords may. */
+  readonly passwords?: boolean;
+  readonly certificates?: ClientCertificates;
 }
 
 /** `nginx/locations/<owner>.conf`: everything below a customer's prefix, with that customer's one access list. */
 export function ownerLocation(location: OwnerLocation): string {
-  const access = location.networks === undefined ? [] : [...location.networks.map((n) => `    allow ${n};`), '    deny all;'];
+  const { certificates } = location;
   return `# ${location.owner}
 # Without the slash nginx would redirect, and so tell everybody that the directory exists.
 location = /${location.prefix} {
     return 404;
 }
-location ^~ /${location.prefix}/ {
+${certificates === undefined ? '' : certificateLocation(location.owner, certificates)}location ^~ /${location.prefix}/ {
     autoindex on;
-${access.map((line) => `${line}\n`).join('')}    include ${CURRENT}/nginx/serving.conf;
+${accessDirectives(location)
+  .map((line) => `    ${line};\n`)
+  .join('')}    include ${CURRENT}/nginx/serving.conf;
     location ~ ^/${location.prefix.replaceAll('.', '\\.')}/(?<repo_file>[a-z0-9.-]+\\.repo)$ {
         alias ${CURRENT}/owners/${location.owner}/$repo_file;
         default_type text/plain;
@@ -140,5 +235,50 @@ ${access.map((line) => `${line}\n`).join('')}    include ${CURRENT}/nginx/servin
         open_file_cache off;
     }
 }
+`;
+}
+
+/**
+ * All of nginx's access phase: locations below inherit it, and it is asked anew after an internal rewrite. `deny all` stands last of what lets in, so
+ * that a way that does not count (a password over plain HTTP) leaves the door closed.
+ */
+function accessDirectives({ owner, networks, passwords, certificates }: OwnerLocation): string[] {
+  const others = [
+    ...(passwords === true
+      ? [`auth_basic $${PASSWORD_REALM}`, `auth_basic_user_file ${CURRENT}/${secretFile(passwordsSecret(owner))}`]
+      : []),
+    ...(certificates === undefined ? [] : [`auth_request ${certificateQuestion(owner)}`]),
+  ];
+  if (networks === undefined && others.length === 0) return [];
+  return [...(others.length === 0 ? [] : ['satisfy any']), ...(networks ?? []).map((one) => `allow ${one}`), 'deny all', ...others];
+}
+
+const certificateQuestion = (owner: string): string => `/.mirror/access/${owner}`;
+
+/** `|` is in no name of an authority, so that no subject can look like another authority's. */
+function certificateLocation(owner: string, { authorities, subjects }: ClientCertificates): string {
+  const variable = subjects === undefined ? '$ssl_client_verify|$ssl_client_i_dn' : '$ssl_client_verify|$ssl_client_i_dn|$ssl_client_s_dn';
+  const names = [...new Set(authorities.map(({ name }) => name))];
+  const good = names.flatMap((name) =>
+    subjects === undefined ? [`SUCCESS|${name}`] : subjects.map((subject) => `SUCCESS|${name}|${subject}`),
+  );
+  return `# Asked for each request: a client of this customer has a certificate that this customer's own authority issued itself.
+location = ${certificateQuestion(owner)} {
+    internal;
+    set $mirror_client "${variable}";
+${good.map((one) => `    if ($mirror_client = "${one.replaceAll('\\', '\\\\')}") {\n        return 204;\n    }\n`).join('')}    return 403;
+}
+`;
+}
+
+/**
+ * `nginx/client-certificates.conf`, where customers have authorities. All of them are asked at the vhost, since a connection has one list; which one
+ * issued a certificate counts for each customer. Depth 0: the authority issued it itself, since one between them could take any name, also
+ * another customer's. `optional_no_ca` and the trusted list instead of the client list: what customers there are is not told to everybody.
+ */
+export function clientCertificates(): string {
+  return `ssl_verify_client optional_no_ca;
+ssl_verify_depth 0;
+ssl_trusted_certificate ${CURRENT}/${CLIENT_AUTHORITIES_FILE};
 `;
 }

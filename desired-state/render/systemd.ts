@@ -1,7 +1,8 @@
 import { GENERATED_KEY_CREDENTIAL } from '../backup';
 import { dailyCalendar, hourlyCalendar } from '../schedule';
 import { TIME_SOCKET } from './nginx';
-import { CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS, UPLOADS } from '../model';
+import { sha256 } from '../canonical';
+import { ACME_AUTHORITY_FILE, CONTENT_USER, NO_SIGNING_KEY, ServerPaths, SIGNING_KEYS, UPLOADS } from '../model';
 
 interface Storage {
   readonly root: string;
@@ -249,6 +250,61 @@ export function healthService(storage: Storage): string {
 /** `mirror-health.timer`: hourly. */
 export function healthTimer(): string {
   return timer('a look at disks, clock, timers and room', hourlyCalendar(10));
+}
+
+/** What a certificate is asked for with. */
+export interface AcmeOrder {
+  /** Of the site. */
+  readonly name: string;
+  readonly email: string;
+  readonly directory: string;
+  /** Whether the ACME server is known by `ACME_AUTHORITY_FILE`. */
+  readonly hasAuthority: boolean;
+}
+
+/**
+ * `mirror-certificate.service`: certbot, when a certificate is missing or due; then the site takes what is new. As root, without any capability: the
+ * key is root's. Each ACME server has a directory of its own, so that another one is asked anew. RSA: CentOS 6 knows no other keys.
+ */
+export function certificateService({ name, email, directory, hasAuthority }: AcmeOrder): string {
+  const state = `${ServerPaths.acme}/${sha256(directory).slice(0, 12)}`;
+  const options = [
+    '--non-interactive --agree-tos --keep-until-expiring --key-type rsa --no-random-sleep-on-renew',
+    `--server ${directory.replaceAll('%', '%%')} --email ${email}`,
+    `--webroot --webroot-path ${ServerPaths.acme}/webroot --domain ${name} --cert-name ${name}`,
+    `--config-dir ${state} --work-dir ${state}/work --logs-dir ${state}/log`,
+  ];
+  return `[Unit]
+Description=Certificate of ${name} by ACME
+Wants=network-online.target
+After=network-online.target nginx.service
+
+[Service]
+Type=oneshot
+${hasAuthority ? `Environment=REQUESTS_CA_BUNDLE=${ServerPaths.configuration}/current/${ACME_AUTHORITY_FILE}\n` : ''}ExecStart=/usr/bin/certbot certonly ${options.join(' ')}
+ExecStartPost=/usr/local/sbin/mirror-host certificate ${state}/live/${name}
+TimeoutStartSec=10min
+${BEHIND}StateDirectory=mirror-acme mirror-acme/webroot
+StateDirectoryMode=0711
+UMask=0077
+NoNewPrivileges=true
+CapabilityBoundingSet=
+ProtectSystem=strict
+ReadWritePaths=${ServerPaths.certificates}
+ProtectHome=true
+PrivateTmp=true
+PrivateDevices=true
+${NO_KERNEL}RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+MemoryMax=1G
+`;
+}
+
+/** `mirror-certificate.timer`: twice a day, as ACME servers ask for. What failed is tried again by the next. */
+export function certificateTimer(): string {
+  return timer('the certificate', '*-*-* 05,17:20:00 UTC');
 }
 
 function timer(what: string, onCalendar: string): string {

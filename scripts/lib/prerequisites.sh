@@ -7,6 +7,7 @@
 #   mirror_terraform               Terraform 1.5 or later, from PATH or built with Go
 #   mirror_providers               Terraform's providers: from the registry, or built with Go where it is out of reach
 #   mirror_actionlint              the linter of workflow files, built with Go, and shellcheck, which it asks about their scripts
+#   mirror_pebble                  an ACME server for the lab, built with Go
 #   mirror_terraform_env           exports what Terraform needs after the two above
 #   mirror_cdktn                   prints a directory whose node_modules has cdktn in cdktf's place
 #   mirror_build GROUP             bundles dist/ when a source is newer
@@ -259,6 +260,24 @@ mirror_actionlint_locked() {
 
 mirror_actionlint() {
   mirror_debian_packages shellcheck && mirror_locked actionlint mirror_actionlint_locked
+}
+
+# ---- An ACME server for the lab ---------------------------------------------------------------------------------------------------------
+
+mirror_pebble_locked() {
+  [ ! -x "$MIRROR_CACHE/bin/pebble-2.7.0" ] || return 0
+  command -v go >/dev/null || {
+    mirror_fail Pebble 'it has to be built, and there is no Go on this machine' 'Install Go 1.21 or later.'
+    return 1
+  }
+  mirror_step 'building Pebble 2.7.0 with Go' mirror_go_install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.7.0 "$MIRROR_CACHE/pebble" ||
+    { mirror_fail Pebble 'go install failed' 'See the lines above: the Go module proxy must be in reach.'; return 1; }
+  mkdir -p "$MIRROR_CACHE/bin"
+  mv "$MIRROR_CACHE/pebble/pebble" "$MIRROR_CACHE/bin/pebble-2.7.0"
+}
+
+mirror_pebble() {
+  mirror_locked pebble mirror_pebble_locked
 }
 
 # ---- dist/ ------------------------------------------------------------------------------------------------------------------------------

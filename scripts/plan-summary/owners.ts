@@ -57,7 +57,19 @@ function accessOf(triggers: Triggers | undefined): Readers {
 }
 
 function readers(access: Readers): string {
-  return access === 'everybody' ? 'by everybody' : `from ${access.join(', ')} only`;
+  if (access === 'everybody') return 'by everybody';
+  const networks = access.filter((who) => !isOtherWay(who));
+  const from = networks.length === 0 ? [] : [`from ${networks.join(', ')}`];
+  return `${[...from, ...access.filter(isOtherWay)].join(', ')} only`;
+}
+
+/** A password or a certificate; the rest are networks. */
+function isOtherWay(who: string): boolean {
+  return who.startsWith('with ');
+}
+
+function client(who: string): string {
+  return isOtherWay(who) ? `clients ${who}` : who;
 }
 
 function readableBy(customer: Change): string {
@@ -86,8 +98,8 @@ function accessSentences(id: string, before: Readers, after: Readers): string[] 
   if (after === 'everybody') return [`opens customer ${id} to everybody (was ${readers(before)})`];
   if (before === 'everybody') return [`closes customer ${id}: readable ${readers(after)} (was by everybody)`];
   return [
-    ...besides(before, after).map((network) => `lets ${network} read customer ${id}`),
-    ...besides(after, before).map((network) => `lets ${network} read customer ${id} no longer`),
+    ...besides(before, after).map((who) => `lets ${client(who)} read customer ${id}`),
+    ...besides(after, before).map((who) => `lets ${client(who)} read customer ${id} no longer`),
   ];
 }
 

@@ -28,12 +28,45 @@ function siteSentences(changes: readonly Change[]): string[] {
 
 function siteParts(id: string, before: Triggers | undefined, after: Triggers | undefined): string[] {
   if (before === undefined) return [];
-  const port = (triggers: Triggers | undefined): string => /^ *listen (\d+);/m.exec(triggers?.['nginx'] ?? '')?.[1] ?? '';
+  const port = (triggers: Triggers | undefined): string => /^ *listen (?:127\.0\.0\.1:)?(\d+);/m.exec(triggers?.['nginx'] ?? '')?.[1] ?? '';
   const ipv6 = (triggers: Triggers | undefined): boolean => /^ *listen \[::\]/m.test(triggers?.['nginx'] ?? '');
   const sentences: string[] = [];
   if (port(before) !== port(after)) sentences.push(`serves ${id} on port ${port(after)}: port ${port(before)} stops answering`);
   if (ipv6(before) !== ipv6(after)) sentences.push(ipv6(after) ? `serves ${id} on IPv6 too` : `serves ${id} on IPv6 no longer`);
-  return sentences;
+  return [...sentences, ...tlsParts(id, before, after)];
+}
+
+const CERTIFICATES: Readonly<Record<string, string>> = {
+  declared: 'a certificate of the project',
+  made: 'a certificate that the server makes itself',
+  acme: 'certificates by ACME',
+};
+
+function tlsParts(id: string, before: Triggers, after: Triggers | undefined): string[] {
+  const port = (triggers: Triggers | undefined): string => /^ *listen (\d+) ssl/m.exec(triggers?.['nginx'] ?? '')?.[1] ?? '';
+  const kind = (triggers: Triggers | undefined): string => CERTIFICATES[textField(triggers, 'certificate')] ?? '';
+  const [was, now] = [port(before), port(after)];
+  if (was !== '' && now === '') return [`serves ${id} by TLS no longer: addresses with https:// stop answering`];
+  if (now === '') return [];
+  const common = was === now && kind(before) === kind(after);
+  const [certificate, former] = [after?.['certificate'], before['certificate']];
+  return [
+    ...(common ? [] : [`serves ${id} by TLS on port ${now}, with ${kind(after)}`]),
+    ...(common && certificate !== former ? [`replaces the certificate of ${id}: ${linesOf(after, 'certificate')[0]}`] : []),
+    ...(plainHttp(before) === plainHttp(after) ? [] : [PLAIN_HTTP[plainHttp(after)](id)]),
+  ];
+}
+
+const PLAIN_HTTP = {
+  served: (id: string) => `serves ${id} over plain HTTP too`,
+  redirected: (id: string) => `redirects plain HTTP to https://${id}: clients that do not follow are turned away`,
+  closed: (id: string) => `closes plain HTTP of ${id}: clients without TLS are turned away`,
+} as const;
+
+function plainHttp(triggers: Triggers | undefined): keyof typeof PLAIN_HTTP {
+  const nginx = triggers?.['nginx'] ?? '';
+  if (/^ *listen 127\.0\.0\.1:/m.test(nginx)) return 'closed';
+  return nginx.includes('return 301 https://') ? 'redirected' : 'served';
 }
 
 function services(one: Change): string[] {

@@ -34,6 +34,11 @@ const defaultSet = (codenames: string[], base: string[] = []): Record<string, st
   definition: `kind: set\ncodenames: [${codenames.join(', ')}]\nbase: [${base.join(', ')}]\n`,
   repo_file: 'r',
 });
+const tlsSite = (kind: string, certificate = '', plain = '  listen 80;\n'): Record<string, string> => ({
+  ...site(`${plain}  listen 443 ssl http2;\n`),
+  definition: `kind: site\ncertificate: ${kind}\n`,
+  ...(certificate === '' ? {} : { certificate }),
+});
 const services = (packages: string): Record<string, string> => ({
   element: 'server/services',
   packages,
@@ -66,6 +71,42 @@ test.each<[string, Resource[], string[]]>([
     'a customer moves',
     [change(customer(PUBLIC), customer(PUBLIC.replace('acme', 'a'))), changed()],
     ['moves customer acme from /acme/ to /a/: the old paths stop answering'],
+  ],
+  [
+    'a customer with other ways in than a network',
+    [change(null, customer(closedFor('10.0.0.0/8', 'with a password', 'with a certificate of CN=acme'))), changed()],
+    ['adds customer acme, readable from 10.0.0.0/8, with a password, with a certificate of CN=acme only'],
+  ],
+  [
+    'a password instead of a network',
+    [change(customer(closedFor('10.0.0.0/8')), customer(closedFor('with a password'))), changed()],
+    ['lets clients with a password read customer acme', 'lets 10.0.0.0/8 read customer acme no longer'],
+  ],
+  [
+    'TLS, with plain HTTP redirected',
+    [
+      change(site('  listen 80;\n'), tlsSite('declared', 'CN=m, by CN=ca', '  listen 80;\n return 301 https://m$request_uri;\n')),
+      changed(),
+    ],
+    [
+      'serves m by TLS on port 443, with a certificate of the project',
+      'redirects plain HTTP to https://m: clients that do not follow are turned away',
+    ],
+  ],
+  [
+    'another certificate, and plain HTTP closed',
+    [change(tlsSite('declared', 'CN=m, one'), tlsSite('declared', 'CN=m, two\nCN=ca', '  listen 127.0.0.1:80;\n')), changed()],
+    ['replaces the certificate of m: CN=m, two', 'closes plain HTTP of m: clients without TLS are turned away'],
+  ],
+  [
+    'certificates by ACME',
+    [change(tlsSite('made'), tlsSite('acme')), changed()],
+    ['serves m by TLS on port 443, with certificates by ACME'],
+  ],
+  [
+    'no TLS any more',
+    [change(tlsSite('made'), site('  listen 80;\n')), changed()],
+    ['serves m by TLS no longer: addresses with https:// stop answering'],
   ],
   [
     'a customer is opened',
