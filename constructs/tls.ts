@@ -13,7 +13,7 @@ export enum Http {
   SERVED = 'served',
   /** Each address is answered by the same one with https://, which very old clients do not follow. */
   REDIRECTED = 'redirected',
-  /** Nobody but the server itself is listened to. */
+  /** Connections end without an answer. */
   CLOSED = 'closed',
 }
 

@@ -24,9 +24,11 @@ export function readCertificates(pem: string): readonly X509Certificate[] | Prob
   }
 }
 
-/** One line for people. */
+/** One line for people. ACME servers issue certificates without a subject: they are called by their alternative names. */
 export function describeCertificate(certificate: X509Certificate): string {
-  const name = certificate.subject.split('\n').reverse().join(',');
+  // Node's types know no certificate without one.
+  const subject = certificate.subject as string | undefined;
+  const name = subject ? subject.split('\n').reverse().join(',') : (certificate.subjectAltName ?? 'without a name');
   return `${name}, by ${certificate.issuer.split('\n').reverse().join(',')}, until ${expiry(certificate).toISOString().slice(0, 10)}, SHA-256 ${certificate.fingerprint256.replaceAll(':', '').toLowerCase()}`;
 }
 

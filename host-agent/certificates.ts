@@ -167,11 +167,18 @@ export async function orderCertificate(paths: HostPaths, { tls, probe }: Manifes
     report.progress(`a certificate for ${probe.serverName} was issued, and serves`);
     return;
   }
-  const journal = await run('journalctl', [`_SYSTEMD_UNIT=${SERVICE}`, '-n', '8', '--no-pager', '-o', 'cat']);
+  const journal = await run('journalctl', [`_SYSTEMD_UNIT=${SERVICE}`, '-n', '12', '--no-pager', '-o', 'cat']);
   report.warning(
-    `there is no certificate for ${probe.serverName} yet, and the site serves one that no client trusts: ${lastWords(journal)}. ` +
+    `there is no certificate for ${probe.serverName} yet, and the site serves one that no client trusts. certbot says: ${wordsOfCertbot(journal.stdout)}. ` +
       `It is asked for again twice a day; at once: systemctl start ${SERVICE}`,
   );
+}
+
+/** Without where its log is, and whom to ask. Pure. */
+export function wordsOfCertbot(journal: string): string {
+  const last = journal.split(/^Saving debug log.*$/m).at(-1) ?? '';
+  const lines = last.split('\n').map((line) => line.trim());
+  return lines.filter((line) => line !== '' && !/^(Ask for help|Hint:)/.test(line)).join('; ') || 'nothing';
 }
 
 function isWhole(directory: string): boolean {

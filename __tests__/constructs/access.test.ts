@@ -156,8 +156,8 @@ describe('the certificate of the site', () => {
 
   test('made by the server; plain HTTP closed but for its own probe', () => {
     const { nginx, result } = vhostOf({ tls: Tls.selfSigned(), http: Http.CLOSED });
-    expect(nginx).toContain('listen 127.0.0.1:80;');
-    expect(nginx).not.toMatch(/listen (80|\[::\]:80);/);
+    expect(nginx).toContain('if ($remote_addr = 127.0.0.1) {\n            return 404;\n        }\n        return 444;');
+    expect(nginx.slice(nginx.indexOf('listen 443'))).not.toContain('listen 80');
     expect(nginx).toContain('/etc/mirror/certificates/mirror.example.org/self-signed/privkey.pem;');
     expect(result.desiredState.packages).toContain('openssl');
     expect(result.desiredState.packages).not.toContain('certbot');

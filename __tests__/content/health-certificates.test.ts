@@ -17,6 +17,7 @@ beforeAll(() => {
   selfSigned('ca', '/CN=ca');
   selfSigned('stand-in', '/CN=mirror.example.org', ['subjectAltName=DNS:mirror.example.org'], 3650);
   issued('long', 'ca', { extensions: 'subjectAltName=DNS:mirror.example.org', days: 90 });
+  issued('nameless', 'ca', { extensions: 'subjectAltName=DNS:mirror.example.org', subject: '/' });
   issued('short', 'ca', { extensions: 'subjectAltName=DNS:mirror.example.org', days: 6 });
 });
 beforeEach(() => (directory = mkdtempSync(join(tmpdir(), 'mirror-health-'))));
@@ -40,6 +41,7 @@ test('none is looked for where the site has no TLS', async () => {
 test.each<[string, string, SiteDefinition['certificate'], number, 'ok' | 'alert', RegExp]>([
   ['good for long', 'long', 'declared', 0, 'ok', /^CN=long, by CN=ca, until /],
   ['the last day without an alert', 'long', 'acme', 75, 'ok', /^CN=long/],
+  ['without a subject, as ACME servers issue them', 'nameless', 'acme', 0, 'ok', /^DNS:mirror\.example\.org, by CN=ca/],
   ['two weeks left', 'long', 'acme', 77, 'alert', /^runs out in 12 days: CN=long/],
   ['run out', 'long', 'declared', 91, 'alert', /^has run out: CN=long/],
   ['short by design', 'short', 'acme', 3, 'ok', /^CN=short/],

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ActivationRequest, DesiredState } from '../../desired-state/model';
-import { certificateDeviations, checkCertificate, ensureCertificate, takeCertificate } from '../../host-agent/certificates';
+import { certificateDeviations, checkCertificate, ensureCertificate, takeCertificate, wordsOfCertbot } from '../../host-agent/certificates';
 import type { Reporter } from '../../host-agent/events';
 import { assemble, manifestFor, writeGeneration } from '../../host-agent/generation';
 import { EMPTY_MANIFEST, type Manifest } from '../../host-agent/manifest';
@@ -120,6 +120,13 @@ describe('a certificate of the server itself', () => {
     await expect(takeCertificate(paths(), live, manifestOf(desired('made')), report)).rejects.toThrow('no certificate by ACME');
     expect(readFileSync(place('serving/fullchain.pem'), 'utf8')).toBe(stand);
   });
+});
+
+test('what certbot says, without where to ask', () => {
+  const before = 'Some challenges have failed.\n';
+  const last = 'Saving debug log to /x\n\nAn unexpected error occurred:\n  ValueError: refused\nAsk for help at https://x\n';
+  expect(wordsOfCertbot(before + last)).toBe('An unexpected error occurred:; ValueError: refused');
+  expect(wordsOfCertbot('')).toBe('nothing');
 });
 
 describe('passwords', () => {

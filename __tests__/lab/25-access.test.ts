@@ -1,7 +1,7 @@
 /** Who may read what, over TLS and without it, with real nginx, curl, dnf, certbot and an ACME server. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { curl, Workshop } from './access-support';
-import { asItIs, deployEnvironment, dnf, lab, must, NAME, onMirror, tryOnMirror, withDeployment } from './support';
+import { asItIs, deployEnvironment, lab, must, NAME, onMirror, tryOnMirror, withDeployment } from './support';
 
 jest.setTimeout(600_000);
 
@@ -21,7 +21,7 @@ const site =
       .replace('\napp.synth();', `\nvoid [Certificate, Http, Tls];\n${lines}\napp.synth();`);
 
 const customer = (name: string, access: string): string =>
-  `const ${name} = new Customer(server, '${name}', { access: ${access} });\nnew MosCodename(${name}, '${name}-mos7.0', ${CODENAME});\n`;
+  `const ${name} = new Customer(server, '${name}', { access: ${access} });\nnew LegacyAlias(server, '${name}-old', { path: 'mos/${name}', to: new MosCodename(${name}, '${name}-mos7.0', ${CODENAME}) });\n`;
 const authority = (name: string): string => `Certificate.fromFile('${at(`${name}.pem`)}')`;
 const CUSTOMERS = [
   customer('acme', `Access.passwords(Secret.fromFile('${at('acme.htpasswd')}'))`),
@@ -38,6 +38,7 @@ const TRUSTED = ['--cacert', at('site.pem')];
 
 beforeAll(() => {
   lab('up');
+  tryOnMirror('rm -rf /etc/mirror/certificates /var/lib/mirror-acme');
   shop.authority('globex-ca', '/CN=globex clients');
   shop.authority('initech-ca', '/O=Initech, Inc./CN=initech clients');
   shop.authority('umbrella-ca', '/CN=umbrella clients');
@@ -95,6 +96,9 @@ const ways = (owner: string): string[] => {
       'snapshots/os-latest/x86_64/repodata/repomd.xml',
       'snapshots/os-latest.target.txt',
     ].map((path) => `${codename}/${path}`),
+    ...['', '/', '/repodata/repomd.xml', '/repodata/absent.xml', '/x86_64/', `/${day}/repodata/repomd.xml`].map(
+      (path) => `mos/${owner}/updates${path}`,
+    ),
     `/${codename}/os/x86_64/repodata/repomd.xml`,
     `mirror/../${codename}/os/x86_64/repodata/repomd.xml`,
     `${codename.replace('/', '//')}/os/x86_64/repodata/repomd.xml`,
@@ -166,7 +170,8 @@ test('TLS by a certificate of the server itself; passwords and certificates let 
           if (reads.includes(owner)) {
             const wanted = secure[paths.indexOf(`${owner}/centos/mos7.0-centos6/os/x86_64/repodata/repomd.xml`)];
             expect([name, owner, wanted?.status, secure[paths.indexOf(`${owner}/absent/`)]?.status]).toEqual([name, owner, 200, 404]);
-            expect(secure[paths.indexOf(`${owner}/mos7.0-centos6.repo`)]?.status).toBe(200);
+            for (const path of [`${owner}/mos7.0-centos6.repo`, `mos/${owner}/updates/repodata/repomd.xml`])
+              expect([name, path, secure[paths.indexOf(path)]?.status]).toEqual([name, path, 200]);
           } else {
             // One answer for all of them: what is there cannot be told from what is not.
             const answers = [...new Set(secure.map(({ status, body }) => `${status} ${body}`))];
@@ -216,4 +221,132 @@ test('TLS by a certificate of the server itself; passwords and certificates let 
 function labAddress(): string {
   return deployEnvironment()['MIRROR_ADDRESS'] as string;
 }
-void [readFileSync, dnf, tryOnMirror];
+
+const files = (key: string): string => `Tls.files({ certificate: ${authority('site')}, key: Secret.fromFile('${at(key)}') })`;
+const ONE = customer('acme', `Access.passwords(Secret.fromFile('${at('acme.htpasswd')}'))`);
+const REPO = `${HTTPS}/acme/mos7.0-centos6.repo`;
+const statusOf = (options: readonly string[], url = REPO): number => curl(options, [url])[0]?.status ?? 0;
+
+test('a certificate of the project, passwords and keys that rotate, and what is refused before anything changes', async () => {
+  shop.authority('real-ca', '/CN=real');
+  const forSite = { extensions: `subjectAltName=DNS:${NAME}\n` };
+  shop.issue('site', '/CN=one', 'real-ca', forSite);
+  const real = ['--cacert', at('real-ca.pem')];
+  const word = (text: string): string[] => [...real, '-u', `alice:${text}`];
+  await withDeployment(site(`tls: ${files('site.key')}`, ONE), (deployment) => {
+    deployment.deploy();
+    expect([statusOf(word('first word')), statusOf(real)]).toEqual([200, 401]);
+    expect(
+      onMirror('stat -c "%U %G %a" /etc/mirror/current/passwords /etc/mirror/current/passwords/passwords-acme /etc/mirror/secrets/tls-key'),
+    ).toBe('root www-data 750\nroot www-data 440\nroot root 400\n');
+    expect(tryOnMirror('runuser -u mirror -- cat /etc/mirror/current/passwords/passwords-acme').status).not.toBe(0);
+    // Nothing of it is in what Terraform and the synthesis write.
+    const secrets = [
+      readFileSync(at('acme.htpasswd'), 'utf8').split(':')[1]?.slice(0, 40) as string,
+      readFileSync(at('site.key'), 'utf8').split('\n')[1] as string,
+    ];
+    for (const secret of secrets)
+      expect(must('bash', ['-c', `grep -rlF -- '${secret}' ${deployment.directory} ${deployEnvironment()['MIRROR_STATE']} || true`])).toBe(
+        '',
+      );
+
+    // A password is changed where it is kept; the plan says so, and the old one ends with the deploy.
+    shop.users('acme.htpasswd', { alice: 'next word' });
+    expect(deployment.plan().sentences).toEqual([
+      'replaces the secret passwords-acme, which differs from the deployed one, and its version is 1 as before',
+    ]);
+    deployment.deploy();
+    expect([statusOf(word('first word')), statusOf(word('next word'))]).toEqual([401, 200]);
+
+    const generation = onMirror('readlink /etc/mirror/current');
+    writeFileSync(at('acme.htpasswd'), 'alice:next word\n');
+    expect(deployment.plan().sentences.join()).toContain('would be REFUSED');
+    const refused = deployment.apply();
+    expect(refused.status).not.toBe(0);
+    expect(refused.text).toMatch(/passwords-acme: line 1 has a password that is not hashed/);
+    shop.users('acme.htpasswd', { alice: 'next word' }, '-5');
+    writeFileSync(at('site.key'), readFileSync(at('real-ca.key')));
+    expect(deployment.apply().text).toMatch(/the key is not that of the certificate/);
+    expect(onMirror('readlink /etc/mirror/current')).toBe(generation);
+    expect(statusOf(word('next word'))).toBe(200);
+  });
+
+  shop.issue('site', '/CN=two', 'real-ca', forSite);
+  await withDeployment(site(`tls: ${files('site.key')}, http: Http.REDIRECTED`, ONE), (deployment) => {
+    const { sentences } = deployment.plan();
+    expect(sentences).toContainEqual(
+      expect.stringMatching(/^replaces the certificate of mirror\.example\.org: CN=two, by CN=real, until /),
+    );
+    deployment.deploy();
+    expect(statusOf(word('next word'))).toBe(200);
+    const answer = must('curl', ['-si', '--resolve', `${NAME}:80:${labAddress()}`, `${HTTP}/acme/a%20b?c`]);
+    expect(answer).toMatch(/^HTTP\/1\.1 301 [^]*Location: https:\/\/mirror\.example\.org\/acme\/a%20b\?c\r/);
+    expect(onMirror('mirrorctl health || true')).toMatch(/ok +certificate +CN=two, by CN=real, until /);
+    expect(deployment.plan().sentences).toEqual([]);
+  });
+  shop.issue('late', '/CN=late', 'real-ca', { ...forSite, days: -1 });
+  await withDeployment(site(`tls: ${files('late.key').replace('site.pem', 'late.pem')}`, ONE), (deployment) => {
+    expect(deployment.apply().text).toMatch(/the certificate has run out: CN=late/);
+    expect(statusOf(word('next word'))).toBe(200);
+  });
+  await withDeployment(site(`tls: Tls.selfSigned(), http: Http.CLOSED`, ONE), (deployment) => {
+    deployment.deploy();
+    expect(statusOf([], `${HTTP}/`)).toBe(0);
+    expect(statusOf(['-k', '-u', 'alice:next word'])).toBe(200);
+  });
+});
+
+test('certificates by ACME: issued, renewed, and what a server that cannot be reached means', () => {
+  const directory = must('scripts/lab', ['acme', 'on']).trim();
+  lab('acme', 'off');
+  const { certificateAuthority } = JSON.parse(lab('status', '--json')) as { certificateAuthority: string };
+  const tls = `Tls.acme({ email: 'hostmaster@example.org', directory: '${directory}', caCertificate: Certificate.fromFile('${certificateAuthority}') })`;
+  const served = (): string =>
+    must('bash', [
+      '-c',
+      `openssl s_client -connect ${labAddress()}:443 -servername ${NAME} </dev/null 2>/dev/null | openssl x509 -noout -issuer -serial -ext subjectAltName`,
+    ]);
+  return withDeployment(site(`tls: ${tls}`, ONE), (deployment) => {
+    // Nobody answers there: the site is up all the same, and everybody is told.
+    const said = deployment.deploy();
+    expect(said).toMatch(
+      /there is no certificate for mirror\.example\.org yet, and the site serves one that no client trusts\. certbot says: .*Connection refused/,
+    );
+    expect(served()).toContain(`issuer=CN = ${NAME}`);
+    expect(onMirror('mirrorctl health || true')).toMatch(/ALERT +certificate +the site serves one that the server made itself/);
+    expect(tryOnMirror('systemctl is-failed mirror-certificate.service').stdout.trim()).toBe('failed');
+    expect(onMirror('systemctl start mirror-machine.service; mirrorctl health || true')).toMatch(
+      /ALERT +units +failed: mirror-certificate\.service/,
+    );
+    expect(deployment.plan().sentences).toEqual([]);
+
+    lab('acme', 'on');
+    onMirror('systemctl start mirror-certificate.service');
+    const first = served();
+    expect(first).toMatch(/issuer=CN = Pebble Intermediate CA/);
+    expect(first).toContain(`DNS:${NAME}`);
+    expect(onMirror('mirrorctl health || true')).toMatch(/ok +certificate +[^\n]*by CN=Pebble Intermediate CA/);
+    // Again: nothing is due, nothing changes.
+    onMirror('systemctl start mirror-certificate.service');
+    expect(served()).toBe(first);
+    expect(deployment.plan().sentences).toEqual([]);
+
+    // Due: renewed by the same unit, as its timer starts it.
+    onMirror(
+      "sed -i '1i renew_before_expiry = 100 years' /var/lib/mirror-acme/*/renewal/mirror.example.org.conf; systemctl start mirror-certificate.service",
+    );
+    const second = served();
+    expect(second).not.toBe(first);
+    expect(second).toMatch(/Pebble Intermediate CA/);
+    expect(onMirror('ls /etc/mirror/certificates/mirror.example.org | wc -l').trim()).toBe('3');
+
+    // Due again, and the ACME server is gone: what serves goes on.
+    lab('acme', 'off');
+    expect(tryOnMirror('systemctl start mirror-certificate.service').status).not.toBe(0);
+    expect(served()).toBe(second);
+    expect(statusOf(['-k'], `${HTTPS}/`)).toBe(200);
+    expect(onMirror('systemctl is-enabled mirror-certificate.timer; systemctl is-active mirror-certificate.timer')).toBe(
+      'enabled\nactive\n',
+    );
+  });
+});

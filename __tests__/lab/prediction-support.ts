@@ -134,7 +134,8 @@ const FILES: readonly (readonly [RegExp, string])[] = [
   [/^owners\/([^/]+)\/(.+)\.repo$/, 'codename/$1/$2'],
   [/^owners\/([^/]+)\/.+$/, 'customer/$1'],
   [/^nginx\/locations\/(.+)\.conf$/, 'customer/$1'],
-  [/^nginx\/(?:vhost|serving)\.conf$/, `vhost/${NAME}`],
+  [/^nginx\/client-authorities\/(.+)\.pem$/, 'customer/$1'],
+  [/^(?:nginx\/(?:vhost|serving)\.conf|nginx\/tls\/.+|definitions\/site\.yaml|systemd\/mirror-certificate\..+)$/, `vhost/${NAME}`],
   [/^systemd\/mirror-sync@(.+)\.timer$/, 'timer/$1'],
   [
     /^(?:definitions\/server\.yaml|systemd\/mirror-(?:sync(?:@|-new)\.service|(?:scrub|retention|machine|health|time)\.[a-z]+))$/,

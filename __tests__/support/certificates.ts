@@ -26,8 +26,12 @@ export function selfSigned(
 }
 
 /** `<name>.pem` and `<name>.key`, signed by `by`; what `chain` names follows in the file. */
-export function issued(name: string, by: string, options: { extensions: string; days?: number; chain?: readonly string[] }): string {
-  openssl('req', ...KEY, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
+export function issued(
+  name: string,
+  by: string,
+  options: { extensions: string; days?: number; chain?: readonly string[]; subject?: string },
+): string {
+  openssl('req', ...KEY, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', options.subject ?? `/CN=${name}`);
   writeFileSync(fileOf(`${name}.ext`), `${options.extensions}\n`);
   const days = String(options.days ?? 60);
   const issuer = ['-CA', `${by}.pem`, '-CAkey', `${by}.key`, '-CAcreateserial'];

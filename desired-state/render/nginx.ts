@@ -106,17 +106,19 @@ function acmeLocation({ acme }: Pick<TlsSettings, 'acme'>): string {
     : '';
 }
 
-/** The site over plain HTTP where it is not served there. It answers this machine's probe all the same. */
+/**
+ * The site over plain HTTP where it is not served there. It answers this machine's probe all the same: that nginx ends connections of everybody else
+ * without a word (444) needs no other address to listen on, which a running nginx could not take.
+ */
 function plainServer(settings: VhostSettings, tls: TlsSettings): string {
   const address = `https://${settings.serverName}${tls.port === 443 ? '' : `:${tls.port}`}`;
   const closed = tls.http === 'closed';
   return `server {
-${closed ? `    listen 127.0.0.1:${settings.port};\n` : listens(settings.port, '', settings.ipv6)}    server_name ${settings.serverName};
+${listens(settings.port, '', settings.ipv6)}    server_name ${settings.serverName};
     server_tokens off;
     include ${CURRENT}/nginx/generation.conf;
 ${acmeLocation(tls)}    location / {
-        return ${closed ? '404' : `301 ${address}$request_uri`};
-    }
+${closed ? '        if ($remote_addr = 127.0.0.1) {\n            return 404;\n        }\n        return 444;\n' : `        return 301 ${address}$request_uri;\n`}    }
 }
 `;
 }

@@ -263,8 +263,8 @@ export interface AcmeOrder {
 }
 
 /**
- * `mirror-certificate.service`: certbot, when a certificate is missing or due; then the site takes what is new. As root, without any capability: the
- * key is root's. Each ACME server has a directory of its own, so that another one is asked anew. RSA: CentOS 6 knows no other keys.
+ * `mirror-certificate.service`: certbot, when a certificate is missing or due; then mirror-host lets the site serve what is new. certbot is root without
+ * any capability, who can write to its own directory alone: the key is root's. Each ACME server has a directory of its own, so that another one is asked anew. RSA: CentOS 6 knows no other keys.
  */
 export function certificateService({ name, email, directory, hasAuthority }: AcmeOrder): string {
   const state = `${ServerPaths.acme}/${sha256(directory).slice(0, 12)}`;
@@ -282,7 +282,7 @@ After=network-online.target nginx.service
 [Service]
 Type=oneshot
 ${hasAuthority ? `Environment=REQUESTS_CA_BUNDLE=${ServerPaths.configuration}/current/${ACME_AUTHORITY_FILE}\n` : ''}ExecStart=/usr/bin/certbot certonly ${options.join(' ')}
-ExecStartPost=/usr/local/sbin/mirror-host certificate ${state}/live/${name}
+ExecStartPost=+/usr/local/sbin/mirror-host certificate ${state}/live/${name}
 TimeoutStartSec=10min
 ${BEHIND}StateDirectory=mirror-acme mirror-acme/webroot
 StateDirectoryMode=0711
@@ -290,7 +290,6 @@ UMask=0077
 NoNewPrivileges=true
 CapabilityBoundingSet=
 ProtectSystem=strict
-ReadWritePaths=${ServerPaths.certificates}
 ProtectHome=true
 PrivateTmp=true
 PrivateDevices=true

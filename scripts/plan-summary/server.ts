@@ -28,7 +28,7 @@ function siteSentences(changes: readonly Change[]): string[] {
 
 function siteParts(id: string, before: Triggers | undefined, after: Triggers | undefined): string[] {
   if (before === undefined) return [];
-  const port = (triggers: Triggers | undefined): string => /^ *listen (?:127\.0\.0\.1:)?(\d+);/m.exec(triggers?.['nginx'] ?? '')?.[1] ?? '';
+  const port = (triggers: Triggers | undefined): string => /^ *listen (\d+);/m.exec(triggers?.['nginx'] ?? '')?.[1] ?? '';
   const ipv6 = (triggers: Triggers | undefined): boolean => /^ *listen \[::\]/m.test(triggers?.['nginx'] ?? '');
   const sentences: string[] = [];
   if (port(before) !== port(after)) sentences.push(`serves ${id} on port ${port(after)}: port ${port(before)} stops answering`);
@@ -65,7 +65,7 @@ const PLAIN_HTTP = {
 
 function plainHttp(triggers: Triggers | undefined): keyof typeof PLAIN_HTTP {
   const nginx = triggers?.['nginx'] ?? '';
-  if (/^ *listen 127\.0\.0\.1:/m.test(nginx)) return 'closed';
+  if (nginx.includes('return 444;')) return 'closed';
   return nginx.includes('return 301 https://') ? 'redirected' : 'served';
 }
 

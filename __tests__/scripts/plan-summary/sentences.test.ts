@@ -95,7 +95,7 @@ test.each<[string, Resource[], string[]]>([
   ],
   [
     'another certificate, and plain HTTP closed',
-    [change(tlsSite('declared', 'CN=m, one'), tlsSite('declared', 'CN=m, two\nCN=ca', '  listen 127.0.0.1:80;\n')), changed()],
+    [change(tlsSite('declared', 'CN=m, one'), tlsSite('declared', 'CN=m, two\nCN=ca', '  listen 80;\n return 444;\n')), changed()],
     ['replaces the certificate of m: CN=m, two', 'closes plain HTTP of m: clients without TLS are turned away'],
   ],
   [
