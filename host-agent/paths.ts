@@ -49,7 +49,6 @@ export function hostPaths(prefix = '') {
     /** What dpkg has not written into its database yet. */
     dpkgUpdates: at('/var/lib/dpkg/updates'),
     passwd: at('/etc/passwd'),
-    group: at('/etc/group'),
     sudoers: at('/etc/sudoers.d/mirror-deploy'),
     /** Homes of deploy accounts, root's. */
     accountHomes: at('/var/lib/mirror-deploy'),
