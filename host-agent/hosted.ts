@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { MIRROR_KEY, SIGNING_KEYS } from '../desired-state/model';
+import { MIRROR_KEY, PUBLIC_SNAPSHOTS, SIGNING_KEYS } from '../desired-state/model';
 import type { ContentUser } from './bootstrap';
 import { asMirrorError, type Reporter } from './events';
 import { readIfPresent, writeDurably } from './files';
@@ -15,11 +15,13 @@ import { lastWords, LONG_SECONDS, run } from './run';
  * it is, so that content which was prepared for a generation that never served is made anew.
  */
 
-/** Hosted components that should exist but do not (targets of links), and the public key beside them, relative to the storage root. */
+/** Hosted components and their snapshots by time that should exist but do not (targets of links), and the public key beside them, relative to the storage root. */
 export function missingHosted(manifest: Manifest): string[] {
   const { storage, secrets } = manifest;
   const key = storage === undefined || secrets[SIGNING_KEYS[0]] === undefined || existsSync(join(storage.root, MIRROR_KEY.file));
-  return [...missing(manifest, /^repositories\/[^/]+\/[^/]+\/[^/]+\/current$/), ...(key ? [] : [MIRROR_KEY.file])];
+  const components = missing(manifest, /^repositories\/[^/]+\/[^/]+\/[^/]+\/current$/);
+  const snapshots = missing(manifest, new RegExp(`^${PUBLIC_SNAPSHOTS}/`));
+  return [...components, ...snapshots, ...(key ? [] : [MIRROR_KEY.file])];
 }
 
 /** Copied repositories that have never been published. */
