@@ -7,6 +7,8 @@ import { addBackupCommands } from './backup-cli';
 import type { BackupSecrets } from './backup-secrets';
 import { addAvailabilityCommands } from './ga-cli';
 import { addPublishCommand } from './publish-cli';
+import { addHoldbackCommands } from './holdback-cli';
+import { addPromoteCommand } from './promote-cli';
 import { addReleaseCommands } from './release-cli';
 import { addRetentionCommands } from './retention-cli';
 import { addTimesCommand } from './times-cli';
@@ -83,7 +85,7 @@ Examples:
   mirrorctl prepare        by hand, as root; a deploy does it by itself`;
 
 /** Commands that may sign something. */
-const SIGN = ['sync', 'publish', 'prepare', 'freeze', 'apply', 'forget', 'restore', 'take'];
+const SIGN = ['sync', 'publish', 'promote', 'add', 'remove', 'prepare', 'freeze', 'apply', 'forget', 'restore', 'take'];
 
 export function program(): Command {
   const root = new Command('mirrorctl')
@@ -242,7 +244,9 @@ export function program(): Command {
     });
   addPublishCommand(root, () => keys as KeySource);
   addTimesCommand(root);
+  addPromoteCommand(root, () => keys as KeySource);
   addAvailabilityCommands(root);
+  addHoldbackCommands(root, () => keys as KeySource);
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
   addUploadCommands(root, () => keys as KeySource);
