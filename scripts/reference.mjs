@@ -7,7 +7,7 @@ const programs = [
   [
     'mirrorctl',
     'dist/programs/mirrorctl.cjs',
-    ['sync', 'status', 'scrub', 'changes', 'import', 'prepare', 'ga', 'uploads', 'legacy', 'lint'],
+    ['sync', 'status', 'scrub', 'changes', 'import', 'prepare', 'promote', 'ga', 'holdback', 'uploads', 'legacy', 'lint'],
     'On the server: content. Root runs it with the rights of the user `mirror`.',
   ],
   [
