@@ -1,6 +1,7 @@
 import { Construct } from 'constructs';
 import type { CodenameDefinition, KeyReference } from '../desired-state/definitions';
 import { PUBLIC_SNAPSHOTS } from '../desired-state/model';
+import { codenameOf, keyFileName, PRODUCT_PREFIX, publicPathOf } from '../desired-state/mos-scheme';
 import { COMPONENTS, codenameRepoFile, type CodenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { architecture, distribution, distributionVersion, id as validId, release } from '../desired-state/validate';
@@ -44,7 +45,7 @@ export interface MosCodenameProps {
 const SNAPSHOTS = 'snapshots';
 
 /** Owner id and public prefix of the product's own codenames. */
-const PRODUCT = { ownerId: 'mos', formerId: undefined, prefix: 'mos-repos', keys: [] } as const;
+const PRODUCT = { ownerId: 'mos', formerId: undefined, prefix: PRODUCT_PREFIX, keys: [] } as const;
 
 /**
  * A codename such as `mos7.0-centos6-fuel`: a hosted repository of one owner for each component, created empty, valid and signed by the deploy.
@@ -107,9 +108,9 @@ export class MosCodename extends Construct {
     }
     const keys = [...owner.keys, ...ownKeys.filter((key) => !owner.keys.some(({ fingerprint }) => fingerprint === key.fingerprint))];
 
-    this.codename = `mos${props.release}-${props.distribution}${props.version}${props.variant ? `-${props.variant}` : ''}`;
+    this.codename = codenameOf(props);
     const codenameId = `${owner.ownerId}/${this.codename}`;
-    const publicPath = `${owner.prefix}/${props.distribution}/${this.codename}`;
+    const publicPath = publicPathOf(owner.prefix, props);
     if (owner === PRODUCT) server.claimPath(this, publicPath);
     const reference = ({ name, fingerprint }: PublicKey): KeyReference => ({ file: `owners/${owner.ownerId}/${name}`, fingerprint });
     const definition: CodenameDefinition = {
@@ -124,7 +125,7 @@ export class MosCodename extends Construct {
       publicPath,
       components: [...components],
       architectures: [...architectures],
-      keyFile: `RPM-GPG-KEY-mos${props.release}`,
+      keyFile: keyFileName(props.release),
       keys: keys.map(reference),
       ...(holdbackKeys.length === 0 ? {} : { holdbackKeys: holdbackKeys.map(reference) }),
     };

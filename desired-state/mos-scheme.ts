@@ -17,6 +17,19 @@ export interface Codename {
   readonly variant?: 'fuel';
 }
 
+/** `mos7.0-centos6-fuel`. */
+export function codenameOf({ release, distribution, version, variant }: Codename): string {
+  return `mos${release}-${distribution}${version}${variant === undefined ? '' : `-${variant}`}`;
+}
+
+/** Where a codename is public, without slashes at its ends. */
+export function publicPathOf(prefix: string, codename: Codename): string {
+  return `${prefix}/${codename.distribution}/${codenameOf(codename)}`;
+}
+
+/** First part of the product's own public paths; customers have their own. */
+export const PRODUCT_PREFIX = 'mos-repos';
+
 /** Undefined for what is no codename. */
 export function parseCodename(name: string): Codename | undefined {
   const match = /^mos(\d{1,4}(?:\.\d{1,4}){1,2})-([a-z]+)([1-9]\d{0,2})(-fuel)?$/.exec(name);

@@ -63,10 +63,13 @@ export function distribution(value: unknown): Problem | undefined {
   return problem(`known distributions: ${DISTRIBUTIONS.join(', ')}`, 'Use one of the enum Distribution.');
 }
 
+/** Architectures that a codename can have. */
+export const ARCHITECTURES = ['aarch64', 'i386', 'ppc64le', 's390x', 'x86_64'] as const;
+
 export function architecture(value: unknown): Problem | undefined {
-  if (typeof value === 'string' && ['aarch64', 'i386', 'ppc64le', 's390x', 'x86_64'].includes(value)) return undefined;
+  if ((ARCHITECTURES as readonly unknown[]).includes(value)) return undefined;
   return problem(
-    'known architectures: aarch64, i386, ppc64le, s390x, x86_64',
+    `known architectures: ${ARCHITECTURES.join(', ')}`,
     'Sources need no architecture: each component has a Source directory.',
   );
 }

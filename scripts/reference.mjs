@@ -1,8 +1,10 @@
-// Writes docs/reference/commands.md from the programs' own help; --check only compares. Run after: npm run build
+// Writes docs/reference/commands.md from the programs' own help, and docs/reference/mos-repositories.md from the code that renders and judges
+// repositories; --check only compares. Run after: npm run build
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { buildSync } from 'esbuild';
 
-const FILE = 'docs/reference/commands.md';
 const programs = [
   [
     'mirrorctl',
@@ -49,9 +51,33 @@ const sections = programs.map(([name, file, commands, what]) => {
 });
 const text = `# Commands and exit codes\n\nWritten by \`node scripts/reference.mjs\` from the programs' own help.\n\n| Exit code | Name | Meaning |\n|---|---|---|\n${exitCodes}\n\n${sections.join('\n')}`;
 
-if (process.argv[2] === '--check') {
-  if (readFileSync(FILE, 'utf8') !== text) {
-    console.error(`${FILE} is not what the programs say. Run: npm run build && node scripts/reference.mjs`);
+/** What `mirrorctl publish` refuses, by the calls that say so in its source; what they insert is an ellipsis. */
+const publishing = ['content/publish-rules.ts', 'content/offered.ts', 'content/publish.ts']
+  .filter((file) => existsSync(file))
+  .flatMap((file) => [
+    ...readFileSync(file, 'utf8').matchAll(/\b(?:invalid|untrusted)\(\s*'([A-Z_]+)',\s*([`'"])([^]*?)\2,\s*([`'"])([^]*?)\4,?\s*\)/g),
+  ])
+  .map(([, code, , message, , remedy]) => ({ code, message: plain(message), remedy: plain(remedy) }))
+  .sort((a, b) => (a.code < b.code ? -1 : 1));
+
+function plain(text) {
+  return text.replaceAll(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, '…').replaceAll("\\'", "'");
+}
+
+/** The text of a module of TypeScript. */
+function mosRepositories() {
+  const options = { entryPoints: ['scripts/mos-reference.ts'], bundle: true, write: false, platform: 'node', format: 'cjs' };
+  const [{ text: source }] = buildSync(options).outputFiles;
+  const module = { exports: {} };
+  new Function('module', 'exports', 'require', source)(module, module.exports, createRequire(import.meta.url));
+  return `${module.exports.mosReference(publishing)}\n`;
+}
+
+const pages = { 'docs/reference/commands.md': text, 'docs/reference/mos-repositories.md': mosRepositories() };
+for (const [file, written] of Object.entries(pages)) {
+  if (process.argv[2] !== '--check') writeFileSync(file, written);
+  else if (!existsSync(file) || readFileSync(file, 'utf8') !== written) {
+    console.error(`${file} is not what the programs say. Run: npm run build && node scripts/reference.mjs`);
     process.exitCode = 1;
   }
-} else writeFileSync(FILE, text);
+}

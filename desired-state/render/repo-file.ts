@@ -10,7 +10,7 @@ export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 
 const OTHER_COMPONENT_PRIORITY = 5;
 const BASE_PRIORITY = 99;
 
-function componentPriority(component: string): number {
+export function componentPriority(component: string): number {
   return COMPONENT_PRIORITY[component] ?? OTHER_COMPONENT_PRIORITY;
 }
 
