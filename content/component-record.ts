@@ -5,7 +5,7 @@ import { readAccumulated } from '../rpm-metadata/accumulate/published';
 import type { PackageTable } from '../rpm-metadata/accumulate/table';
 import { nevra, type Nevra } from '../rpm-metadata/nevra';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { SOURCE } from './component';
+import { SOURCE } from '../desired-state/mos-scheme';
 import { readDamage, writeDamage } from './damage';
 import { readJsonSync } from './json-file';
 import type { Layout } from './layout';

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { CodenameDefinition, KeyReference } from '../desired-state/definitions';
+import { packagesFolder, SOURCE } from '../desired-state/mos-scheme';
 import { emptyMetadata } from '../rpm-metadata/empty';
 import type { Layout } from './layout';
 import { currentSnapshot, filesOf, TreeBuilder } from './snapshot';
@@ -17,9 +18,6 @@ export interface ComponentShape {
   readonly keyText: string;
 }
 
-/** The tree of source packages. */
-export const SOURCE = 'Source';
-
 /** The release itself, frozen at general availability. */
 export const OS = 'os';
 /** Replaces regressed packages of the distribution for a time. */
@@ -33,11 +31,6 @@ export function keysOf({ keys, holdbackKeys = [] }: CodenameDefinition, componen
 
 export function shapeOf(id: string, codename: CodenameDefinition, keyText: string): ComponentShape {
   return { id, trees: [...codename.architectures, SOURCE], keyFile: codename.keyFile, keyText };
-}
-
-/** Where a tree's packages lie: `Packages`, or `SPackages` for sources. */
-export function packagesFolder(tree: string): string {
-  return tree === SOURCE ? 'SPackages' : 'Packages';
 }
 
 /** What was found of a published component. */

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { belongs, packagesFolder, SOURCE_TREE } from '../desired-state/mos-scheme';
+import { packagesFolder, SOURCE } from '../desired-state/mos-scheme';
 import { forEachParallel } from '../downloads/parallel';
 import type { ChecksumOptions } from '../rpm-metadata/checksum';
 import { decompressed } from '../rpm-metadata/decompress';
@@ -17,10 +17,9 @@ import type { KeyRing } from '../signatures/pinned-keys';
 import { fileDigest } from './files';
 import { below, type Lint } from './lint';
 import { Progress } from './progress';
+import { fileNamesOf, MAX_PACKAGE_BYTES, treesFor } from './publish-rules';
 
 const MAX_SIGNATURE_BYTES = 1024 * 1024;
-/** Larger ones no rpm of CentOS 6 could read. */
-const MAX_PACKAGE_BYTES = 2 ** 32 - 1;
 
 /** @param ring the component's keys; undefined where there are none to verify by, which is told there */
 export async function lintTree(run: Lint, path: string, tree: string, ring: KeyRing | undefined): Promise<void> {
@@ -133,16 +132,17 @@ function lintList(run: Lint, path: string, tree: string, packages: readonly List
   const known = new Map<string, ListedPackage>();
   for (const item of packages) {
     const place = below(path, item.path);
-    const { name, version, release, arch } = item;
     const other = known.get(nevra(item));
     known.set(nevra(item), item);
     if (other !== undefined) run.add('PACKAGE_TWICE', place, `${nevra(item)} is at ${below(path, other.path)}, too`);
     if (item.base !== undefined) run.add('ELSEWHERE', place, `it is at ${item.base}`);
     if (!item.path.startsWith(`${folder}/`)) run.add('PACKAGE_MISPLACED', place, `it does not lie in ${folder}`);
-    const names = (isSource(item) ? ['src', 'nosrc'] : [arch]).map((ending) => `${name}-${version}-${release}.${ending}.rpm`);
+    // Tools differ in what they call a source package that lacks some of its sources.
+    const named = { ...item, arch: isSource(item) ? 'src' : item.arch };
+    const names = fileNamesOf(named);
     if (!names.includes(basename(item.path))) run.add('PACKAGE_MISNAMED', place, `by the list it is ${names[0]}`);
-    if (!belongs(arch, tree))
-      run.add('PACKAGE_ARCHITECTURE', place, `it is for ${arch}, and the tree is ${tree === SOURCE_TREE ? 'for sources' : tree}`);
+    if ('code' in treesFor(named, [tree]))
+      run.add('PACKAGE_ARCHITECTURE', place, `it is for ${item.arch}, and the tree is ${tree === SOURCE ? 'for sources' : tree}`);
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DISTRIBUTIONS } from '../desired-state/validate';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { LINT_RULES, type LintCode, type Severity } from '../desired-state/lint-rules';
-import { type Codename, isComponent, isTree, keyFileName, parseCodename, SOURCE_TREE } from '../desired-state/mos-scheme';
+import { type Codename, isComponent, isTree, keyFileName, parseCodename, SOURCE } from '../desired-state/mos-scheme';
 import { readPublicKeys } from '../desired-state/openpgp-key';
 import { COMPONENTS } from '../desired-state/render/repo-file';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
@@ -142,7 +142,7 @@ async function probed(run: Lint): Promise<readonly Entry[]> {
   const index = 'repodata/repomd.xml';
   const wanted: readonly (readonly [string, string])[] = [
     ['repodata', index],
-    ...['x86_64', SOURCE_TREE].map((tree) => [tree, `${tree}/${index}`] as const),
+    ...['x86_64', SOURCE].map((tree) => [tree, `${tree}/${index}`] as const),
     ...COMPONENTS.map((component) => [component, `${component}/x86_64/${index}`] as const),
   ];
   const found: Entry[] = [];
@@ -188,10 +188,10 @@ async function lintComponent(run: Lint, path: string, codename: Codename | undef
   const folders = foldersOf(entries);
   for (const name of folders) {
     if (isTree(name)) await lintTree(run, below(path, name), name, ring);
-    else run.add('TREE_UNKNOWN', below(path, name), `${JSON.stringify(name)} is neither an architecture nor ${SOURCE_TREE}`);
+    else run.add('TREE_UNKNOWN', below(path, name), `${JSON.stringify(name)} is neither an architecture nor ${SOURCE}`);
   }
-  if (!folders.some((name) => name !== SOURCE_TREE && isTree(name))) run.add('TREE_MISSING', path, 'there is no tree of an architecture');
-  if (!folders.includes(SOURCE_TREE)) run.add('SOURCE_MISSING', below(path, SOURCE_TREE), `there is no ${SOURCE_TREE}`);
+  if (!folders.some((name) => name !== SOURCE && isTree(name))) run.add('TREE_MISSING', path, 'there is no tree of an architecture');
+  if (!folders.includes(SOURCE)) run.add('SOURCE_MISSING', below(path, SOURCE), `there is no ${SOURCE}`);
 }
 
 /** The component's keys; undefined where they cannot be used, which is a finding. */
@@ -235,7 +235,7 @@ async function listed(run: Lint, path: string): Promise<readonly Entry[]> {
   const found = await run.source.list(path);
   if (found !== undefined) return found;
   const trees: Entry[] = [];
-  for (const name of ['x86_64', SOURCE_TREE])
+  for (const name of ['x86_64', SOURCE])
     if ((await run.source.size(`${path}/${name}/repodata/repomd.xml`)) !== undefined) trees.push({ name, kind: 'folder' });
   return trees;
 }

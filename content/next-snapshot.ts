@@ -14,7 +14,7 @@ import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Signer } from '../signatures/sign';
 import { carrySuperseded, publishBuilt } from './build-snapshot';
 import { describeChanges, recordChanges } from './change-records';
-import { packagesFolder, SOURCE } from './component';
+import { packagesFolder, SOURCE } from '../desired-state/mos-scheme';
 import { type ComponentRecord, countsOf, readComponentRecord, type Tree, writeComponentRecord } from './component-record';
 import { readDamage, writeDamage } from './damage';
 import type { Layout } from './layout';

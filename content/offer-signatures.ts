@@ -44,7 +44,7 @@ const OWN = 'Sign it with a key of the owner (rpmsign --addsign)';
 /** @param reason as `failureReason` words it */
 function refusalOf(reason: string, keys: readonly KeyReference[], unusable: ReadonlyMap<string, Unusable>): Refusal {
   const declared = `declared: ${keys.map(({ fingerprint }) => fingerprint).join(', ')}`;
-  if (reason === 'it is not signed') return untrusted('PACKAGE_UNSIGNED', reason, `${OWN}; ${declared}.`);
+  if (reason === 'it is not signed') return untrusted('PACKAGE_UNSIGNED', 'it is not signed', `${OWN}; ${declared}.`);
   const key = /^it is signed by key ([0-9a-f]+)/i.exec(reason)?.[1]?.toUpperCase();
   if (key === undefined) return untrusted('PACKAGE_DAMAGED', reason, 'Copy or build it again.');
   const why = [...unusable].find(([id]) => id.endsWith(key.slice(-16)))?.[1];

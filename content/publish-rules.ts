@@ -4,7 +4,7 @@ import type { Checksum } from '../rpm-metadata/checksum';
 import { quoted } from '../rpm-metadata/errors';
 import { nevra, type Nevra } from '../rpm-metadata/nevra';
 import { compareEvr } from '../rpm-metadata/version';
-import { packagesFolder, SOURCE } from './component';
+import { packagesFolder, SOURCE } from '../desired-state/mos-scheme';
 
 /** Why a file is not published. */
 export interface Refusal {

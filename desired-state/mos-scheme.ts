@@ -6,7 +6,7 @@
 import { architecture, DISTRIBUTIONS, id } from './validate';
 
 /** The tree of a component's source packages; the others are named after their architecture. */
-export const SOURCE_TREE = 'Source';
+export const SOURCE = 'Source';
 
 /** `mos7.0-centos6-fuel`, read. */
 export interface Codename {
@@ -43,25 +43,17 @@ export function isComponent(name: string): boolean {
 }
 
 export function isTree(name: string): boolean {
-  return name === SOURCE_TREE || architecture(name) === undefined;
+  return name === SOURCE || architecture(name) === undefined;
 }
 
 /** Where a tree's packages lie. */
 export function packagesFolder(tree: string): string {
-  return tree === SOURCE_TREE ? 'SPackages' : 'Packages';
+  return tree === SOURCE ? 'SPackages' : 'Packages';
 }
 
 /** Name of a component's public key file. */
 export function keyFileName(release: string): string {
   return `RPM-GPG-KEY-mos${release}`;
-}
-
-/** Whether a tree may list packages of this architecture, as rpm calls it. */
-export function belongs(packageArchitecture: string, tree: string): boolean {
-  if (tree === SOURCE_TREE) return packageArchitecture === 'src' || packageArchitecture === 'nosrc';
-  if (packageArchitecture === 'noarch' || packageArchitecture === tree) return true;
-  const isIntel = tree === 'i386' || tree === 'x86_64';
-  return isIntel && /^(i[3-6]86|athlon)$/.test(packageArchitecture);
 }
 
 /** What a name in `<codename>/snapshots/` says; undefined for any other. */

@@ -1,14 +1,6 @@
 /** `docs/reference/mos-repositories.md`: the scheme of MOS repositories in words, from the code that renders and judges them. Pure. */
 import { LINT_RULES } from '../desired-state/lint-rules';
-import {
-  codenameOf,
-  keyFileName,
-  packagesFolder,
-  PRODUCT_PREFIX,
-  publicPathOf,
-  SOURCE_TREE,
-  type Codename,
-} from '../desired-state/mos-scheme';
+import { codenameOf, keyFileName, packagesFolder, PRODUCT_PREFIX, publicPathOf, SOURCE, type Codename } from '../desired-state/mos-scheme';
 import {
   codenameRepoFile,
   COMPONENT_PRIORITY,
@@ -67,7 +59,7 @@ export function mosReference(publishing: readonly PublishRule[]): string {
             .join(', ')}`,
         ],
         ['`<component>`', `${COMPONENTS.map(code).join(', ')}, and others by name`],
-        ['`<architecture>`', `${ARCHITECTURES.map(code).join(', ')}; sources are in \`${SOURCE_TREE}\``],
+        ['`<architecture>`', `${ARCHITECTURES.map(code).join(', ')}; sources are in \`${SOURCE}\``],
       ],
     ),
     ...EXAMPLES.map(
@@ -81,8 +73,8 @@ export function mosReference(publishing: readonly PublishRule[]): string {
         `<component>/${keyFileName(release)}          public keys, in armour: the one that signs metadata, then those that sign packages`,
         `<component>/x86_64/${packagesFolder('x86_64')}/           <name>-<version>-<release>.<architecture>.rpm`,
         '<component>/x86_64/repodata/           repomd.xml, its signature repomd.xml.asc in armour, and what it names, by SHA-256',
-        `<component>/${SOURCE_TREE}/${packagesFolder(SOURCE_TREE)}/          source packages`,
-        `<component>/${SOURCE_TREE}/repodata/`,
+        `<component>/${SOURCE}/${packagesFolder(SOURCE)}/          source packages`,
+        `<component>/${SOURCE}/repodata/`,
       ].join('\n'),
     ),
     'An empty component has all of this, too. `noarch` packages are in the tree of each architecture, 32-bit Intel packages in `i386` and `x86_64`. Groups (comps) are a record of `repomd.xml`.',

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { buildSync } from 'esbuild';
+import ts from 'typescript';
 
 const programs = [
   [
@@ -51,17 +52,45 @@ const sections = programs.map(([name, file, commands, what]) => {
 });
 const text = `# Commands and exit codes\n\nWritten by \`node scripts/reference.mjs\` from the programs' own help.\n\n| Exit code | Name | Meaning |\n|---|---|---|\n${exitCodes}\n\n${sections.join('\n')}`;
 
-/** What `mirrorctl publish` refuses, by the calls that say so in its source; what they insert is an ellipsis. */
-const publishing = ['content/publish-rules.ts', 'content/offered.ts', 'content/publish.ts']
-  .filter((file) => existsSync(file))
-  .flatMap((file) => [
-    ...readFileSync(file, 'utf8').matchAll(/\b(?:invalid|untrusted)\(\s*'([A-Z_]+)',\s*([`'"])([^]*?)\2,\s*([`'"])([^]*?)\4,?\s*\)/g),
-  ])
-  .map(([, code, , message, , remedy]) => ({ code, message: plain(message), remedy: plain(remedy) }))
+/** What `mirrorctl publish` refuses, by the calls that say so in its source; what is known only then is an ellipsis. */
+const publishing = ['publish-rules', 'offered', 'offer-signatures', 'publish']
+  .flatMap((name) => refusals(`content/${name}.ts`))
+  .filter((rule, index, all) => all.findIndex((other) => JSON.stringify(other) === JSON.stringify(rule)) === index)
   .sort((a, b) => (a.code < b.code ? -1 : 1));
 
-function plain(text) {
-  return text.replaceAll(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, '…').replaceAll("\\'", "'");
+function refusals(file) {
+  const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);
+  const constants = new Map();
+  const calls = [];
+  const visit = (node) => {
+    if (ts.isVariableDeclaration(node) && node.initializer !== undefined) constants.set(node.name.getText(), node.initializer);
+    const isRefusal = ts.isCallExpression(node) && /^(invalid|untrusted)$/.test(node.expression.getText());
+    if (isRefusal) calls.push(node.arguments);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return calls.flatMap((parts) => {
+    const [codes, messages, remedies] = parts.map((part) => alternatives(part, constants).map((text) => text.replaceAll('……', '…')));
+    const either = (texts, index) => texts[index] ?? texts[0];
+    return codes.map((code, index) => ({ code, message: either(messages, index), remedy: either(remedies, index) }));
+  });
+}
+
+/** The texts that an expression may be: two where a condition decides. */
+function alternatives(node, constants) {
+  if (ts.isStringLiteralLike(node)) return [node.text];
+  if (ts.isConditionalExpression(node)) return [node.whenTrue, node.whenFalse].flatMap((one) => alternatives(one, constants));
+  const known = ts.isIdentifier(node) ? constants.get(node.text) : undefined;
+  if (known !== undefined && (ts.isStringLiteralLike(known) || ts.isTemplateExpression(known))) return alternatives(known, constants);
+  if (!ts.isTemplateExpression(node)) return ['…'];
+  return node.templateSpans.reduce(
+    (texts, { expression, literal }) => {
+      const inserted = alternatives(expression, constants);
+      const count = Math.max(texts.length, inserted.length);
+      return Array.from({ length: count }, (_, i) => `${texts[i] ?? texts[0]}${inserted[i] ?? inserted[0]}${literal.text}`);
+    },
+    [node.head.text],
+  );
 }
 
 /** The text of a module of TypeScript. */

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LINT_RULES } from '../../desired-state/lint-rules';
-import { belongs, codenameOf, isComponent, isTree, parseCodename, parseSnapshot } from '../../desired-state/mos-scheme';
+import { codenameOf, isComponent, isTree, parseCodename, parseSnapshot } from '../../desired-state/mos-scheme';
 import { mosReference } from '../../scripts/mos-reference';
 
 jest.setTimeout(60_000);
@@ -53,7 +53,7 @@ test.each([
   '',
 ])('%j is no codename', (name) => expect(parseCodename(name)).toBeUndefined());
 
-test('components, trees, and which package is in which tree', () => {
+test('components and trees', () => {
   expect(['os', 'hotfix', '9.2-updates', 'snapshots', 'OS', 'repodata', '..'].map(isComponent)).toEqual([
     true,
     true,
@@ -64,13 +64,6 @@ test('components, trees, and which package is in which tree', () => {
     false,
   ]);
   expect(['x86_64', 'Source', 'amd64', 'noarch', 'source'].map(isTree)).toEqual([true, true, false, false, false]);
-  const trees = ['x86_64', 'i386', 'aarch64', 'Source'];
-  const of = (architecture: string): string[] => trees.filter((tree) => belongs(architecture, tree));
-  expect(of('noarch')).toEqual(['x86_64', 'i386', 'aarch64']);
-  expect(of('i686')).toEqual(['x86_64', 'i386']);
-  expect(of('x86_64')).toEqual(['x86_64']);
-  expect(of('aarch64')).toEqual(['aarch64']);
-  for (const source of ['src', 'nosrc']) expect(of(source)).toEqual(['Source']);
 });
 
 test.each([
