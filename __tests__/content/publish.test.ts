@@ -83,7 +83,7 @@ function dnf(tree: string, id: string, ...argv: string[]): string {
   const repository = `hosted-${randomUUID()}`;
   writeFileSync(
     config,
-    `[main]\nreposdir=/nonexistent\ncachedir=${mkdtempSync(join(work, 'cache-'))}\n[${repository}]\nname=c\nbaseurl=file://${mirror.published(id, tree)}\nrepo_gpgcheck=1\ngpgcheck=1\ngpgkey=file://${mirror.published(id, 'RPM-GPG-KEY-mos7.0')}\n`,
+    `[main]\nplugins=0\nreposdir=/nonexistent\ncachedir=${mkdtempSync(join(work, 'cache-'))}\n[${repository}]\nname=c\nbaseurl=file://${mirror.published(id, tree)}\nrepo_gpgcheck=1\ngpgcheck=1\ngpgkey=file://${mirror.published(id, 'RPM-GPG-KEY-mos7.0')}\n`,
   );
   const options = [
     '-c',

@@ -61,7 +61,18 @@ function chosen(distributionVersion: string): string | undefined {
     'dnf',
     [
       ...['--installroot', root, '--releasever', distributionVersion, '--forcearch', 'x86_64', '--setopt', `reposdir=${repos}`],
-      ...['--setopt', 'module_platform_id=platform:el8', '--setopt', '*.repo_gpgcheck=0', '--nogpgcheck', '-y', 'install', 'tool'],
+      ...[
+        '--setopt',
+        'module_platform_id=platform:el8',
+        '--setopt',
+        '*.repo_gpgcheck=0',
+        '--setopt',
+        'plugins=0',
+        '--nogpgcheck',
+        '-y',
+        'install',
+        'tool',
+      ],
     ],
     { encoding: 'utf8' },
   );
