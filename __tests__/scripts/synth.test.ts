@@ -97,7 +97,9 @@ test.each<[string, (main: string) => string, RegExp]>([
 test('a defect of ours keeps its stack', () => {
   const file = join(copy, 'constructs', 'access.ts');
   const text = readFileSync(file, 'utf8');
-  writeFileSync(file, text.replace('return new Access(undefined);', 'return (undefined as unknown as () => Access)();'));
+  const broken = text.replace('return new Access({});', 'return (undefined as unknown as () => Access)();');
+  expect(broken).not.toBe(text);
+  writeFileSync(file, broken);
   const result = synth((main) => main);
   writeFileSync(file, text);
   expect(result.text).toMatch(/\n\s+at .*constructs\/access\.ts:\d+/);

@@ -19,12 +19,12 @@ MIRROR_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 MIRROR_CACHE="${MIRROR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/package-mirror-as-code}"
 export MIRROR_CACHE
 
-# What the unit tests run for real beside Node and gpg: an sshd of their own, the libraries by which dnf reads groups and modules, and restic.
-MIRROR_UNIT_PACKAGES=(openssh-client openssh-server smartmontools sudo gir1.2-modulemd-2.0 libmodulemd-tools python3-gi python3-libcomps restic)
+# What the unit tests run for real beside Node and gpg: an sshd and certificates of their own, the libraries by which dnf reads groups and modules, and restic.
+MIRROR_UNIT_PACKAGES=(openssh-client openssh-server openssl smartmontools sudo gir1.2-modulemd-2.0 libmodulemd-tools python3-gi python3-libcomps restic)
 
 # What the lab runs. gnupg1 makes the version 3 signatures that CentOS' vault carries; gpg 2 cannot.
 MIRROR_LAB_PACKAGES=(
-  mmdebstrap systemd-container iproute2 util-linux e2fsprogs "${MIRROR_UNIT_PACKAGES[@]}" openssl curl ca-certificates
+  mmdebstrap systemd-container iproute2 util-linux e2fsprogs "${MIRROR_UNIT_PACKAGES[@]}" curl ca-certificates
   nginx-light rpm createrepo-c dnf dnf-plugins-core gnupg gnupg1 zstd xz-utils bzip2 strace
   xfsprogs libfaketime
 )
