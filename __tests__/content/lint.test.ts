@@ -19,11 +19,12 @@ import {
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { lint, type LintOutcome } from '../../content/lint';
 import { LINT_RULES, type LintCode } from '../../desired-state/lint-rules';
 import { COMPONENTS } from '../../desired-state/render/repo-file';
 import { buildPackage, dropKey, makeKey, signDetached, signPackage, type TestKey } from './support/keys';
+import { HostedMirror } from './support/hosted';
 import { TestMirror } from './support/mirror';
 
 jest.setTimeout(120_000);
@@ -311,29 +312,26 @@ describe('the program', () => {
     expect(JSON.parse((await mirror.run('lint', '--rules', '--json')).stdout)).toEqual({ rules: LINT_RULES });
     for (const argv of [[], ['--rules', '.']]) expect(await mirror.run('lint', ...argv)).toMatchObject({ code: 2, stdout: '' });
   });
+});
 
-  test('what a deploy prepares is clean', async () => {
-    mirror.write('definitions/codenames/mos/mos7.0-centos6.yaml', {
-      kind: 'codename',
-      id: 'mos/mos7.0-centos6',
-      owner: 'mos',
-      release: '7.0',
-      distribution: 'centos',
-      version: '6',
-      publicPath: 'mos-repos/centos/mos7.0-centos6',
-      components: [...COMPONENTS],
-      architectures: ['x86_64', 'i386'],
-      keyFile: KEY_FILE,
-      keys: [],
-    });
-    mirror.signBy(own);
-    expect(await mirror.run('prepare')).toMatchObject({ code: 0 });
+test('what a deploy prepares is clean, and what is published in it', async () => {
+  const mirror = new HostedMirror(own, other);
+  try {
+    mirror.codename('mos/mos7.0-centos6', { architectures: ['x86_64', 'i386'] });
+    await mirror.prepare();
     const www = join(mirror.directory, 'www/centos', NAME);
     mkdirSync(www, { recursive: true });
     for (const component of COMPONENTS)
       symlinkSync(join(mirror.root, 'repositories/mos', NAME, component, 'current'), join(www, component));
     symlinkSync(join(mirror.root, 'public-snapshots/mos', NAME), join(www, 'snapshots'));
-    expect(dirname(www)).toContain('centos');
-    expect(await look(join(mirror.directory, 'www'), true)).toMatchObject({ level: 'prefix', trees: 15, findings: [] });
-  });
+    const place = join(mirror.directory, 'www');
+    expect(await look(place, true)).toMatchObject({ level: 'prefix', trees: 15, packages: 0, findings: [] });
+    const built = buildPackage(join(work, 'published'), 'lint-b', '1.0');
+    signPackage(other, built);
+    expect(await mirror.publish('mos7.0-centos6/updates', built)).toMatchObject({ code: 0 });
+    // noarch: in the tree of each architecture.
+    expect(await look(place, true)).toMatchObject({ level: 'prefix', trees: 15, packages: 2, findings: [] });
+  } finally {
+    mirror.remove();
+  }
 });

@@ -1,25 +1,49 @@
 /** Old URLs and default sets on a real server, with real dnf, and who still uses what. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { adding, asItIs, dnf, fetchPath, lab, NAME, onMirror, withDeployment } from './support';
+import { basename, join } from 'node:path';
+import { buildPackage, dropKey, makeKey, signPackage, type TestKey } from '../content/support/keys';
+import { adding, asItIs, dnf, fetchPath, lab, NAME, onMirror, tryOnMirror, withDeployment } from './support';
 
 jest.setTimeout(300_000);
 
 const work = mkdtempSync(join(tmpdir(), 'mirror-legacy-'));
-const ACME = `const acme = new Customer(server, 'acme', { access: Access.networks(['192.0.2.0/24']) });
+let key: TestKey;
+const NINE = "release: '9.5', distribution: Distribution.CENTOS, version: '7'";
+/** A product's and a customer's set over the lab's base, and a closed customer with old URLs. */
+const declared = (): string => `const built = PublicKey.fromFile('${join(work, 'built.asc')}');
+const nine = new MosCodename(server, 'mos9.5', { ${NINE}, keys: [built] });
+const nodes = new DefaultSet(server, 'nodes', { codename: nine, base: [server.node.findChild('centos-7-os') as RpmRepository] });
+const sets = new Customer(server, 'sets', { access: Access.public(), keys: [built] });
+const own = new MosCodename(sets, 'mos9.5', { ${NINE} });
+new DefaultSet(sets, 'nodes', { codename: own, on: nodes });
+const acme = new Customer(server, 'acme', { access: Access.networks(['192.0.2.0/24']) });
 const acme70 = new MosCodename(acme, 'mos7.0-centos6', { release: '7.0', distribution: Distribution.CENTOS, version: '6' });
 new LegacyAlias(server, 'acme-old', { path: 'mos/acme', to: acme70 });`;
 
+/** A signed package on the server. */
+function onServer(name: string, version: string): string {
+  const package_ = buildPackage(work, name, version);
+  signPackage(key, package_);
+  const target = `/var/tmp/${basename(package_)}`;
+  onMirror(`base64 -d > ${target} <<'X'\n${readFileSync(package_).toString('base64')}\nX\nchmod 644 ${target}`);
+  return target;
+}
+
 beforeAll(async () => {
+  key = makeKey(join(work, 'key'), 'built');
+  writeFileSync(join(work, 'built.asc'), key.publicKey);
   lab('up');
-  await withDeployment(adding(ACME), (deployment) => {
+  await withDeployment(adding(declared()), (deployment) => {
     deployment.deploy();
     expect(deployment.plan().sentences).toEqual([]);
   });
+  onMirror('mirrorctl sync --wait 300 centos-7-os');
 });
 afterAll(async () => {
   await withDeployment(asItIs, (deployment) => deployment.deploy());
+  onMirror('cd /srv/mirror; rm -rf {repositories,public-snapshots}/{mos/mos9.5-centos7,sets,acme} /var/tmp/*.rpm');
+  dropKey(key);
   rmSync(work, { recursive: true });
 });
 
@@ -76,4 +100,35 @@ test('mirrorctl legacy says who used them; the log is rotated, and is read by ro
   const total = (rows: { requests: number }[]): number => rows.reduce((sum, { requests }) => sum + requests, 0);
   expect(total(uses())).toBe(total(before) + 1);
   expect(onMirror('setpriv --reuid mirror --clear-groups mirrorctl legacy; echo $?').trim().split('\n').at(-1)).toBe('7');
+});
+
+test("of a customer's set the customer's packages win, of the product's the product's, over a newer base", () => {
+  const version = (file: string, name: string): string | undefined => {
+    const installed = dnf([`http://${NAME}/${file}`], 'install', '-y', name);
+    expect([file, name, installed.status, installed.text]).toEqual([file, name, 0, expect.stringContaining('Complete!')]);
+    return new RegExp(`^ ${name} +\\S+ +(\\S+) `, 'm').exec(installed.text)?.[1];
+  };
+  const [product, customer] = ['repo-files/9.5-centos7-openstack.repo', 'sets/9.5-centos7-openstack.repo'] as const;
+  expect(version(product, 'bash')).toBe('4.2.46-34.el7');
+  onMirror(`mirrorctl publish mos9.5-centos7/updates ${onServer('set-a', '2.0')} ${onServer('bash', '1.0')}`);
+  onMirror(`mirrorctl publish sets/mos9.5-centos7/updates ${onServer('set-a', '1.0')}`);
+  expect([product, customer].map((file) => version(file, 'set-a'))).toEqual(['2.0-1', '1.0-1']);
+  expect([product, customer].map((file) => version(file, 'bash'))).toEqual(['1.0-1', '1.0-1']);
+  onMirror(`mirrorctl publish sets/mos9.5-centos7/os ${onServer('set-b', '1.0')}`);
+  onMirror(`mirrorctl publish mos9.5-centos7/security ${onServer('set-b', '3.0')}`);
+  expect([product, customer].map((file) => version(file, 'set-b'))).toEqual(['3.0-1', '1.0-1']);
+});
+
+test('lint accepts what is deployed and published, by its directory and as clients get it, and finds what somebody broke', () => {
+  onMirror('cp /etc/hosts /var/tmp/hosts');
+  for (const place of ['/srv/mirror/www/mos-repos', `http://${NAME}/sets/centos/mos9.5-centos7`]) {
+    const looked = `echo 127.0.0.1 ${NAME} >> /etc/hosts; mirrorctl lint --deep ${place}; s=$?; cat /var/tmp/hosts > /etc/hosts; exit $s`;
+    const { status, text } = tryOnMirror(looked);
+    expect([place, status, text]).toEqual([place, 0, expect.stringMatching(/every byte; 0 errors, 0 warnings\n$/)]);
+  }
+  onMirror(
+    'rm -rf /var/tmp/broken; cp -aL /srv/mirror/www/mos-repos/centos/mos9.5-centos7/updates /var/tmp/broken; chmod -R u+w /var/tmp/broken; echo >> /var/tmp/broken/x86_64/repodata/repomd.xml',
+  );
+  const broken = tryOnMirror('mirrorctl lint /var/tmp/broken; s=$?; rm -rf /var/tmp/broken; exit $s');
+  expect([broken.status, broken.text]).toEqual([3, expect.stringContaining('error SIGNATURE_UNTRUSTED')]);
 });
