@@ -34,7 +34,7 @@ export function decommissionText(storageRoot: string | undefined, generatedKeys:
   ].join('\n');
 }
 
-/** Dismantles the mirror. The caller holds the host lock. Throws MirrorError while a sync runs: none is killed. */
+/** Dismantles the mirror. The caller holds the host lock. Throws MirrorError while a sync runs, or uploads are taken: none is killed. */
 export async function decommission(paths: HostPaths, report: Reporter): Promise<SettledResult> {
   await refuseRunningSyncs();
   const journal = readJournal(paths);
@@ -63,13 +63,16 @@ export async function decommission(paths: HostPaths, report: Reporter): Promise<
   return { kind: 'settled', outcome: 'decommissioned', generation: 0, from: current.generation };
 }
 
+/** Units that publish, and would be cut off. */
+const CHANGES_CONTENT = ['mirror-sync*.service', 'mirror-uploads@*.service'];
+
 async function refuseRunningSyncs(): Promise<void> {
-  const listed = await run('systemctl', ['list-units', '--plain', '--no-legend', '--state=activating,active', 'mirror-sync*.service']);
+  const listed = await run('systemctl', ['list-units', '--plain', '--no-legend', '--state=activating,active', ...CHANGES_CONTENT]);
   const running = listed.stdout.split('\n').flatMap((line) => line.trim().split(/\s+/)[0] || []);
   if (running.length === 0) return;
   throw new MirrorError({
     code: 'SYNC_RUNNING',
-    message: `syncs are running: ${running.join(', ')}: nothing was changed`,
+    message: `syncs, or what takes uploads, are running: ${running.join(', ')}: nothing was changed`,
     remedy: 'Wait for their end, or stop them: systemctl stop <unit>.',
     exitCode: ExitCode.locked,
   });

@@ -55,9 +55,10 @@ export async function switchTo(context: SwitchContext, target: Manifest): Promis
     syncDirectory(paths.configuration);
   }
   await reloadNginx();
-  const deployers = ['root', ...new Set([target, ...known].flatMap(({ deployAccount }) => deployAccount ?? []))];
-  await tellSshd(paths, Object.keys(target.uploads ?? {}), deployers, context.afterCrash === true);
   if (target.probe !== undefined) await probe(target.probe, target.generation, target.tls?.port);
   asContentUser(user, () => placeLinks(storageRoot, links.place));
   await startUnits(units);
+  // At the end, so that a configuration of sshd that somebody broke keeps nothing else from being restored.
+  const deployers = ['root', ...new Set([target, ...known].flatMap(({ deployAccount }) => deployAccount ?? []))];
+  await tellSshd(paths, Object.keys(target.uploads ?? {}), deployers, context.afterCrash === true);
 }

@@ -31,6 +31,8 @@ const SSH = join(work, 'config');
 const DROP_IN = '/etc/ssh/sshd_config.d/00-mirror-uploads.conf';
 const PLACE = '/var/lib/mirror-uploads/acme-build';
 const CODENAME = 'mos9.0-centos7';
+/** Another one in each run: what was published stays on a lab host. */
+const TOOL = `acme-tool${Math.floor(Date.now() / 1000)}`;
 
 /** A key pair of SSH; the path of its secret half. */
 function keyPair(name: string): string {
@@ -94,14 +96,14 @@ beforeAll(async () => {
   // What a run that was cut off left would be in the way.
   await withDeployment(asItIs, (deployment) => deployment.deploy());
   onMirror('rm -rf /var/lib/mirror-uploads');
-  const address_ = `Host *\n  BatchMode yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile ${join(work, 'known_hosts')}\n  LogLevel ERROR\n  ConnectTimeout 10\n`;
-  writeFileSync(SSH, address_);
+  const clientConfiguration = `Host *\n  BatchMode yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile ${join(work, 'known_hosts')}\n  LogLevel ERROR\n  ConnectTimeout 10\n`;
+  writeFileSync(SSH, clientConfiguration);
   acme = keyPair('acme');
   product = keyPair('product');
   const { cache } = JSON.parse(lab('status', '--json')) as { cache: string };
   const keys = await signingKeys(cache, ['RPM-GPG-KEY-CentOS-7', 'RPM-GPG-KEY-EPEL-7']);
   const build = async (version: string, key: string): Promise<string> => {
-    const source = { name: 'acme-tool', version, release: '1', arch: 'noarch' } as const;
+    const source = { name: TOOL, version, release: '1', arch: 'noarch' } as const;
     const built = await builtPackages(cache, [source], keys.get(key) as NonNullable<ReturnType<typeof keys.get>>);
     return (built.find((one) => !one.source) as { path: string }).path;
   };
@@ -202,7 +204,7 @@ describe('an account', () => {
 
 describe('what is uploaded', () => {
   const repoFile = `http://${NAME}/acme/${CODENAME}.repo`;
-  const published = (): string => dnf([repoFile], '--enablerepo', '*', 'repoquery', '--qf', '%{name}-%{version}\n', 'acme-tool').stdout;
+  const published = (): string => dnf([repoFile], '--enablerepo', '*', 'repoquery', '--qf', '%{name}-%{version}\n', TOOL).stdout;
 
   test('a batch is published and can be installed, and the account reads so', async () => {
     const name = basename(packages.first);
@@ -214,8 +216,8 @@ describe('what is uploaded', () => {
       files: [{ file: name, result: 'published' }],
     });
     expect(onMirror(`ls ${PLACE}/${CODENAME}/cr`)).toBe('');
-    expect(published()).toContain('acme-tool-1.0');
-    expect(dnf([repoFile], '--enablerepo', '*', 'install', 'acme-tool')).toMatchObject({ status: 0 });
+    expect(published()).toContain(`${TOOL}-1.0`);
+    expect(dnf([repoFile], '--enablerepo', '*', 'install', TOOL)).toMatchObject({ status: 0 });
   });
 
   test('a file is published by itself', async () => {
@@ -223,7 +225,7 @@ describe('what is uploaded', () => {
     copyFileSync(packages.second, own);
     expect(sftp('acme-build', acme, `put ${own} ${CODENAME}/cr/`).status).toBe(0);
     expect(await resultOf(basename(own))).toMatchObject({ result: 'published' });
-    expect(published()).toContain('acme-tool-2.0');
+    expect(published()).toContain(`${TOOL}-2.0`);
   });
 
   test('a file that the mirror may not read is refused, and leaves all the same', async () => {
@@ -411,8 +413,28 @@ describe('the server', () => {
     );
     expect(sftp('mos-build', product, 'pwd').status).toBe(0);
 
+    // The generation that had it makes it anew, and one that has it not locks it out.
+    onMirror('mirror-host rollback');
+    expect(sftp('acme-build', acme, `ls ${CODENAME}/cr`).stdout).toContain('kept.part');
+    await withDeployment(declared(ACME, PRODUCT()), (deployment) => deployment.deploy());
+    await withDeployment(both, (deployment) => deployment.deploy());
+    onMirror('mirror-host rollback');
+    expect(sftp('acme-build', acme, 'pwd').text).toContain('Permission denied');
+    expect(sftp('mos-build', product, 'pwd').status).toBe(0);
+
     await withDeployment(both, (deployment) => deployment.deploy());
     expect(sftp('acme-build', acme, `ls ${CODENAME}/cr`).stdout).toContain('kept.part');
+    // Dismantling waits for what takes uploads, and removes the accounts.
+    await withDeployment(both, (deployment) => deployment.deploy());
+    onMirror(`touch ${PLACE}/${CODENAME}/cr/busy.part; systemctl start --no-block mirror-uploads@acme-build`);
+    const refused = tryOnMirror('mirror-host decommission --yes');
+    expect([refused.status, refused.stdout]).toEqual([4, expect.stringContaining('mirror-uploads@acme-build.service')]);
+    onMirror('systemctl stop "mirror-uploads@*" "mirror-sync*.service"');
+    expect(onMirror('mirror-host decommission --yes')).toContain('"outcome":"decommissioned"');
+    expect(onMirror(`ls ${PLACE}/${CODENAME}/cr; ls ${DROP_IN} 2>/dev/null; grep -c build /etc/passwd || true`)).toBe(
+      'busy.part\nkept.part\n0\n',
+    );
+
     await withDeployment(asItIs, (deployment) => deployment.deploy());
     expect(onMirror(`test ! -e ${DROP_IN} && grep -c build /etc/passwd || true`).trim()).toBe('0');
   });
