@@ -5,6 +5,8 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
 import { sha256 } from '../desired-state/canonical';
 import { describeCertificate, expiry, readCertificates } from '../desired-state/certificates';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -25,6 +27,8 @@ const KEY = 'privkey.pem';
 /** Of what the server makes: nobody renews it. */
 const DAYS = '3650';
 const SERVICE = 'mirror-certificate.service';
+/** nginx takes over within this time. */
+const TAKEN_OVER_MS = 10_000;
 /** A deploy waits so long for the first certificate. */
 const ORDER_SECONDS = 90;
 
@@ -147,6 +151,7 @@ export async function takeCertificate(paths: HostPaths, live: string, { tls, pro
     const tested = await run('nginx', ['-t', '-q']);
     if (tested.exitCode !== 0) throw refused(`nginx does not accept it: ${lastWords(tested)}`, 'See nginx -t.');
     await reloadNginx();
+    await untilServed(site, probe.serverName, tls.port);
   } catch (error) {
     if (former !== undefined) pointTo(directory, former);
     throw error;
@@ -154,6 +159,25 @@ export async function takeCertificate(paths: HostPaths, live: string, { tls, pro
   for (const other of namesIn(directory).filter((one) => /^[0-9a-f]{12}$/.test(one) && one !== name))
     rmSync(join(directory, other), { recursive: true, force: true });
   report.progress(`serves ${describeCertificate(site)} from now on`);
+}
+
+/** nginx takes a configuration over in its own time, and tells its log alone when it cannot. */
+async function untilServed(site: X509Certificate, serverName: string, port: number): Promise<void> {
+  for (const started = Date.now(); Date.now() - started < TAKEN_OVER_MS; await sleep(50))
+    if ((await servedFingerprint(serverName, port)) === site.fingerprint256) return;
+  throw refused(`nginx does not serve it after ${TAKEN_OVER_MS / 1000} s`, 'See /var/log/nginx/error.log.');
+}
+
+/** Undefined where nobody answers. */
+function servedFingerprint(servername: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, servername, rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().fingerprint256);
+      socket.destroy();
+    });
+    socket.setTimeout(3000, () => socket.destroy(new Error('no answer')));
+    socket.on('error', () => resolve(undefined));
+  });
 }
 
 /** Where an ACME server has issued nothing yet, it is asked now, and the deploy says what came of it. It never fails a deploy. */
