@@ -35,7 +35,7 @@ export function addAvailabilityCommands(root: Command): void {
       if (json) printJson({ codename: codename.id, frozen, changed });
       else
         print(
-          `${codename.id}/os ${changed ? 'is frozen' : `was frozen on ${frozen.at.slice(0, 10)} already`}: ${frozen.packages} packages, snapshot ${frozen.snapshot}`,
+          `${codename.id}/os ${changed ? 'is frozen' : `was frozen on ${frozen.at.slice(0, 10)} already`}: ${frozen.packages} ${frozen.packages === 1 ? 'package' : 'packages'}, snapshot ${frozen.snapshot}`,
         );
     });
   ga.command('thaw')

@@ -163,7 +163,7 @@ test.each(['updates', 'cr'])('killed as soon as %s is published anew, and run ag
 test('a frozen os takes nothing, by publish or promotion, and says where it goes instead', async () => {
   await publish('os', rpm('nova'));
   await publish('cr', rpm('glance'));
-  expect((await mirror.run('ga', 'freeze', CODENAME)).stdout).toContain('1 packages');
+  expect((await mirror.run('ga', 'freeze', CODENAME)).stdout).toContain('1 package, ');
   const before = mirror.currentTarget(`${CODENAME}/os`);
   const published = await mirror.run('publish', `${CODENAME}/os`, rpm('cinder'));
   expect(published.code).toBe(3);
