@@ -96,6 +96,8 @@ function dnf(tree: string, id: string, ...argv: string[]): string {
     'x86_64',
     '-y',
     '-q',
+    // It would add packages that other tests installed on this machine.
+    '--disableplugin=local',
   ];
   return execFileSync('dnf', [...options, ...argv], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
