@@ -4,6 +4,7 @@
 //
 // The repository's packages are empty files with the sizes and times that its metadata says, which is all that --update looks at; the package
 // that is added is a real one. Ours includes what createrepo_c takes for that one package, Node's start, and reading what was published.
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,10 +51,10 @@ export async function publishOne({ packages = 20_000, runs = 5 } = {}) {
   }
 }
 
-const identity = (i) => ({ name: `package-${i}`, version: `1.${i % 10}`, id: i.toString(16).padStart(64, '0') });
+export const identity = (i) => ({ name: `package-${i}`, version: `1.${i % 10}`, id: createHash('sha256').update(String(i)).digest('hex') });
 
 /** Metadata of so many packages, like that of small real ones. */
-function writeLists(directory, count) {
+export function writeLists(directory, count) {
   const lists = {
     primary: ['metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm"', primary],
     filelists: [
@@ -112,7 +113,7 @@ function primary(i) {
 }
 
 /** Files where the metadata says that packages are. */
-function placePackages(repository) {
+export function placePackages(repository) {
   const name = readdirSync(join(repository, 'repodata')).find((file) => file.endsWith('-primary.xml.gz'));
   const text = gunzipSync(readFileSync(join(repository, 'repodata', name))).toString();
   mkdirSync(join(repository, 'Packages'), { recursive: true });

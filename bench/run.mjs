@@ -7,9 +7,12 @@
 //            --runs N; --only loopback,latency,sizes,listed,publish,unchanged (cases); --results DIRECTORY, instead of docs and
 //            bench/results; --tiny tries the program, not the speed
 //   retention  freezing a release beside cp -al and rsync --link-dest, and retention plan beside du; two minutes. --tiny tries the program; --results DIRECTORY; --no-wait
+//   publish  mirrorctl publish of 1 and 500 packages into 20,000, beside createrepo_c --update with the copying and signing that a user does; five minutes.
+//            --runs N; --tiny tries the program; --results DIRECTORY; --no-wait
 //   table    writes the table of docs/benchmarks.md from bench/results/*.json
 import { deploy } from './deploy.mjs';
 import { patience, Results } from './measure.mjs';
+import { publish } from './publish.mjs';
 import { retention } from './retention.mjs';
 import { sync } from './sync.mjs';
 import { writePlot } from './sync/plot.mjs';
@@ -39,6 +42,14 @@ const benchmarks = {
     if (options.includes('--tiny')) patience.seconds = 0;
     const results = list('--results')?.[0];
     await retention({ ...(options.includes('--tiny') ? { repositories: 2, packages: 50, runs: 2 } : {}), results });
+    if (results === undefined) table();
+  },
+  publish: async () => {
+    if (options.includes('--no-wait')) patience.seconds = 1;
+    if (options.includes('--tiny')) patience.seconds = 0;
+    const results = list('--results')?.[0];
+    const runs = list('--runs')?.map(Number)[0];
+    await publish({ ...(options.includes('--tiny') ? { packages: 60, many: 3, runs: 1 } : {}), ...(runs ? { runs } : {}), results });
     if (results === undefined) table();
   },
   table: async () => {

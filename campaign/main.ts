@@ -1,4 +1,4 @@
-/** `npm run campaign -- deploy` and `-- sync`: faults over deploy and activation on the lab host, and over sync and publish on this machine. */
+/** `npm run campaign -- NAME`: faults over deploy and activation on the lab host, and over syncs, retention and publishing on this machine. */
 import { isMainThread, workerData } from 'node:worker_threads';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ExitCode } from '../desired-state/errors';
@@ -14,8 +14,10 @@ import { bringAbout, type Outcome } from './runner';
 import { sampling } from './sampler';
 import { prepare } from './setup';
 import { writePage, writeResult } from './page';
+import { PUBLISH_CASES } from './publish/cases';
+import { publish, type PublishOptions } from './publish/command';
 import { CASES, retention, type RetentionOptions } from './retention/command';
-import { writeRetentionPage } from './retention/report';
+import { writeKillsPage } from './retention/report';
 import { sync, type SyncOptions } from './sync/command';
 import { PARTS } from './sync/judge';
 import { writeSyncPage } from './sync/page';
@@ -163,13 +165,22 @@ function commandLine(): Command {
   ).action(async (options: RetentionOptions) => {
     process.exit(await retention(options));
   });
+  strikes('publish', 'kills while packages are published: what is served is old or new, and the same command again ends it', {
+    short: 'some of each command',
+    only: new Option('--only <case...>', 'these commands').choices(PUBLISH_CASES),
+    unit: 'a kill',
+    write: 'write campaign/results/publish.json and the table of docs/reliability.md; cases that were not run stay as they are there',
+  }).action(async (options: PublishOptions) => {
+    process.exit(await publish(options));
+  });
   program
     .command('table')
     .description('write the tables of docs/campaigns.md and docs/reliability.md from campaign/results/')
     .action(() => {
       writePage();
       writeSyncPage();
-      writeRetentionPage();
+      writeKillsPage('retention');
+      writeKillsPage('publish');
     });
   return program;
 }

@@ -33,15 +33,16 @@ export interface Arrived {
  * refused as files. Throws a MirrorError for what is not there and for a directory without packages.
  */
 export function offersIn(paths: readonly string[]): readonly Offer[] {
-  return paths.flatMap((path) => {
-    const found = lstatSync(path, { throwIfNoEntry: false });
-    if (found === undefined)
-      throw wrong('NO_SUCH_FILE', `there is no file ${quoted(path)}`, 'Name package files, or a directory with some.');
-    if (!found.isDirectory()) return [{ file: path }];
-    const inside = packagesBelow(path);
-    if (inside.length > 0) return inside.map((file) => ({ file }));
-    throw wrong('NO_PACKAGES', `${quoted(path)} has no *.rpm in it`, 'Name package files, or a directory with some.');
-  });
+  return paths.flatMap((path) => readable(path, () => offersAt(path)));
+}
+
+function offersAt(path: string): readonly Offer[] {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) throw wrong('NO_SUCH_FILE', `there is no file ${quoted(path)}`, 'Name package files, or a directory with some.');
+  if (!found.isDirectory()) return [{ file: path }];
+  const inside = packagesBelow(path);
+  if (inside.length > 0) return inside.map((file) => ({ file }));
+  throw wrong('NO_PACKAGES', `${quoted(path)} has no *.rpm in it`, 'Name package files, or a directory with some.');
 }
 
 function packagesBelow(directory: string): readonly string[] {
@@ -51,6 +52,19 @@ function packagesBelow(directory: string): readonly string[] {
     if (entry.isDirectory()) return packagesBelow(path);
     return entry.name.endsWith('.rpm') ? [path] : [];
   });
+}
+
+const READABLE =
+  'mirrorctl works as the user mirror: put it where that user may read it, for instance into /var/tmp, or let everybody (chmod o+rX).';
+
+/** An operator who is root does not expect that something may not be read. */
+export function readable<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    throw wrong('PERMISSION', `the user mirror may not read ${quoted(path)}`, READABLE);
+  }
 }
 
 function wrong(code: string, message: string, remedy: string): MirrorError {
@@ -94,12 +108,7 @@ function unopened(file: string, error: NodeJS.ErrnoException): Refusal {
       'Give the package file itself: links are not followed.',
     );
   if (error.code === 'ENOENT') return invalid('NO_SUCH_FILE', 'it is not there any more', 'Give it again once it is there.');
-  if (error.code === 'EACCES' || error.code === 'EPERM')
-    return invalid(
-      'PERMISSION',
-      'the user mirror, as whom mirrorctl works, may not read it',
-      `Let everybody read it, and enter its directory: chmod o+r; or put it into /var/tmp.`,
-    );
+  if (error.code === 'EACCES' || error.code === 'EPERM') return invalid('PERMISSION', 'the user mirror may not read it', READABLE);
   // Sockets have no open.
   if (error.code === 'ENXIO') return invalid('NOT_A_FILE', `${quoted(basename(file))} is no regular file`, 'Give the package file itself.');
   throw error;

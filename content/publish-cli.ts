@@ -1,3 +1,4 @@
+import { accessSync, constants } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { KeySource } from '../signatures/sign';
 import { opened, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds, withSigner } from './cli';
@@ -38,12 +39,13 @@ export function addPublishCommand(root: Command, keys: () => KeySource): void {
           throw usage('mirrorctl publish wants package files, or --comps', 'mirrorctl publish --help has examples.');
         sayWhenInterrupted();
         const { componentNamed } = await import('./component-name');
-        const { offersIn } = await import('./offered');
+        const { offersIn, readable } = await import('./offered');
         const { changeComponent } = await import('./publish');
         const { exitCodeOf, outcomeLines } = await import('./publish-text');
         const { layout, definitions } = await opened(root);
         const component = componentNamed(definitions, name);
         const add = offersIn(files);
+        if (typeof comps === 'string') readable(comps, () => accessSync(comps, constants.R_OK));
         const outcome = await withSigner(keys(), layout, (signer) =>
           changeComponent(
             { layout, definitions, signer, now: () => new Date(), say: warn, waitSeconds: options.wait },

@@ -16,7 +16,7 @@ import { identityOf } from '../sync/trace';
 import { Workshop } from '../sync/workshop';
 import { type Case, type CaseName, CASES, Life } from './cases';
 import { judgeKilled, judgeNext, type Reference, settle, stateOf } from './judge';
-import { lineOf, merged, type RetentionOutcome, type RetentionResult, rowOf, tableOf, writeRetentionPage } from './report';
+import { lineOf, merged, type RetentionOutcome, type RetentionResult, rowOf, tableOf, writeKillsPage } from './report';
 
 export interface RetentionOptions {
   readonly short?: true;
@@ -71,7 +71,7 @@ export function retention(options: RetentionOptions): Promise<number> {
       mkdirSync(dirname(RESULT), { recursive: true });
       const former = existsSync(RESULT) ? (JSON.parse(readFileSync(RESULT, 'utf8')) as RetentionResult) : undefined;
       writeFileSync(RESULT, `${JSON.stringify(former === undefined ? result : merged(former, result), null, 1)}\n`);
-      writeRetentionPage();
+      writeKillsPage('retention');
     }
     return failures.length > 0 ? ExitCode.internal : ExitCode.ok;
   });

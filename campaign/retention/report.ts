@@ -1,13 +1,14 @@
-/** What the campaign over retention prints and writes. */
+/** What the campaigns over retention and over publishing print and write. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CampaignError } from '../errors';
 import { ROOT } from '../host';
 import { type CaseName, CASES } from './cases';
+import { PUBLISH_CASES, type PublishCaseName } from '../publish/cases';
 
 /** What came of one kill. */
 export interface RetentionOutcome {
-  readonly case: CaseName;
+  readonly case: CaseName | PublishCaseName;
   readonly kind: 'call' | 'random';
   readonly what: string;
   readonly ended: string;
@@ -17,7 +18,7 @@ export interface RetentionOutcome {
 }
 
 export interface RetentionRow {
-  readonly case: CaseName;
+  readonly case: CaseName | PublishCaseName;
   readonly date: string;
   readonly calls: number;
   readonly struck: number;
@@ -37,7 +38,13 @@ export function lineOf({ case: name, what, ended, failures, missed }: RetentionO
   return [head, ...failures.map((failure) => `            ! ${failure}`)].join('\n');
 }
 
-export function rowOf(name: CaseName, date: string, calls: number, outcomes: readonly RetentionOutcome[], minutes: number): RetentionRow {
+export function rowOf(
+  name: CaseName | PublishCaseName,
+  date: string,
+  calls: number,
+  outcomes: readonly RetentionOutcome[],
+  minutes: number,
+): RetentionRow {
   const counted = outcomes.filter(({ missed }) => !missed);
   return {
     case: name,
@@ -50,12 +57,14 @@ export function rowOf(name: CaseName, date: string, calls: number, outcomes: rea
   };
 }
 
+const ORDER: readonly (CaseName | PublishCaseName)[] = [...CASES, ...PUBLISH_CASES];
+
 /** Cases that were not run stay as they were. */
 export function merged(before: RetentionResult, now: RetentionResult): RetentionResult {
   const ran = new Set(now.rows.map((row) => row.case));
   return {
     seed: now.seed,
-    rows: [...before.rows.filter((row) => !ran.has(row.case)), ...now.rows].sort((a, b) => CASES.indexOf(a.case) - CASES.indexOf(b.case)),
+    rows: [...before.rows.filter((row) => !ran.has(row.case)), ...now.rows].sort((a, b) => ORDER.indexOf(a.case) - ORDER.indexOf(b.case)),
     failures: [...before.failures.filter((one) => !ran.has(one.case)), ...now.failures],
   };
 }
@@ -67,20 +76,19 @@ export function tableOf(rows: readonly RetentionRow[]): string {
   return [HEADS, HEADS.map(() => '---'), ...lines].map((line) => `| ${line.join(' | ')} |`).join('\n');
 }
 
-const BEGIN = '<!-- begin retention: written by `npm run campaign -- table` -->';
-const END = '<!-- end retention -->';
-
-/** Writes the table of docs/reliability.md from campaign/results/retention.json. */
-export function writeRetentionPage(): void {
-  const file = join(ROOT, 'campaign/results/retention.json');
+/** Writes a table of docs/reliability.md from `campaign/results/<name>.json`. */
+export function writeKillsPage(name: 'retention' | 'publish'): void {
+  const file = join(ROOT, `campaign/results/${name}.json`);
   if (!existsSync(file)) return;
+  const begin = `<!-- begin ${name}: written by \`npm run campaign -- table\` -->`;
+  const end = `<!-- end ${name} -->`;
   const { rows } = JSON.parse(readFileSync(file, 'utf8')) as RetentionResult;
   const page = join(ROOT, 'docs/reliability.md');
   const old = readFileSync(page, 'utf8');
-  const [from, to] = [old.indexOf(BEGIN), old.indexOf(END)];
-  if (from < 0 || to < from) throw new CampaignError(`${page} lacks the lines ${BEGIN} and ${END}: put them where the table belongs`);
+  const [from, to] = [old.indexOf(begin), old.indexOf(end)];
+  if (from < 0 || to < from) throw new CampaignError(`${page} lacks the lines ${begin} and ${end}: put them where the table belongs`);
   const sum = (of: 'struck' | 'random' | 'failed'): number => rows.reduce((total, row) => total + row[of], 0);
   const dates = [...new Set(rows.map(({ date }) => date))].sort().join(', ');
   const head = `${dates}: ${sum('struck')} kills at calls and ${sum('random')} at random times, ${sum('failed')} failed.`;
-  writeFileSync(page, `${old.slice(0, from)}${BEGIN}\n\n${head}\n\n${tableOf(rows)}\n\n${old.slice(to)}`);
+  writeFileSync(page, `${old.slice(0, from)}${begin}\n\n${head}\n\n${tableOf(rows)}\n\n${old.slice(to)}`);
 }
