@@ -136,8 +136,10 @@ export class NextSnapshot {
     const leaving = new Set(gone.map(({ checksum }) => checksum.hex));
     let left = 0;
     for (const item of table) {
+      const place = `${name}/${item.path}`;
       if (leaving.has(item.checksum.hex)) left++;
-      else await this.link(builder, name, item);
+      // There are many: one turn of the loop each would take longer than the links.
+      else if (!this.link(builder, place, item)) await this.regain(builder, place, item);
     }
     const added = accepted.filter(({ trees }) => trees.includes(name));
     for (const { fileName, sha256: hex } of added)
@@ -162,18 +164,23 @@ export class NextSnapshot {
     return written.packages;
   }
 
-  /** Links a package that stays: from the store, or where somebody deleted it there, from the published tree. */
-  private async link(builder: TreeBuilder, tree: string, { path, checksum, size }: ListedPackage): Promise<void> {
-    const place = `${tree}/${path}`;
+  /** Links a package that stays: false where somebody deleted it in the store. */
+  private link(builder: TreeBuilder, place: string, { checksum }: ListedPackage): boolean {
     this.own.add(place);
-    if (this.lost.has(place)) return;
+    if (this.lost.has(place)) return true;
     try {
       builder.add({ path: place, checksum });
+      return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      await this.store.regain(checksum, size, join(this.former, place));
-      builder.add({ path: place, checksum });
+      return false;
     }
+  }
+
+  /** The same from the published tree, where it may be whole. */
+  private async regain(builder: TreeBuilder, place: string, { checksum, size }: ListedPackage): Promise<void> {
+    await this.store.regain(checksum, size, join(this.former, place));
+    builder.add({ path: place, checksum });
   }
 
   private add(builder: TreeBuilder, path: string, found: string, hex: string): void {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, constants, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, constants, lstatSync, readdirSync, renameSync, rmSync, utimesSync } from 'node:fs';
 import { copyFile, type FileHandle, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -72,7 +72,7 @@ function wrong(code: string, message: string, remedy: string): MirrorError {
 }
 
 /** A file that is open, or why it cannot be. */
-type Opened = { readonly handle: FileHandle; readonly size: number } | { readonly refusal: Refusal };
+type Opened = { readonly handle: FileHandle; readonly modified: Date } | { readonly refusal: Refusal };
 
 /** Opens a regular file, and nothing else: neither what a link leads to nor something that never ends. */
 export async function openOffer({ file }: Offer): Promise<Opened> {
@@ -84,7 +84,7 @@ export async function openOffer({ file }: Offer): Promise<Opened> {
   }
   const stat = await handle.stat();
   const refusal = judgeKind(file, stat);
-  if (refusal === undefined) return { handle, size: stat.size };
+  if (refusal === undefined) return { handle, modified: stat.mtime };
   await handle.close();
   return { refusal };
 }
@@ -138,6 +138,8 @@ export class Arrivals {
     const temporary = this.incoming.temporary(`offer-${this.taken++}`);
     try {
       const { sha256, size } = await this.copy(opened.handle, temporary);
+      // The metadata says when the file was made.
+      utimesSync(temporary, opened.modified, opened.modified);
       const judged = this.judged(offer, { fileName, sha256, size, path: temporary });
       if (!('path' in judged)) {
         rmSync(temporary);

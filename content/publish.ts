@@ -138,6 +138,8 @@ class Publication {
     const incoming = await this.store.incoming(this.id);
     try {
       const arrived = await this.takeIn(incoming);
+      // It is opened while signatures are checked: both wait for other programs.
+      if (arrived.length > 0 && this.change.dryRun !== true) this.context.signer().catch(() => undefined);
       const accepted = await this.judge(arrived, trees, snapshot);
       const refused = [...this.outcomes.values()].some(({ result }) => result === 'refused');
       const comps = this.change.comps !== undefined;
