@@ -1,0 +1,209 @@
+/** The engine of publishing as other commands use it, many packages at once, and what a full disk does to it. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { componentNamed } from '../../content/component-name';
+import { packagesOf } from '../../content/component-record';
+import { readDefinitions } from '../../content/definitions';
+import { Layout } from '../../content/layout';
+import { offersIn } from '../../content/offered';
+import { type Change, changeComponent, type ChangeOutcome } from '../../content/publish';
+import { expectedFiles } from '../../content/expected';
+import { currentSnapshot } from '../../content/snapshot';
+import { openSigner } from '../../signatures/sign';
+import { HostedMirror, signedRpm } from './support/hosted';
+import { dropKey, makeKey, type TestKey } from './support/keys';
+
+jest.setTimeout(300_000);
+
+const ID = 'acme/mos7.0-centos6/updates';
+const work = mkdtempSync(join(tmpdir(), 'engine-'));
+let own: TestKey;
+let owner: TestKey;
+let mirror: HostedMirror;
+
+beforeAll(() => {
+  own = makeKey(join(work, 'own'), 'mirror');
+  owner = makeKey(join(work, 'owner'), 'acme');
+});
+afterAll(() => {
+  for (const key of [own, owner]) dropKey(key);
+  rmSync(work, { recursive: true });
+});
+beforeEach(async () => {
+  mirror = new HostedMirror(own, owner);
+  mirror.codename('acme/mos7.0-centos6');
+  await mirror.prepare();
+});
+afterEach(() => mirror.remove());
+
+/** Calls the engine in this process. */
+async function change(what: Omit<Change, 'component'>, component = ID): Promise<ChangeOutcome> {
+  const definitions = await readDefinitions(mirror.configuration);
+  const layout = new Layout(mirror.root, mirror.state, definitions.directory);
+  const signer = await openSigner(() => [{ text: Buffer.from(own.secretKey), from: 'the key of the test' }], layout.signingIdentities);
+  try {
+    return await changeComponent(
+      { layout, definitions, signer: () => Promise.resolve(signer), now: () => new Date(), say: () => undefined, waitSeconds: 5 },
+      { component: componentNamed(definitions, component), ...what },
+    );
+  } finally {
+    await signer.close();
+  }
+}
+
+const layoutOf = (): Layout => new Layout(mirror.root, mirror.state, mirror.configuration);
+const names = async (id = ID): Promise<readonly string[]> =>
+  (await packagesOf(layoutOf(), id)).map(({ name, version }) => `${name}-${version}`).sort();
+
+test('packages leave, and stay fetchable in their grace; then no other content takes their place', async () => {
+  const [one, two] = [signedRpm(work, owner, { name: 'one' }), signedRpm(work, owner, { name: 'two' })];
+  await change({ add: offersIn([one, two]), remove: [] });
+  const outcome = await change({ add: [], remove: ['one-1-1.noarch'] });
+  expect(outcome).toMatchObject({ removed: ['one-1-1.noarch'], packages: 1 });
+  expect(await names()).toEqual(['two-1']);
+  expect(readdirSync(mirror.published(ID, 'x86_64/Packages')).sort()).toEqual(['one-1-1.noarch.rpm', 'two-1-1.noarch.rpm']);
+  const other = signedRpm(mkdtempSync(join(work, 'other-')), owner, { name: 'one', content: 'other' });
+  expect((await change({ add: offersIn([other]), remove: [] })).files[0]).toMatchObject({
+    code: 'PACKAGE_CHANGED',
+    message: expect.stringMatching(/was published with other content, which clients may ask for until 20/),
+  });
+  expect((await change({ add: offersIn([one]), remove: [] })).files[0]).toMatchObject({ result: 'published' });
+  await expect(change({ add: [], remove: ['three-1-1.noarch'] })).rejects.toMatchObject({ code: 'NOT_PUBLISHED' });
+});
+
+test('from one component to another: no new bytes; a dry run changes nothing; who is asked before a publish hears what comes', async () => {
+  const file = signedRpm(work, owner, { name: 'moved' });
+  const cr = 'acme/mos7.0-centos6/cr';
+  await change({ add: offersIn([file]), remove: [] }, cr);
+  const [item] = await packagesOf(layoutOf(), cr);
+  const add = [{ file: mirror.published(cr, item?.path as string), checksum: item?.checksum as NonNullable<typeof item>['checksum'] }];
+  const before = mirror.currentTarget(ID);
+  expect((await change({ add, remove: [], dryRun: true })).files[0]).toMatchObject({ result: 'published' });
+  expect(mirror.currentTarget(ID)).toBe(before);
+  const heard: unknown[] = [];
+  const beforePublish = (...what: unknown[]): Promise<void> => Promise.resolve(void heard.push(what, mirror.currentTarget(ID)));
+  await change({ add, remove: [], beforePublish });
+  expect(heard).toEqual([[[{ nevra: 'moved-1-1.noarch', sha256: item?.checksum.hex }], []], before]);
+  const inodes = [cr, ID].map((id) =>
+    execFileSync('stat', ['-c', '%i', mirror.published(id, 'x86_64/Packages', basename(file))], { encoding: 'utf8' }),
+  );
+  expect(inodes[0]).toBe(inodes[1]);
+});
+
+test('scrub finds all of a component as it was published, and backups know every file of it', async () => {
+  await change({ add: offersIn([signedRpm(work, owner, { name: 'whole' })]), remove: [] });
+  const snapshot = (await currentSnapshot(layoutOf(), ID)) as string;
+  const expected = (await expectedFiles(layoutOf(), ID, snapshot)).map(({ path }) => path);
+  expect(expected).toEqual(
+    expect.arrayContaining([
+      'RPM-GPG-KEY-mos7.0',
+      'x86_64/repodata/repomd.xml',
+      'x86_64/repodata/repomd.xml.asc',
+      'x86_64/Packages/whole-1-1.noarch.rpm',
+    ]),
+  );
+  const scrub = await mirror.run('scrub', '--all', '--json');
+  expect(scrub).toMatchObject({ code: 0, stderr: '' });
+  expect(JSON.parse(scrub.stdout)).toMatchObject({ lost: [], repaired: [], unfinished: [] });
+});
+
+test('prepare takes over what was published: a new architecture gets an empty tree, and the next publish goes on', async () => {
+  const file = signedRpm(work, owner, { name: 'stays' });
+  await change({ add: offersIn([file]), remove: [] });
+  mirror.codename('acme/mos7.0-centos6', { architectures: ['x86_64', 'aarch64'] });
+  await mirror.prepare();
+  expect(await names()).toEqual(['stays-1']);
+  // It is missing in the new tree.
+  expect((await change({ add: offersIn([file]), remove: [] })).files[0]).toMatchObject({ result: 'published', trees: ['aarch64'] });
+  expect((await mirror.run('status', ID)).stdout).toMatch(/ready .* 1 /);
+});
+
+test('500 packages in one call, while another publisher waits', async () => {
+  const files = manyPackages(500);
+  const one = signedRpm(work, owner, { name: 'beside' });
+  const ran = await Promise.all([mirror.publish(ID, files), mirror.publish(ID, one)]);
+  expect(ran.map(({ code }) => code)).toEqual([0, 0]);
+  expect(await names()).toHaveLength(501);
+  const oracle = mkdtempSync(join(work, 'oracle-'));
+  execFileSync('cp', ['-al', mirror.published(ID, 'x86_64/Packages'), oracle]);
+  execFileSync('createrepo_c', ['--quiet', '--no-database', '--simple-md-filenames', oracle]);
+  const list = (path: string): string[] =>
+    [...execFileSync('gzip', ['-dc', path], { encoding: 'utf8', maxBuffer: 1 << 28 }).matchAll(/<package [^]*?<\/package>/g)]
+      .map(([text]) => text)
+      .sort();
+  const repomd = mirror.repomd(ID, 'x86_64');
+  const [primary] = readdirSync(mirror.published(ID, 'x86_64/repodata')).filter(
+    (name) => name.includes('-primary.') && repomd.includes(name),
+  );
+  expect(list(mirror.published(ID, 'x86_64/repodata', primary as string))).toEqual(list(join(oracle, 'repodata/primary.xml.gz')));
+});
+
+/** A directory with signed packages, of one spec. */
+function manyPackages(count: number): string {
+  const directory = mkdtempSync(join(work, 'many-'));
+  const parts = Array.from(
+    { length: count },
+    (_, i) => `%package -n many-${i}\nSummary: s\n%description -n many-${i}\nd\n%files -n many-${i}\n`,
+  ).join('');
+  writeFileSync(
+    join(directory, 'x.spec'),
+    `Name: x\nVersion: 1\nRelease: 1\nSummary: s\nLicense: MIT\nBuildArch: noarch\n%description\nd\n${parts}`,
+  );
+  const define = (key: string, value: string): string[] => ['--define', `${key} ${value}`];
+  execFileSync(
+    'rpmbuild',
+    ['-bb', '--quiet', ...define('_topdir', join(directory, 'b')), ...define('_rpmdir', directory), join(directory, 'x.spec')],
+    { stdio: 'ignore' },
+  );
+  rmSync(join(directory, 'b'), { recursive: true });
+  const files = readdirSync(join(directory, 'noarch')).map((name) => join(directory, 'noarch', name));
+  execFileSync('rpmsign', [...define('__gpg', '/usr/bin/gpg'), ...define('_gpg_name', owner.name), '--addsign', ...files], {
+    stdio: 'ignore',
+    env: { ...process.env, GNUPGHOME: owner.home },
+  });
+  return directory;
+}
+
+test('a disk that is too full: refused, and nothing is changed', async () => {
+  const before = mirror.currentTarget(ID);
+  const file = signedRpm(work, owner, { name: 'heavy' });
+  mirror.write('definitions/server.yaml', {
+    kind: 'server',
+    storageRoot: mirror.root,
+    ownMount: false,
+    diskGuard: { stopAtPercent: 2 },
+  });
+  expect(await mirror.run('publish', ID, file)).toMatchObject({ code: 7, stderr: expect.stringMatching(/nothing is added beyond 2 %/) });
+  mirror.write('definitions/server.yaml', { kind: 'server', storageRoot: mirror.root, ownMount: false });
+  expect(mirror.currentTarget(ID)).toBe(before);
+});
+
+test('a disk without room for the file: refused before anything is copied, and it is published once there is room', async () => {
+  const root = join(mirror.directory, 'small');
+  mkdirSync(root);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', root]);
+  try {
+    writeFileSync(join(root, '.mirror-data'), '');
+    mirror.write('definitions/server.yaml', {
+      kind: 'server',
+      storageRoot: root,
+      ownMount: false,
+      diskGuard: { stopAtPercent: 99 },
+    });
+    await mirror.prepare();
+    const { bavail, bsize } = statfsSync(root);
+    const ballast = join(root, 'ballast');
+    const bytes = 300_000;
+    const file = signedRpm(work, owner, { name: 'large', head: '%define _binary_payload w0.gzdio', content: 'x'.repeat(bytes) });
+    writeFileSync(ballast, Buffer.alloc(bavail * bsize - bytes / 2));
+    const ran = await mirror.run('publish', ID, file);
+    expect(ran).toMatchObject({ code: 7, stderr: expect.stringMatching(/needs \d+ bytes more, and .* left\n {2}Free space/) });
+    expect(readdirSync(join(root, 'store/.incoming'))).toEqual([]);
+    rmSync(ballast);
+    expect((await mirror.run('publish', ID, file)).code).toBe(0);
+  } finally {
+    execFileSync('umount', [root]);
+  }
+});
