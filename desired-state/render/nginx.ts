@@ -21,8 +21,9 @@ location ~ /@ {
     proxy_read_timeout 30s;
 }
 # What repomd.xml names by checksum never changes. repomd.xml itself, and metadata without a checksum in its name, may at any time.
+# Not "public": a cache that many share would keep what was fetched with a password.
 location ~ "/repodata/[0-9a-f]{32,128}-" {
-    add_header Cache-Control "public, max-age=31536000, immutable";
+    add_header Cache-Control "max-age=31536000, immutable";
 }
 location ~ /repodata/[^/]+$ {
     open_file_cache off;
