@@ -45,7 +45,7 @@ test("a node's repositories: the codename's components by their priorities, then
     'mos-mos9.0-centos7-updates': 5,
     'mos-mos9.0-centos7-security': 2,
     'mos-mos9.0-centos7-holdback': 1,
-    'mos-mos9.0-centos7-cr': 20,
+    'mos-mos9.0-centos7-cr': 5,
     'mos-mos9.0-centos7-hotfix': 5,
     'centos-7-os': 99,
   });

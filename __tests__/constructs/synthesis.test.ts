@@ -257,7 +257,7 @@ test('the product: priorities let holdback win, proposed packages are opt-in', (
     ['mos-mos7.0-centos6-fuel-updates', '1', 5],
     ['mos-mos7.0-centos6-fuel-security', '1', 2],
     ['mos-mos7.0-centos6-fuel-holdback', '1', 1],
-    ['mos-mos7.0-centos6-fuel-cr', '0', 20],
+    ['mos-mos7.0-centos6-fuel-cr', '0', 5],
   ]);
 });
 

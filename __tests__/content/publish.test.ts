@@ -340,7 +340,8 @@ describe('bad files', () => {
       return { file: `owners/acme/${key.name}.asc`, fingerprint: key.fingerprint };
     });
     mirror.codename(CODENAME, { keys });
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    // gpg counts whole seconds, and takes the last one for good.
+    await new Promise((resolve) => setTimeout(resolve, 3000));
     const found: string[] = [];
     for (const file of files) found.push((await mirror.publish(ID, file)).outcome.files[0]?.code ?? '');
     expect(found).toEqual(['KEY_EXPIRED', 'KEY_REVOKED']);

@@ -100,6 +100,8 @@ test('what is in cr is for those who ask for it; promoted, everybody gets it', (
   expect(installed.status).toBe(0);
   onMirror(`mirrorctl publish ${CODENAME}/cr ${onServer('nova', '2')}`);
   expect(dnf([OURS], 'install', '-y', 'nova').text).toMatch(/Installed:\s+nova-1-1\.noarch/);
+  // Whoever tries what is proposed gets it, also where there is an older one in updates.
+  expect(dnf([OURS], '--enablerepo=*-cr', 'install', '-y', 'nova').text).toMatch(/Installed:\s+nova-2-1\.noarch/);
 });
 
 test('snapshots by time: with the same access, a listing, and good for dnf as they are', async () => {

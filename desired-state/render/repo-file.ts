@@ -4,8 +4,11 @@ import { MIRROR_KEY } from '../model';
 /** What a codename has unless its declaration says otherwise. */
 export const COMPONENTS = ['os', 'updates', 'security', 'holdback', 'cr'] as const;
 
-/** yum: lower wins. Holdback stands above everything, since it replaces a regressed package for a time. */
-export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 1, security: 2, updates: 5, os: 10, cr: 20 };
+/**
+ * yum: lower wins. Holdback stands above everything, since it replaces a regressed package for a time. Whoever switches `cr` on gets what is proposed
+ * as if it were in `updates` already: farther behind, nothing of it would ever be tried.
+ */
+export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 1, security: 2, updates: 5, os: 10, cr: 5 };
 /** Components of other names, such as `hotfix` or `9.2-updates`: the newest version of theirs and of `updates` wins. */
 const OTHER_COMPONENT_PRIORITY = 5;
 const BASE_PRIORITY = 99;
