@@ -1,11 +1,15 @@
 import { existsSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { lstat, mkdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { readComponentRecord } from './component-record';
 import { copied, type Definitions } from './definitions';
 import { flushDirectory, flushFileSystem, removeTree } from './files';
 import { type Layout, RECORD_KINDS } from './layout';
-import { currentSnapshot, NEW, publish, removeUnfinished } from './snapshot';
+import { currentSnapshot, NEW, publish, removeUnfinished, snapshotsOf } from './snapshot';
 import { readState, writeState } from './state';
+
+/** What says that a snapshot was copied from an upstream. */
+const UPSTREAM_RECORDS = RECORD_KINDS.filter((kind) => kind !== 'damage' && kind !== 'component');
 
 /** A new id, and the one whose content it goes on with. */
 export interface Adoption {
@@ -32,10 +36,8 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
   const from = await currentSnapshot(layout, formerId);
   if (from === undefined) return false;
   const present = await currentSnapshot(layout, id);
-  const state = await readState(layout.stateFile(id), id);
-  // Adopted for a deploy that was taken back, and never synced since: the former id may have gone on.
-  const untouched = present !== undefined && state.lastRun === undefined && hasRecord(layout, id, present);
-  if (present === from || (present !== undefined && !untouched)) return false;
+  // Adopted for a deploy that was taken back, and untouched since: the former id may have gone on.
+  if (present === from || (present !== undefined && !(await isBehind(layout, { id, formerId }, { present, from })))) return false;
 
   await removeUnfinished(layout, id);
   const target = join(layout.snapshots(id), from);
@@ -59,9 +61,23 @@ export async function adopt(layout: Layout, { id, formerId }: Adoption): Promise
   return true;
 }
 
-/** Whether it was copied from an upstream: what owners publish has no records. */
-function hasRecord(layout: Layout, id: string, snapshot: string): boolean {
-  return RECORD_KINDS.some((kind) => kind !== 'damage' && existsSync(layout.record(id, snapshot, kind)));
+/**
+ * Whether nothing happened to an id since it was adopted, and the former one went on. What owners publish is never synced, so no run says it: there the published
+ * snapshot, or the one that `prepare` made it of, must be one of the former id's. A publish under the new id makes one that the former never had.
+ */
+async function isBehind(
+  layout: Layout,
+  { id, formerId }: Adoption,
+  { present, from }: { readonly present: string; readonly from: string },
+): Promise<boolean> {
+  if (readComponentRecord(layout, id, present) !== undefined) {
+    const former = new Set(await snapshotsOf(layout, formerId));
+    let origin: string | undefined = present;
+    while (origin !== undefined && !former.has(origin)) origin = readComponentRecord(layout, id, origin)?.preparedFrom;
+    return origin !== undefined && origin !== from;
+  }
+  const { lastRun } = await readState(layout.stateFile(id), id);
+  return lastRun === undefined && UPSTREAM_RECORDS.some((kind) => existsSync(layout.record(id, present, kind)));
 }
 
 function linkRecords(layout: Layout, formerId: string, id: string, snapshot: string): void {

@@ -26,6 +26,7 @@ import { type BackupManifest, BackupManifestSchema, BackupPaths, HistorySchema }
 import { readBackupState, writeBackupState } from './backup-state';
 import { countPackages } from './component';
 import { type LostFile, writeDamage } from './damage';
+import { hostedComponents } from './definitions';
 import { readDropped } from './dropped';
 import { flushDirectory, flushFileSystem, linkOrCopy, removeTree } from './files';
 import { Layout, RECORD_KINDS } from './layout';
@@ -297,8 +298,13 @@ class Restore {
     const published = current === undefined || kept !== undefined || before === current.snapshot ? undefined : current.snapshot;
     if (!this.options.dryRun) await this.history(id);
     if (published !== undefined && !this.options.dryRun) await publish(layout, id, published);
-    if (!this.options.dryRun) await updatePublicSnapshots(layout, id);
+    if (!this.options.dryRun && this.isDeclaredComponent(id)) await updatePublicSnapshots(layout, id);
     return { id, snapshots: missing.map(({ snapshot }) => snapshot), published, fromUpstream, kept };
+  }
+
+  /** Only of those the public sees snapshots by time. */
+  private isDeclaredComponent(id: string): boolean {
+    return hostedComponents(this.context.definitions).some((component) => component.id === id);
   }
 
   /**

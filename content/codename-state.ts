@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { digestOf } from '../desired-state/canonical';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { HOLDBACK, OS } from './component';
 import type { HostedComponent } from './definitions';
@@ -45,6 +46,8 @@ const CodenameStateSchema = z.strictObject({
   generalAvailability: z.array(FreezeSchema),
   /** The oldest first. */
   holdback: z.array(HoldbackEntrySchema),
+  /** Digest of what it was when it was taken over from a former id; absent where it never was. */
+  adopted: z.string().optional(),
 });
 export type CodenameState = z.infer<typeof CodenameStateSchema>;
 
@@ -113,9 +116,17 @@ export async function requireOpen(layout: Layout, { id, codename, component }: H
   });
 }
 
-/** What was done with a codename under its former id holds under the new one; where that has a state of its own, it stays. */
+/**
+ * What was done with a codename under its former id holds under the new one; where that has a state of its own, it stays. One that was taken over for a deploy that was
+ * taken back, and was not changed since, is taken over anew: `os` may have been frozen meanwhile.
+ */
 export async function adoptCodenameState(layout: Layout, codename: string, former: string): Promise<void> {
   const { generalAvailability, holdback } = await readCodenameState(layout, former);
   if (generalAvailability.length + holdback.length === 0) return;
-  await changeCodenameState(layout, codename, (own) => (own === NOTHING ? { version: 1, generalAvailability, holdback } : undefined));
+  const adopted = digestOf({ generalAvailability, holdback });
+  await changeCodenameState(layout, codename, (own) => {
+    const untouched =
+      own.adopted !== undefined && own.adopted === digestOf({ generalAvailability: own.generalAvailability, holdback: own.holdback });
+    return own === NOTHING || (untouched && own.adopted !== adopted) ? { version: 1, generalAvailability, holdback, adopted } : undefined;
+  });
 }

@@ -6,15 +6,18 @@ import type { PackageTable } from '../rpm-metadata/accumulate/table';
 import { nevra, type Nevra } from '../rpm-metadata/nevra';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { SOURCE } from '../desired-state/mos-scheme';
-import { readDamage, writeDamage } from './damage';
+import { type LostFile, readDamage, writeDamage } from './damage';
 import { readJsonSync } from './json-file';
 import type { Layout } from './layout';
+import { present } from './present';
 import { currentSnapshot } from './snapshot';
 
 /** What is known of one snapshot of a hosted component. Flushed with it; where it is lost, its metadata says the rest. */
 const ComponentRecordSchema = z.object({
   version: z.literal(1),
   publishedAt: z.string(),
+  /** The snapshot that `prepare` made this one of, with the same packages; absent where packages were published. */
+  preparedFrom: z.string().optional(),
   /** Packages, each once, whatever trees have it. */
   packages: z.number(),
   bytes: z.number(),
@@ -84,43 +87,52 @@ export function countsOf(trees: readonly Tree[]): Pick<ComponentRecord, 'package
   return { packages, bytes };
 }
 
-/** Writes the record of a snapshot that `prepare` made of another one: with the same packages in those of its trees that stay. */
+/** Writes the record of a snapshot that `prepare` made of others: each tree with the packages that it has there. Returns those. */
 export async function takeOverRecord(
   layout: Layout,
   id: string,
   former: string | undefined,
   next: {
     readonly snapshot: string;
-    readonly trees: readonly string[];
+    /** Each tree that was taken over, and from which snapshot. */
+    readonly origins: ReadonlyMap<string, string>;
     readonly index: Readonly<Record<string, string>>;
     readonly at: Date;
   },
-): Promise<void> {
-  const { snapshot, trees, index, at } = next;
+): Promise<readonly Tree[]> {
+  const { snapshot, origins, index, at } = next;
   mkdirSync(dirname(layout.record(id, snapshot, 'component')), { recursive: true });
   const tables: Tree[] = [];
-  const staying = former === undefined ? [] : treesOf(layout, id, former).filter((name) => trees.includes(name));
-  for (const name of staying) {
-    tables.push({ name, table: await readTree(layout, id, former as string, name) });
-    const catalogue = layout.treeCatalogue(id, former as string, name);
+  const carried: Record<string, string> = {};
+  const lost: LostFile[] = [];
+  for (const [name, origin] of origins) {
+    tables.push({ name, table: await readTree(layout, id, origin, name) });
+    const catalogue = layout.treeCatalogue(id, origin, name);
     if (existsSync(catalogue)) linkSync(catalogue, layout.treeCatalogue(id, snapshot, name));
+    const isOfTree = (path: string): boolean => path.startsWith(`${name}/`);
+    const before = Object.entries(readComponentRecord(layout, id, origin)?.carried ?? {});
+    Object.assign(carried, Object.fromEntries(before.filter(([path]) => isOfTree(path))));
+    lost.push(...readDamage(layout, id, origin).filter(({ path }) => isOfTree(path)));
   }
-  const carriedBefore = former === undefined ? {} : (readComponentRecord(layout, id, former)?.carried ?? {});
-  const carried = Object.fromEntries(Object.entries(carriedBefore).filter(([path]) => trees.some((name) => path.startsWith(`${name}/`))));
   writeComponentRecord(layout, id, snapshot, {
     version: 1,
     publishedAt: at.toISOString(),
+    ...present({ preparedFrom: former }),
     ...countsOf(tables),
     index: { ...index },
     carried,
   });
-  const lost = former === undefined ? [] : readDamage(layout, id, former);
-  await writeDamage(
-    layout,
-    id,
-    snapshot,
-    lost.filter(({ path }) => trees.some((name) => path.startsWith(`${name}/`))),
-  );
+  await writeDamage(layout, id, snapshot, lost);
+  return tables;
+}
+
+/** NEVRAs of packages for all architectures that other trees have and this one lacks. Pure. */
+export function missingNoarch(trees: readonly Tree[], tree: string): readonly string[] {
+  const own = new Set<string>();
+  const others = new Set<string>();
+  for (const { name, table } of trees)
+    if (name !== SOURCE) for (const item of table) if (item.arch === 'noarch') (name === tree ? own : others).add(nevra(item));
+  return [...others].filter((name) => !own.has(name)).sort();
 }
 
 /** A package of a hosted component. */

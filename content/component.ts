@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
@@ -6,6 +6,7 @@ import type { CodenameDefinition, KeyReference } from '../desired-state/definiti
 import { packagesFolder, SOURCE } from '../desired-state/mos-scheme';
 import { emptyMetadata } from '../rpm-metadata/empty';
 import type { Layout } from './layout';
+import { snapshotsHere } from './releases';
 import { currentSnapshot, filesOf, TreeBuilder } from './snapshot';
 import type { Store } from './store';
 
@@ -72,9 +73,9 @@ export type Sign = (bytes: Uint8Array) => Promise<string>;
 export type Keep = (bytes: Uint8Array) => Promise<string>;
 
 /**
- * Builds the next tree of a component: what the published one has (by hard links) in the declared architectures, empty repositories for
- * those that are new, the key file, and each index signed by today's key. Returns its path, the digest that names it, and the digests of what it
- * has of its own.
+ * Builds the next tree of a component: what the published one has (by hard links) in the declared architectures, what the newest snapshot has of one that was declared
+ * before and is again, empty repositories for those that are new, the key file, and each index signed by today's key. Returns its path, the digest that names it, the
+ * digests of what it has of its own, and which tree is of which snapshot.
  */
 export async function buildComponent(
   layout: Layout,
@@ -83,21 +84,29 @@ export async function buildComponent(
   published: string | undefined,
   tools: { readonly sign: Sign; readonly keep: Keep },
   at: Date,
-): Promise<{ readonly directory: string; readonly digest: string; readonly index: Readonly<Record<string, string>> }> {
+): Promise<{
+  readonly directory: string;
+  readonly digest: string;
+  readonly index: Readonly<Record<string, string>>;
+  readonly origins: ReadonlyMap<string, string>;
+}> {
   const builder = await TreeBuilder.start(store, layout, shape.id, at);
   const digests: string[] = [];
   const index: Record<string, string> = {};
+  const origins = new Map<string, string>();
+  const before = published === undefined ? [] : [...(await snapshotsHere(layout, shape.id))].reverse();
   const put = async (path: string, bytes: Uint8Array): Promise<void> =>
     builder.add({ path, checksum: { algorithm: 'sha256', hex: await tools.keep(bytes) } });
   for (const tree of shape.trees) {
-    const old = published === undefined ? undefined : join(layout.snapshots(shape.id), published, tree);
-    const files = old === undefined ? [] : await filesOf(old).catch(() => []);
     builder.folder(`${tree}/${packagesFolder(tree)}`);
     let repomd: Uint8Array;
-    if (old !== undefined && files.includes('repodata/repomd.xml')) {
-      for (const file of files.filter((f) => f !== 'repodata/repomd.xml.asc'))
-        builder.carry(join(layout.snapshots(shape.id), published as string), `${tree}/${file}`);
-      repomd = readFileSync(join(old, 'repodata/repomd.xml'));
+    // The published one comes first. An architecture that left the declaration for a while, be it by a deploy that was taken back, goes on with what it had.
+    const origin = before.find((snapshot) => existsSync(join(layout.snapshots(shape.id), snapshot, tree, 'repodata/repomd.xml')));
+    if (origin !== undefined) {
+      const old = join(layout.snapshots(shape.id), origin);
+      for (const file of await filesOf(join(old, tree))) if (file !== 'repodata/repomd.xml.asc') builder.carry(old, `${tree}/${file}`);
+      repomd = readFileSync(join(old, tree, 'repodata/repomd.xml'));
+      origins.set(tree, origin);
     } else {
       const empty = emptyMetadata();
       for (const file of [empty.repomd, ...empty.files]) await put(`${tree}/repodata/${file.name}`, file.bytes);
@@ -112,10 +121,10 @@ export async function buildComponent(
   await put(shape.keyFile, Buffer.from(shape.keyText));
   index[shape.keyFile] = sha256(shape.keyText);
   digests.push(`${shape.keyFile} ${sha256(shape.keyText)}`);
-  return { directory: builder.directory, digest: sha256(digests.join('\n')), index };
+  return { directory: builder.directory, digest: sha256(digests.join('\n')), index, origins };
 }
 
-/** How many packages a component has, and their bytes: by its files, since it is small and there is no other copy of the truth. */
+/** The packages that are in the folders of a component, listed or not: below its tree. */
 export async function countPackages(tree: string): Promise<readonly string[]> {
   const found: string[] = [];
   for (const architecture of await readdir(tree, { withFileTypes: true })) {

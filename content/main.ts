@@ -233,6 +233,9 @@ export function program(): Command {
         for (const { id, formerId } of outcome.adopted) print(`${id}: goes on with the content of ${formerId}`);
         for (const id of outcome.created) print(`${id}: created`);
         for (const { id, why } of outcome.changed) print(`${id}: published anew (${why})`);
+        const { someOf } = await import('./lines');
+        for (const { id, tree, packages } of outcome.incomplete)
+          print(`warning: ${id}: ${tree} lacks ${someOf(packages, 5)}, which the other architectures have: publish the same files again`);
         const { freezeErrors, freezeLines } = await import('./release-command');
         for (const line of freezeLines(outcome.releases)) print(line);
         // What cannot be frozen holds up no deploy.

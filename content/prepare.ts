@@ -3,6 +3,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import type { KeyReference } from '../desired-state/definitions';
+import { SOURCE } from '../desired-state/mos-scheme';
 import { forEachParallel } from '../downloads/parallel';
 import { type KeySource, openSigner, type Signer } from '../signatures/sign';
 import { adopt, type Adoption, declaredAdoptions } from './adopt';
@@ -10,14 +11,14 @@ import { announce } from './announcements';
 import { removeOrphanedRecords } from './build-snapshot';
 import { adoptCodenameState } from './codename-state';
 import { buildComponent, type ComponentShape, difference, findComponent, keysOf, shapeOf } from './component';
-import { takeOverRecord } from './component-record';
+import { missingNoarch, takeOverRecord } from './component-record';
 import { type Definitions, hostedComponents } from './definitions';
 import { flushFileSystem, writeAtomically } from './files';
 import { requireUnchanged } from './freeze';
 import type { Layout } from './layout';
 import { type Froze, freezeReleases } from './release-command';
 import { Lock, usingStore } from './lock';
-import { updatePublicSnapshots } from './public-snapshots';
+import { updatePublicSnapshots, withdrawOtherSnapshots } from './public-snapshots';
 import { freeName, pointTo, removeUnfinished } from './snapshot';
 import { requireStorage } from './storage';
 import { type Incoming, Store } from './store';
@@ -35,9 +36,19 @@ export interface PrepareOutcome {
   readonly created: readonly string[];
   readonly changed: readonly { readonly id: string; readonly why: string }[];
   readonly unchanged: number;
+  /** Architectures that are new, or declared again, without packages that belong there. */
+  readonly incomplete: readonly Incomplete[];
   /** What became of the declared releases. */
   readonly releases: readonly Froze[];
   readonly seconds: number;
+}
+
+/** Packages for all architectures that a tree lacks, and others of its component have: whoever publishes them again completes it. */
+export interface Incomplete {
+  readonly id: string;
+  readonly tree: string;
+  /** NEVRAs. */
+  readonly packages: readonly string[];
 }
 
 interface Job {
@@ -61,6 +72,7 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
   const result = { adopted: [] as Adoption[], created: [] as string[], changed: [] as { id: string; why: string }[] };
   await requireStorage(context.layout, definitions.server);
   let releases: readonly Froze[] = [];
+  let incomplete: readonly Incomplete[] = [];
   const lock = await Lock.take(context.layout.lockFile('prepare'), 'the preparation of hosted components', {
     waitSeconds: WAIT_SECONDS,
   });
@@ -72,8 +84,9 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
       for (const { id, formerId } of definitions.codenames)
         if (formerId !== undefined) await adoptCodenameState(context.layout, id, formerId);
       const jobs = await jobsOf(context, signer, definitions);
-      if (jobs.length > 0) await usingStore(context.layout, () => publishAll(context, signer, jobs));
+      if (jobs.length > 0) incomplete = await usingStore(context.layout, () => publishAll(context, signer, jobs));
       for (const { id } of components) await updatePublicSnapshots(context.layout, id);
+      for (const { id, components: names } of definitions.codenames) await withdrawOtherSnapshots(context.layout, id, names);
       await publishKey(context.layout, signer);
       if (!existsSync(context.layout.announcements)) await announce(context.layout, definitions, { entries: {} }, context.now());
       for (const { shape, published, why } of jobs) {
@@ -91,6 +104,7 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
   return {
     ...result,
     unchanged: components.length - result.created.length - result.changed.length,
+    incomplete,
     releases,
     seconds: (Date.now() - started) / 1000,
   };
@@ -125,7 +139,7 @@ async function jobsOf(context: PrepareContext, signer: Signer, definitions: Defi
   return jobs;
 }
 
-async function publishAll({ layout, now }: PrepareContext, signer: Signer, jobs: readonly Job[]): Promise<void> {
+async function publishAll({ layout, now }: PrepareContext, signer: Signer, jobs: readonly Job[]): Promise<readonly Incomplete[]> {
   const store = new Store(layout.store);
   const at = now();
   const incoming = await store.incoming('prepare');
@@ -139,10 +153,16 @@ async function publishAll({ layout, now }: PrepareContext, signer: Signer, jobs:
     built.push({ shape, published, ...(await buildComponent(layout, store, shape, published, { sign, keep }, at)) });
   });
   const named: { readonly id: string; readonly directory: string; readonly name: string }[] = [];
-  for (const { shape, published, directory, digest, index } of built) {
+  const incomplete: Incomplete[] = [];
+  for (const { shape, published, directory, digest, index, origins } of built) {
     const { id, trees } = shape;
     const name = await freeName(layout, id, digest, at);
-    await takeOverRecord(layout, id, published, { snapshot: name, trees, index, at });
+    const tables = await takeOverRecord(layout, id, published, { snapshot: name, origins, index, at });
+    for (const tree of trees) {
+      if (tree === SOURCE || origins.get(tree) === published) continue;
+      const packages = missingNoarch(tables, tree);
+      if (packages.length > 0) incomplete.push({ id, tree, packages });
+    }
     named.push({ id, directory, name });
   }
   await flushFileSystem(layout.root);
@@ -151,6 +171,7 @@ async function publishAll({ layout, now }: PrepareContext, signer: Signer, jobs:
   // A power cut before this leaves the old links or the new ones, each to a tree that is on disk.
   await flushFileSystem(layout.root);
   await incoming.close();
+  return incomplete;
 }
 
 /** Writes bytes into the store, once. Their flush comes with that of the trees, before anything is published. */

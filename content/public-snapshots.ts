@@ -8,7 +8,7 @@ import { join, relative } from 'node:path';
 import { flushDirectory, isAbsent, writeAtomically } from './files';
 import type { Layout } from './layout';
 import { snapshotsHere } from './releases';
-import { NEW, timeOf } from './snapshot';
+import { namesIn, NEW, timeOf } from './snapshot';
 
 /** `os`, `20261122T023000Z-0123456789ab` → `os-2026-11-22-023000`. Pure. */
 export function publicName(component: string, snapshot: string): string {
@@ -53,12 +53,35 @@ export async function updatePublicSnapshots(layout: Layout, id: string): Promise
   if (changed) await flushDirectory(directory);
 }
 
+/** The same after a snapshot went or came back: a component that the public sees nothing of stays so, since it is not declared any more. */
+export async function refreshPublicSnapshots(layout: Layout, id: string): Promise<void> {
+  const [owner, codename, component, ...more] = id.split('/');
+  if (component === undefined || more.length > 0) return;
+  const names = await namesIn(layout.publicSnapshots(`${owner}/${codename}`));
+  if (names.some(namesOf(component))) await updatePublicSnapshots(layout, id);
+}
+
+/**
+ * Takes away the links of components that a codename does not declare: the directory is public as a whole. The snapshots stay, and the links come back with the
+ * declaration.
+ */
+export async function withdrawOtherSnapshots(layout: Layout, codename: string, components: readonly string[]): Promise<void> {
+  const directory = layout.publicSnapshots(codename);
+  const own = components.map(namesOf);
+  const isLink = linkName('.+');
+  const others = (await namesIn(directory)).filter((name) => isLink.test(name) && !own.some((isOwn) => isOwn(name)));
+  for (const name of others) await rm(join(directory, name), { force: true });
+  if (others.length > 0) await flushDirectory(directory);
+}
+
 /** Which names of the directory are a component's, those of a run that was killed among them. */
 function namesOf(component: string): (name: string) => boolean {
-  const own = new RegExp(
-    String.raw`^(\.new-)?${component.replaceAll('.', String.raw`\.`)}-(\d{4}-\d\d-\d\d-\d{6}|latest|latest\.target\.txt(\.new)?)$`,
-  );
+  const own = linkName(component.replaceAll('.', String.raw`\.`));
   return (name) => own.test(name);
+}
+
+function linkName(component: string): RegExp {
+  return new RegExp(String.raw`^(\.new-)?${component}-(\d{4}-\d\d-\d\d-\d{6}|latest|latest\.target\.txt(\.new)?)$`);
 }
 
 /** One rename: nobody finds it missing, or half. */

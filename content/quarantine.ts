@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { flushDirectory, isAbsent, removeTree } from './files';
 import { flat, type Layout, RECORD_KINDS } from './layout';
-import { updatePublicSnapshots } from './public-snapshots';
+import { refreshPublicSnapshots } from './public-snapshots';
 import { pinsRepository } from './releases';
 import { goneSnapshots, type Item, keyOf, noteGone } from './retention-ledger';
 import { namesIn } from './snapshot';
@@ -61,7 +61,7 @@ export async function putAway(layout: Layout, item: Movable, now: Date): Promise
 async function finishPutAway(layout: Layout, item: Movable): Promise<void> {
   if (item.kind === 'snapshot') for (const kind of RECORD_KINDS) await rm(layout.record(item.id, item.snapshot, kind), { force: true });
   else await removeEmptyAbove(dirname(homeOf(layout, item)), join(layout.root, item.kind === 'repository' ? 'repositories' : 'releases'));
-  if (item.kind !== 'release') await updatePublicSnapshots(layout, item.id);
+  if (item.kind !== 'release') await refreshPublicSnapshots(layout, item.id);
 }
 
 /** Puts an item back into service. Throws where it is gone for good, or where another one has its place. */
@@ -96,7 +96,7 @@ export async function putBack(layout: Layout, item: Movable): Promise<void> {
   await flushDirectory(dirname(home));
   await flushDirectory(place);
   await noteBack(layout, item);
-  if (item.kind !== 'release') await updatePublicSnapshots(layout, item.id);
+  if (item.kind !== 'release') await refreshPublicSnapshots(layout, item.id);
   await removeTree(place);
   await removeEmptyAbove(dirname(place), layout.damaged);
 }

@@ -106,7 +106,7 @@ test('a key that changes is published in a frozen os, and it stays frozen; so it
   codename('widgets/mos9.0-centos7', { formerId: CODENAME });
   expect((await json<{ adopted: unknown[] }>('prepare')).adopted).toHaveLength(4);
   const before = await readCodenameState(layout(), CODENAME);
-  expect(await readCodenameState(layout(), 'widgets/mos9.0-centos7')).toEqual(before);
+  expect(await readCodenameState(layout(), 'widgets/mos9.0-centos7')).toMatchObject(before);
   codename(CODENAME);
   expect(await open('os')).toBe('FROZEN');
   // What was done with the new id since is not overwritten.
