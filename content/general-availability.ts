@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { CodenameDefinition } from '../desired-state/definitions';
 import { changeCodenameState, frozen, type GeneralAvailability, readCodenameState } from './codename-state';
-import { countPackages, OS } from './component';
+import { OS } from './component';
+import { countsOf, readTrees } from './component-record';
 import type { Definitions } from './definitions';
 import type { Layout } from './layout';
 import { tableLines } from './lines';
@@ -47,7 +48,7 @@ export async function freezeAtAvailability(
         remedy: 'A deploy makes it; by hand, as root: mirrorctl prepare.',
         exitCode: ExitCode.environment,
       });
-    const packages = (await countPackages(join(layout.snapshots(os), snapshot))).length;
+    const { packages } = countsOf(await readTrees(layout, os, snapshot));
     let changed = false;
     const after = await changeCodenameState(layout, id, (state) => {
       changed = frozen(state) === undefined;

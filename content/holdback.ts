@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { CodenameDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Checksum } from '../rpm-metadata/checksum';
-import { nevra, type Nevra } from '../rpm-metadata/nevra';
+import { nevra, type Nevra, parseNevra } from '../rpm-metadata/nevra';
 import { compareEvr } from '../rpm-metadata/version';
 import { changeCodenameState, type HoldbackEntry, readCodenameState } from './codename-state';
 import { HOLDBACK } from './component';
@@ -95,9 +95,7 @@ export async function letGo(
     const found = published.filter((item) => isNamed(item, name));
     for (const item of found) chosen.add(nevra(item));
     if (found.length > 0) continue;
-    const before = holdback
-      .filter((entry) => entry.state === 'removed' && (entry.nevra === name || entry.nevra.startsWith(`${name}-`)))
-      .at(-1);
+    const before = holdback.filter((entry) => entry.state === 'removed' && isNamed(parseNevra(entry.nevra), name)).at(-1);
     if (before === undefined) throw notHeldBack(codename.id, name, published);
     done.push({ name, removedAt: before.removedAt ?? before.since });
   }
@@ -267,8 +265,10 @@ async function offersFrom(
   for (const name of new Set(names)) {
     let found: readonly Offer[] = [];
     for (const { tree, packages } of sources) {
-      found = (await packages())
-        .filter((item) => isNamed(item, name))
+      const matching = (await packages()).filter((item) => isNamed(item, name));
+      const versions = new Set(matching.map(({ epoch, version, release }) => `${epoch}:${version}-${release}`));
+      if (versions.size > 1) throw severalVersions(from, name, matching);
+      found = matching
         // What is known by another digest is read once more.
         .map(({ path, checksum }) => ({ file: join(tree, path), ...(checksum.algorithm === 'sha256' ? { checksum } : {}) }));
       if (found.length > 0) break;
@@ -284,6 +284,15 @@ async function offersFrom(
     offers.push(...found);
   }
   return offers;
+}
+
+function severalVersions(from: string, name: string, matching: readonly Nevra[]): MirrorError {
+  return new MirrorError({
+    code: 'SEVERAL_VERSIONS',
+    message: `${from} has several versions of ${JSON.stringify(name)}: ${someOf([...matching].sort(compareEvr).reverse().map(nevra), 10)}`,
+    remedy: 'Nothing was changed. Name the one to hold back to: name-version-release.',
+    exitCode: ExitCode.usage,
+  });
 }
 
 interface PackageSource {

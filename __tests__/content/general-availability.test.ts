@@ -5,6 +5,7 @@ import { readCodenameState, requireOpen } from '../../content/codename-state';
 import { hostedComponents, readDefinitions } from '../../content/definitions';
 import { Layout } from '../../content/layout';
 import { dropKey, makeKey, type TestKey } from './support/keys';
+import { HostedMirror, signedRpm } from './support/hosted';
 import { type Ran, TestMirror } from './support/mirror';
 
 jest.setTimeout(60_000);
@@ -115,6 +116,22 @@ test('a key that changes is published in a frozen os, and it stays frozen; so it
   expect((await readCodenameState(layout(), 'widgets/mos9.0-centos7')).generalAvailability).toMatchObject([
     { undone: { reason: 'not yet' } },
   ]);
+});
+
+test('a package for all architectures counts once, however many architectures have it', async () => {
+  const owner = makeKey(join(work, 'owner'), 'acme');
+  const hosted = new HostedMirror(own, owner);
+  try {
+    hosted.codename(CODENAME, { architectures: ['x86_64', 'aarch64'] });
+    await hosted.prepare();
+    const files = ['a', 'b'].map((name) => signedRpm(mkdtempSync(join(work, 'rpm-')), owner, { name }));
+    expect((await hosted.publish(`${CODENAME}/os`, ...files)).code).toBe(0);
+    const frozen = await hosted.run('ga', 'freeze', CODENAME, '--json');
+    expect(JSON.parse(frozen.stdout)).toMatchObject({ frozen: { packages: 2 } });
+  } finally {
+    hosted.remove();
+    dropKey(owner);
+  }
 });
 
 test('a codename of the product by its name alone; names that are none, and what cannot be frozen', async () => {

@@ -91,6 +91,11 @@ test('an older package with its reason, and what it stands before; removed it is
   expect((await mirror.run('status')).stdout).not.toContain('Held back');
   // Once more is no error: a run before this one did it.
   expect((await mirror.run('holdback', 'remove', CODENAME, 'openssl')).stdout).toMatch(/^openssl: is not held back since \S+ already\n$/);
+  expect((await mirror.run('holdback', 'remove', CODENAME, 'openssl-1-1')).code).toBe(0);
+  // The beginning of a name is another one's.
+  expect(await add(rpm('ssl-libs', '1'))).toMatchObject({ files: [{ result: 'published' }] });
+  await json('holdback', 'remove', CODENAME, 'ssl-libs');
+  expect((await mirror.run('holdback', 'remove', CODENAME, 'ssl')).stderr).toContain('does not hold back "ssl", and never did');
 });
 
 test('from a copy of this mirror, of the snapshot before, too: with the same bytes, and what it stands before there', async () => {
@@ -110,6 +115,19 @@ test('from a copy of this mirror, of the snapshot before, too: with the same byt
   } finally {
     await site.stop();
   }
+});
+
+test('a name of which a repository has several versions holds nothing back: one of them is named', async () => {
+  expect((await mirror.publish(`${CODENAME}/updates`, rpm('openssl', '1', owner), rpm('openssl', '2', owner))).code).toBe(0);
+  const bare = ['holdback', 'add', CODENAME, '--from', 'updates', 'openssl', '--reason', 'bug 7'];
+  const refused = await mirror.run(...bare);
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    expect.stringContaining('updates has several versions of "openssl": openssl-2-1.noarch, openssl-1-1.noarch'),
+  ]);
+  expect((await list()).heldBack).toEqual([]);
+  await json(...bare.map((word) => (word === 'openssl' ? 'openssl-1-1' : word)));
+  expect((await list()).heldBack).toMatchObject([{ package: 'openssl-1-1.noarch' }]);
 });
 
 test('keys of holdback count there and nowhere else, and packages by neither are refused with the whole call', async () => {
