@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
 import { type LostFile, writeDamage } from './damage';
-import { copied, type Definitions } from './definitions';
+import { copied, type Definitions, hostedComponents } from './definitions';
 import { expectedFiles } from './expected';
 import { secondsBetween, someOf } from './lines';
 import { Lock, lockHolder, usingStore } from './lock';
@@ -222,11 +222,11 @@ class Scrub {
     }
   }
 
-  /** A sync that was running may have linked wrong bytes into the tree that it was making: that is looked at when the sync has ended. */
+  /** A sync or a publish that was running may have linked wrong bytes into the tree that it was making: that is looked at when it has ended. */
   private async afterSyncs(mender: Mender, aliases: Aliases): Promise<void> {
     const { layout, waitSeconds, say } = this.context;
     if ((await mender.unfinished(aliases)).length === 0) return;
-    for (const { id } of copied(this.definitions)) {
+    for (const { id } of [...copied(this.definitions), ...hostedComponents(this.definitions)]) {
       if ((await lockHolder(layout.lockFile(id))) !== 'alive') continue;
       try {
         await (await Lock.take(layout.lockFile(id), id, { waitSeconds, onWait: (why) => say(`${why}; waiting for it to end`) })).release();

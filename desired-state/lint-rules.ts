@@ -100,7 +100,10 @@ export const LINT_RULES = {
     'a package is in the tree of another architecture',
     'Move it: noarch is in every tree, i386 to i686 in i386 and x86_64, src in Source.',
   ),
-  PACKAGE_UNLISTED: warning('a package is there and not listed: no client gets it', 'Run createrepo_c again and sign anew, or remove it.'),
+  PACKAGE_UNLISTED: warning(
+    'a package is there and not listed: no client gets it',
+    'Run createrepo_c again and sign anew, or remove it. What a mirror like this one took away stays so for three days, for clients with older metadata.',
+  ),
   SNAPSHOT_MALFORMED: error(
     'a name in snapshots is not by the scheme',
     'Name it <component>-<YYYY-MM-DD-HHMMSS>; beside it <component>-latest and <component>-latest.target.txt.',
