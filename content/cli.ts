@@ -11,13 +11,16 @@ export interface GlobalOptions {
   readonly state: string;
 }
 
-/** What is declared, and where everything is. */
-export async function opened(root: Command): Promise<{ readonly definitions: Definitions; readonly layout: Layout }> {
+/** What is declared, and where everything is. `declared` reads it once more: a deploy may have ended meanwhile. */
+export async function opened(
+  root: Command,
+): Promise<{ readonly definitions: Definitions; readonly layout: Layout; readonly declared: () => Promise<Definitions> }> {
   const { readDefinitions } = await import('./definitions');
   const { Layout } = await import('./layout');
   const { configuration, state } = root.opts<GlobalOptions>();
-  const definitions = await readDefinitions(configuration);
-  return { definitions, layout: new Layout(definitions.server.storageRoot, state, definitions.directory) };
+  const declared = (): Promise<Definitions> => readDefinitions(configuration);
+  const definitions = await declared();
+  return { definitions, layout: new Layout(definitions.server.storageRoot, state, definitions.directory), declared };
 }
 
 /** Runs `work` with the mirror's signatures: the keys are read when it asks for them. */

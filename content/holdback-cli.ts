@@ -63,12 +63,12 @@ export function addHoldbackCommands(root: Command, keys: () => KeySource): void 
       ) => {
         sayWhenInterrupted();
         const reason = requireReason(options.reason);
-        const { layout, definitions } = await opened(root);
+        const { layout, definitions, declared } = await opened(root);
         const { codenameNamed } = await import('./definitions');
         const { holdBack } = await import('./holdback');
         const codename = codenameNamed(definitions, name);
         await withSigner(keys(), layout, async (signer) => {
-          const context = { layout, definitions, signer, now: () => new Date(), say: warn, waitSeconds: options.wait };
+          const context = { layout, definitions, declared, signer, now: () => new Date(), say: warn, waitSeconds: options.wait };
           const { from, allowDowngrade } = options;
           const outcome = await holdBack(context, codename, { what, from, reason, allowDowngrade });
           if (options.json) printJson(outcome);
@@ -95,12 +95,12 @@ export function addHoldbackCommands(root: Command, keys: () => KeySource): void 
     .action(async (name: string, packages: string[], options: { reason?: string; wait: number; json: boolean }) => {
       sayWhenInterrupted();
       const reason = options.reason === undefined ? undefined : requireReason(options.reason);
-      const { layout, definitions } = await opened(root);
+      const { layout, definitions, declared } = await opened(root);
       const { codenameNamed } = await import('./definitions');
       const { letGo } = await import('./holdback');
       const codename = codenameNamed(definitions, name);
       await withSigner(keys(), layout, async (signer) => {
-        const context = { layout, definitions, signer, now: () => new Date(), say: warn, waitSeconds: options.wait };
+        const context = { layout, definitions, declared, signer, now: () => new Date(), say: warn, waitSeconds: options.wait };
         const outcome = await letGo(context, codename, packages, reason);
         if (options.json) return printJson({ codename: codename.id, ...outcome });
         for (const item of outcome.removed) print(`${item}: is not held back any more in ${codename.id}`);

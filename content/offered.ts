@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, constants, lstatSync, readdirSync, renameSync, rmSync, utimesSync } from 'node:fs';
+import { accessSync, chmodSync, constants, lstatSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { copyFile, type FileHandle, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -58,13 +58,23 @@ const READABLE =
   'mirrorctl works as the user mirror: put it where that user may read it, for instance into /var/tmp, or let everybody (chmod o+rX).';
 
 /** An operator who is root does not expect that something may not be read. */
-export function readable<T>(path: string, read: () => T): T {
+function readable<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     throw wrong('PERMISSION', `the user mirror may not read ${quoted(path)}`, READABLE);
   }
+}
+
+/** Throws for what is not there, is no regular file, or may not be read. */
+export function requireFile(path: string): void {
+  readable(path, () => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) throw wrong('NO_SUCH_FILE', `there is no file ${quoted(path)}`, 'Name a file that is there.');
+    if (!found.isFile()) throw wrong('NOT_A_FILE', `${quoted(path)} is no regular file`, 'Name the file itself.');
+    accessSync(path, constants.R_OK);
+  });
 }
 
 function wrong(code: string, message: string, remedy: string): MirrorError {

@@ -37,12 +37,12 @@ export function addPromoteCommand(root: Command, keys: () => KeySource): void {
         if (packages.length > 0 === options.all)
           throw usage('mirrorctl promote wants packages, or --all', 'mirrorctl promote --help has examples.');
         sayWhenInterrupted();
-        const { layout, definitions } = await opened(root);
+        const { layout, definitions, declared } = await opened(root);
         const { codenameNamed } = await import('./definitions');
         const { promote, promoteLines } = await import('./promote');
         const codename = codenameNamed(definitions, name);
         await withSigner(keys(), layout, async (signer) => {
-          const context = { layout, definitions, signer, now: () => new Date(), say: warn, waitSeconds: options.wait };
+          const context = { layout, definitions, declared, signer, now: () => new Date(), say: warn, waitSeconds: options.wait };
           const outcome = await promote(context, codename, { ...options, packages });
           if (options.json) printJson(outcome);
           else if (outcome.refused.length === 0) for (const line of promoteLines(outcome)) print(line);

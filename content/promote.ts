@@ -33,7 +33,7 @@ export interface PromoteOutcome {
   readonly published: readonly string[];
   /** What `to` had already, with the same content: a run before this one was interrupted, or it was published there, too. */
   readonly there: readonly string[];
-  /** What left `from`. */
+  /** What left `from` by this call. */
   readonly left: readonly string[];
   /** Names of which `from` has nothing any more, and what `to` has of them. */
   readonly done: readonly { readonly name: string; readonly there: readonly string[] }[];
@@ -83,12 +83,12 @@ export async function promote(context: PublishContext, codename: CodenameDefinit
     return { ...base, ...nothing, refused, exitCode: exitCode };
   }
   const leaving = chosen.map(nevra);
-  const left = dryRun ? undefined : await changeComponent(context, { component: from, add: [], remove: leaving });
+  const left = dryRun ? undefined : await changeComponent(context, { component: from, add: [], remove: leaving, mayBeGone: true });
   return {
     ...base,
     published: named('published'),
     there: named('skipped'),
-    left: leaving,
+    left: left?.removed ?? leaving,
     refused,
     snapshots: { from: left?.snapshot, to: made.snapshot },
     exitCode: ExitCode.ok,

@@ -1,4 +1,3 @@
-import { accessSync, constants } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { KeySource } from '../signatures/sign';
 import { opened, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds, withSigner } from './cli';
@@ -39,16 +38,16 @@ export function addPublishCommand(root: Command, keys: () => KeySource): void {
           throw usage('mirrorctl publish wants package files, or --comps', 'mirrorctl publish --help has examples.');
         sayWhenInterrupted();
         const { componentNamed } = await import('./component-name');
-        const { offersIn, readable } = await import('./offered');
+        const { offersIn, requireFile } = await import('./offered');
         const { changeComponent } = await import('./publish');
         const { exitCodeOf, outcomeLines } = await import('./publish-text');
-        const { layout, definitions } = await opened(root);
+        const { layout, definitions, declared } = await opened(root);
         const component = componentNamed(definitions, name);
         const add = offersIn(files);
-        if (typeof comps === 'string') readable(comps, () => accessSync(comps, constants.R_OK));
+        if (typeof comps === 'string') requireFile(comps);
         const outcome = await withSigner(keys(), layout, (signer) =>
           changeComponent(
-            { layout, definitions, signer, now: () => new Date(), say: warn, waitSeconds: options.wait },
+            { layout, definitions, declared, signer, now: () => new Date(), say: warn, waitSeconds: options.wait },
             { component, add, remove: [], comps, allowDowngrade: options.allowDowngrade },
           ),
         );

@@ -156,8 +156,10 @@ export function contradictions(items: readonly Candidate[]): ReadonlyMap<Candida
   const found = new Map<Candidate, 'same' | Refusal>();
   const first = new Map<string, Candidate>();
   for (const item of items) {
-    const other = first.get(item.fileName);
-    if (other === undefined) first.set(item.fileName, item);
+    // Source packages may be called by two names.
+    const keys = [item.fileName, nevra(item)];
+    const other = keys.map((key) => first.get(key)).find((found) => found !== undefined);
+    if (other === undefined) for (const key of keys) first.set(key, item);
     else if (other.sha256 === item.sha256) found.set(item, 'same');
     else {
       found.set(item, contradicts(item, other));

@@ -17,6 +17,7 @@ export function outcomeLines({ id, publicPath, snapshot, files, removed, package
     ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
     ...(refused.length > 0 ? [`${refused.length} refused`] : []),
   ];
+  const has = `/${publicPath}/ has ${packages} ${packages === 1 ? 'package' : 'packages'}, ${size(bytes)}`;
   return [
     `${id}: ${counts.join(', ')} in ${seconds.toFixed(1)} s`,
     ...shortened(
@@ -37,8 +38,8 @@ export function outcomeLines({ id, publicPath, snapshot, files, removed, package
       MOST,
     ),
     snapshot === undefined
-      ? `  nothing was changed: /${publicPath}/ has ${packages} packages, ${size(bytes)}`
-      : `  /${publicPath}/ has ${packages} packages, ${size(bytes)}: snapshot ${snapshot}`,
+      ? `  ${files.some(({ repaired }) => repaired === true) ? 'no new snapshot' : 'nothing was changed'}: ${has}`
+      : `  ${has}: snapshot ${snapshot}`,
   ];
 }
 

@@ -1,5 +1,5 @@
 import { existsSync, lstatSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { KeyReference } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { nevra } from '../rpm-metadata/nevra';
@@ -7,11 +7,14 @@ import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Signer } from '../signatures/sign';
 import { requireOpen } from './codename-state';
 import { keysOf } from './component';
+import { componentNamed } from './component-name';
 import { type ComponentRecord, countsOf, readComponentRecord, readTrees, type Tree } from './component-record';
+import { readDamage } from './damage';
 import type { Definitions, HostedComponent } from './definitions';
 import { fileDigest, machineFault } from './files';
-import type { Layout } from './layout';
+import { Layout } from './layout';
 import { holding, usingStore } from './lock';
+import { Mender } from './mend';
 import { type Accepted, NextSnapshot } from './next-snapshot';
 import { unsignedOffers } from './offer-signatures';
 import { Arrivals, type Arrived, type Offer } from './offered';
@@ -26,6 +29,8 @@ import { inWorkspace } from './workspace';
 export interface PublishContext {
   readonly layout: Layout;
   readonly definitions: Definitions;
+  /** What is declared by now. */
+  readonly declared: () => Promise<Definitions>;
   readonly signer: () => Promise<Signer>;
   readonly now: () => Date;
   readonly say: Say;
@@ -39,6 +44,8 @@ export interface Change {
   readonly add: readonly Offer[];
   /** NEVRAs of packages that it publishes. */
   readonly remove: readonly string[];
+  /** What is to leave may have left: another call was faster. */
+  readonly mayBeGone?: true;
   /** A file with groups (comps), in the place of those that it has; null: no groups any more. Undefined: as they are. */
   readonly comps?: string | null | undefined;
   readonly allowDowngrade?: boolean;
@@ -66,6 +73,8 @@ export interface FileOutcome {
   readonly trees?: readonly string[];
   readonly sha256?: string;
   readonly code?: string;
+  /** It is published already, and its content was lost here: it is served again. */
+  readonly repaired?: true;
   /** Why it was not published: a clause that follows the name of the file. */
   readonly message?: string;
   readonly remedy?: string;
@@ -96,8 +105,13 @@ export async function changeComponent(context: PublishContext, change: Change): 
   const { id } = change.component;
   await requireStorage(layout, definitions.server);
   const wait = { waitSeconds, onWait: (why: string): void => say(`${why}; waiting for it to end`) };
-  const work = (): Promise<ChangeOutcome> =>
-    usingStore(layout, () => inWorkspace(layout, id, () => new Publication(context, change).run()));
+  const work = async (): Promise<ChangeOutcome> => {
+    // A deploy may have ended while the locks were waited for: a key that it took away is trusted no more.
+    const now = await context.declared();
+    const current = { ...context, definitions: now, layout: new Layout(layout.root, layout.state, now.directory) };
+    const component = componentNamed(now, id);
+    return usingStore(layout, () => inWorkspace(layout, id, () => new Publication(current, { ...change, component }).run()));
+  };
   return holding(layout.lockFile(id), id, wait, () =>
     holding(layout.lockFile('prepare'), 'the preparation of hosted components', { ...wait, shared: true }, work),
   );
@@ -113,6 +127,8 @@ class Publication {
   private readonly store: Store;
   private readonly outcomes = new Map<Offer, FileOutcome>();
   private readonly keys: readonly KeyReference[];
+  /** What is published already, and a scrub found to be lost. */
+  private readonly lost: Accepted[] = [];
 
   constructor(
     private readonly context: PublishContext,
@@ -130,7 +146,7 @@ class Publication {
     if (snapshot === undefined) throw this.notPrepared();
     const trees = await readTrees(layout, this.id, snapshot);
     // A run that was killed right after its publish left them as they were.
-    await updatePublicSnapshots(layout, this.id);
+    await this.links();
     if (this.change.add.length + this.change.remove.length > 0)
       await requireOpen(layout, this.change.component, this.change.holdback === true);
     const gone = this.removals(trees);
@@ -140,10 +156,14 @@ class Publication {
       const arrived = await this.takeIn(incoming);
       // It is opened while signatures are checked: both wait for other programs.
       if (arrived.length > 0 && this.change.dryRun !== true) this.context.signer().catch(() => undefined);
-      const accepted = await this.judge(arrived, trees, snapshot);
+      let accepted = await this.judge(arrived, trees, snapshot);
       const refused = [...this.outcomes.values()].some(({ result }) => result === 'refused');
       const comps = this.change.comps !== undefined;
       if (refused) for (const one of accepted) this.note(one, 'withheld');
+      if (!refused && this.lost.length > 0 && this.change.dryRun !== true) {
+        await this.bringBack(incoming);
+        accepted = accepted.map((one) => ({ ...one, path: incoming.locate({ algorithm: 'sha256', hex: one.sha256 }) }));
+      }
       if (refused || (accepted.length === 0 && gone.length === 0 && !comps)) {
         await incoming.close();
         return this.outcome(undefined, [], countsOf(trees));
@@ -170,13 +190,21 @@ class Publication {
         comps: this.change.comps,
         at: this.at,
       }).publish();
-      await updatePublicSnapshots(layout, this.id);
       for (const one of accepted) this.note(one, 'published');
+      await this.links();
       return this.outcome(published.snapshot, gone.map(nevra), published.record);
     } catch (error) {
       await incoming.close();
       throw this.unchanged(machineFault(error));
     }
+  }
+
+  /** What is published is published without them, and what is to leave a full disk can leave it. */
+  private async links(): Promise<void> {
+    await updatePublicSnapshots(this.context.layout, this.id).catch((thrown: unknown) => {
+      const { message } = machineFault(thrown) as Error;
+      this.context.say(`${this.id}: its public snapshots are not up to date: ${message}. The next publish puts them right`);
+    });
   }
 
   /** What is wanted to leave, once. */
@@ -187,7 +215,7 @@ class Publication {
     const wanted = new Set(remove);
     for (const { table } of trees) for (const item of table) if (wanted.has(nevra(item))) found.set(nevra(item), item);
     const missing = remove.find((name) => !found.has(name));
-    if (missing === undefined) return [...found.values()];
+    if (missing === undefined || this.change.mayBeGone === true) return [...found.values()];
     throw new MirrorError({
       code: 'NOT_PUBLISHED',
       message: `${this.id} does not publish ${JSON.stringify(missing.slice(0, 200))}`,
@@ -241,6 +269,7 @@ class Publication {
     const wanted = new Set(candidates.map(({ name }) => name));
     const present = new Map(trees.map(({ name, table }) => [name, new Present(name, table, wanted)]));
     const accepted: Accepted[] = [];
+    const lost = new Set(readDamage(layout, this.id, snapshot).map(({ path }) => path));
     for (const one of candidates) {
       const other = twice.get(one);
       if (other === 'same') this.skip(one, 'it was given twice');
@@ -249,12 +278,25 @@ class Publication {
         const verdicts = await this.verdicts(one, present, snapshot);
         const refusal = verdicts.find(({ verdict }) => typeof verdict === 'object')?.verdict as Refusal | undefined;
         const fresh = verdicts.filter(({ verdict }) => verdict === undefined).map(({ tree }) => tree);
+        const isLost = verdicts.some(({ tree, verdict }) => verdict === 'same' && lost.has(join(tree, pathOf(tree, one.fileName))));
+        if (isLost) this.lost.push(one);
         if (refusal !== undefined) this.refuse(one.offer, refusal, one);
         else if (fresh.length === 0) this.skip(one, 'it is published already');
         else accepted.push({ ...one, trees: fresh });
       }
     }
     return accepted;
+  }
+
+  /** Puts what came again into the store, and from there where it is missing. */
+  private async bringBack(incoming: Incoming): Promise<void> {
+    await incoming.commit();
+    await new Mender(this.context.layout, this.store, dirname(incoming.temporary('link')), this.context.now).bringBack();
+    for (const { offer } of this.lost) {
+      const outcome = this.outcomes.get(offer);
+      if (outcome?.result === 'skipped')
+        this.outcomes.set(offer, { ...outcome, repaired: true, message: 'it is published already; its content was lost, and is back' });
+    }
   }
 
   private async verdicts(
@@ -276,6 +318,7 @@ class Publication {
     const place = join(layout.snapshots(this.id), snapshot, tree, pathOf(tree, one.fileName));
     if (!existsSync(place) || (await fileDigest(place, 'sha256')) === one.sha256) return undefined;
     const until = readComponentRecord(layout, this.id, snapshot)?.carried[join(tree, pathOf(tree, one.fileName))];
+    if (until !== undefined && Date.parse(until) <= this.at.getTime()) return undefined;
     return invalid(
       'PACKAGE_CHANGED',
       `${nevra(one)} was published with other content, which clients may ask for until ${until ?? 'its grace ends'}`,

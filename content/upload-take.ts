@@ -62,8 +62,11 @@ class Taking {
   ) {}
 
   async run(): Promise<readonly UploadResult[]> {
-    const components = hostedComponents(this.context.definitions).filter(({ id }) => this.account.components.includes(id));
     for (;;) {
+      // Each time anew: the run goes on while something arrives, and a deploy may end meanwhile.
+      const definitions = await this.context.declared();
+      const account = definitions.uploads.find(({ id }) => id === this.account.id);
+      const components = hostedComponents(definitions).filter(({ id }) => account?.components.includes(id));
       let moves = false;
       for (const component of components) moves = (await this.component(component)) || moves;
       if (this.hindrance !== undefined) throw this.hindrance;

@@ -48,21 +48,21 @@ export function addUploadCommands(root: Command, keys: () => KeySource): void {
     .addOption(new Option('--wait <seconds>', 'wait so long for another run, or publisher').default(0).argParser(wholeSeconds))
     .addOption(json())
     .addHelpText('after', TAKE_EXAMPLES)
-    .action(async (account: string, options: { wait: number; json: boolean }) => {
+    .action(async (name: string, options: { wait: number; json: boolean }) => {
       sayWhenInterrupted();
       const { takeUploads } = await import('./upload-take');
       const { resultText } = await import('./upload-results');
-      const { definitions, layout } = await opened(root);
-      const declared = definitions.uploads.find(({ id }) => id === account);
-      if (declared === undefined)
+      const { definitions, layout, declared } = await opened(root);
+      const account = definitions.uploads.find(({ id }) => id === name);
+      if (account === undefined)
         throw unknown(
-          account,
+          name,
           definitions.uploads.map(({ id }) => id),
         );
-      const context = { layout, definitions, now: () => new Date(), say: warn, waitSeconds: options.wait, uploads: directory() };
-      const results = await withSigner(keys(), layout, (signer) => takeUploads({ ...context, signer }, declared));
-      if (options.json) printJson({ account, uploads: results });
-      else if (results.length === 0) print(`nothing that ${account} uploaded is complete`);
+      const context = { layout, definitions, declared, now: () => new Date(), say: warn, waitSeconds: options.wait, uploads: directory() };
+      const results = await withSigner(keys(), layout, (signer) => takeUploads({ ...context, signer }, account));
+      if (options.json) printJson({ account: name, uploads: results });
+      else if (results.length === 0) print(`nothing that ${name} uploaded is complete`);
       else for (const result of results) print(resultText(result).trimEnd());
     });
 }

@@ -2,6 +2,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { Layout } from '../../content/layout';
+import { Lock } from '../../content/lock';
 import type { PromoteOutcome } from '../../content/promote';
 import { HostedMirror, signedRpm } from './support/hosted';
 import { dropKey, makeKey, type TestKey } from './support/keys';
@@ -158,6 +160,21 @@ test.each(['updates', 'cr'])('killed as soon as %s is published anew, and run ag
   const links = join(mirror.root, 'public-snapshots', CODENAME);
   expect(readdirSync(links).filter((name) => name.startsWith('.'))).toEqual([]);
   expect(readdirSync(links).filter((name) => /^updates-\d/.test(name))).toHaveLength(mirror.snapshots(UPDATES).length);
+});
+
+test('two at once: whoever is second finds it done, and says so', async () => {
+  await publish('cr', rpm('nova'));
+  const lock = await Lock.take(new Layout(mirror.root, mirror.state, mirror.configuration).lockFile(CR), CR);
+  const both = [1, 2].map(() => mirror.start('promote', CODENAME, 'nova', '--json'));
+  while (!both.every((one) => one.said().includes(`${CR} is locked by`))) await tick();
+  await lock.release();
+  const ran = await Promise.all(both.map(({ done }) => done));
+  expect(ran.map(({ code, stderr }) => ({ code, stderr: stderr.replace(/^.*waiting for it to end\n/gm, '') }))).toEqual([
+    { code: 0, stderr: '' },
+    { code: 0, stderr: '' },
+  ]);
+  expect(ran.map(({ stdout }) => (JSON.parse(stdout) as PromoteOutcome).left.length).sort()).toEqual([0, 1]);
+  expect([listed('cr'), listed('updates')]).toEqual([[], ['nova-1-1.noarch.rpm']]);
 });
 
 test('a frozen os takes nothing, by publish or promotion, and says where it goes instead', async () => {

@@ -1,6 +1,6 @@
 /** The engine of publishing as other commands use it, many packages at once, and what a full disk does to it. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { componentNamed } from '../../content/component-name';
@@ -8,7 +8,9 @@ import { packagesOf } from '../../content/component-record';
 import { readDefinitions } from '../../content/definitions';
 import { Layout } from '../../content/layout';
 import { offersIn } from '../../content/offered';
-import { type Change, changeComponent, type ChangeOutcome } from '../../content/publish';
+import { type Change, changeComponent, type ChangeOutcome, type PublishContext } from '../../content/publish';
+import { Lock } from '../../content/lock';
+import { outcomeLines } from '../../content/publish-text';
 import { expectedFiles } from '../../content/expected';
 import { currentSnapshot } from '../../content/snapshot';
 import { openSigner } from '../../signatures/sign';
@@ -39,13 +41,22 @@ beforeEach(async () => {
 afterEach(() => mirror.remove());
 
 /** Calls the engine in this process. */
-async function change(what: Omit<Change, 'component'>, component = ID): Promise<ChangeOutcome> {
+async function change(what: Omit<Change, 'component'>, component = ID, more: Partial<PublishContext> = {}): Promise<ChangeOutcome> {
   const definitions = await readDefinitions(mirror.configuration);
   const layout = new Layout(mirror.root, mirror.state, definitions.directory);
   const signer = await openSigner(() => [{ text: Buffer.from(own.secretKey), from: 'the key of the test' }], layout.signingIdentities);
   try {
     return await changeComponent(
-      { layout, definitions, signer: () => Promise.resolve(signer), now: () => new Date(), say: () => undefined, waitSeconds: 5 },
+      {
+        layout,
+        definitions,
+        declared: () => readDefinitions(mirror.configuration),
+        signer: () => Promise.resolve(signer),
+        now: () => new Date(),
+        say: () => undefined,
+        waitSeconds: 5,
+        ...more,
+      },
       { component: componentNamed(definitions, component), ...what },
     );
   } finally {
@@ -57,7 +68,7 @@ const layoutOf = (): Layout => new Layout(mirror.root, mirror.state, mirror.conf
 const names = async (id = ID): Promise<readonly string[]> =>
   (await packagesOf(layoutOf(), id)).map(({ name, version }) => `${name}-${version}`).sort();
 
-test('packages leave, and stay fetchable in their grace; then no other content takes their place', async () => {
+test('packages leave, and stay fetchable in their grace; until it ends no other content takes their place', async () => {
   const [one, two] = [signedRpm(work, owner, { name: 'one' }), signedRpm(work, owner, { name: 'two' })];
   await change({ add: offersIn([one, two]), remove: [] });
   const outcome = await change({ add: [], remove: ['one-1-1.noarch'] });
@@ -69,6 +80,8 @@ test('packages leave, and stay fetchable in their grace; then no other content t
     code: 'PACKAGE_CHANGED',
     message: expect.stringMatching(/was published with other content, which clients may ask for until 20/),
   });
+  const later = { now: () => new Date(Date.now() + 73 * 3_600_000) };
+  expect((await change({ add: offersIn([other]), remove: [], dryRun: true }, ID, later)).files[0]).toMatchObject({ result: 'published' });
   expect((await change({ add: offersIn([one]), remove: [] })).files[0]).toMatchObject({ result: 'published' });
   await expect(change({ add: [], remove: ['three-1-1.noarch'] })).rejects.toMatchObject({ code: 'NOT_PUBLISHED' });
 });
@@ -118,6 +131,62 @@ test('prepare takes over what was published: a new architecture gets an empty tr
   // It is missing in the new tree.
   expect((await change({ add: offersIn([file]), remove: [] })).files[0]).toMatchObject({ result: 'published', trees: ['aarch64'] });
   expect((await mirror.run('status', ID)).stdout).toMatch(/ready .* 1 /);
+});
+
+test('public snapshots that cannot be written: it is published all the same, that is said, and the next publish puts them right', async () => {
+  const directory = join(mirror.root, 'public-snapshots/acme');
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, '');
+  const said: string[] = [];
+  const say = (line: string): void => void said.push(line);
+  const [one, two] = [signedRpm(work, owner, { name: 'first' }), signedRpm(work, owner, { name: 'second' })];
+  const outcome = await change({ add: offersIn([one]), remove: [] }, ID, { say });
+  expect(outcome).toMatchObject({ snapshot: mirror.currentTarget(ID)?.split('/').at(-1), files: [{ result: 'published' }] });
+  expect(said.join('\n')).toContain(`${ID}: its public snapshots are not up to date: `);
+  rmSync(directory);
+  await change({ add: offersIn([two]), remove: [] });
+  expect(readdirSync(join(directory, 'mos7.0-centos6')).filter((name) => /^updates-\d/.test(name))).toHaveLength(
+    mirror.snapshots(ID).length,
+  );
+});
+
+test('a package that was lost here is served again once it is published again, also beside a new one', async () => {
+  const [file, fresh] = [signedRpm(work, owner, { name: 'hurt' }), signedRpm(work, owner, { name: 'fresh' })];
+  const place = (): string => mirror.published(ID, 'x86_64/Packages', basename(file));
+  const lose = async (): Promise<void> => {
+    writeFileSync(place(), 'wrong bytes');
+    expect((JSON.parse((await mirror.run('scrub', '--all', '--json')).stdout) as { lost: unknown[] }).lost).not.toEqual([]);
+    expect(existsSync(place())).toBe(false);
+  };
+  await change({ add: offersIn([file]), remove: [] });
+  await lose();
+  const outcome = await change({ add: offersIn([file]), remove: [] });
+  expect(outcome).toMatchObject({ files: [{ result: 'skipped', repaired: true, message: expect.stringContaining('is back') }] });
+  expect(outcomeLines(outcome).at(-1)).toMatch(/^ {2}no new snapshot: .* has 1 package, /);
+  expect(readFileSync(place())).toEqual(readFileSync(file));
+  await lose();
+  expect((await change({ add: offersIn([file, fresh]), remove: [] })).files).toMatchObject([{ repaired: true }, { result: 'published' }]);
+  expect(readFileSync(place())).toEqual(readFileSync(file));
+  const scrub = await mirror.run('scrub', '--all', '--json');
+  expect(JSON.parse(scrub.stdout)).toMatchObject({ lost: [], repaired: [], unfinished: [] });
+});
+
+test('a deploy that ends while a publisher waits: what it took away is trusted no more', async () => {
+  const file = signedRpm(work, owner, { name: 'late' });
+  const before = mirror.currentTarget(ID);
+  const waiting = async (deploy: () => void): Promise<ChangeOutcome> => {
+    const lock = await Lock.take(layoutOf().lockFile(ID), ID);
+    const say = (): void => {
+      deploy();
+      void lock.release();
+    };
+    return change({ add: offersIn([file]), remove: [] }, ID, { say });
+  };
+  await expect(waiting(() => mirror.codename('acme/mos7.0-centos6', { keys: [] }))).rejects.toMatchObject({ code: 'NO_KEYS' });
+  mirror.codename('acme/mos7.0-centos6');
+  const renamed = waiting(() => mirror.codename('acme/mos7.0-centos6', { components: ['os', 'cr'] }));
+  await expect(renamed).rejects.toMatchObject({ code: 'NOT_DECLARED' });
+  expect(mirror.currentTarget(ID)).toBe(before);
 });
 
 test('500 packages in one call, while another publisher waits', async () => {

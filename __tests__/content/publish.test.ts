@@ -359,6 +359,11 @@ describe('bad files', () => {
     const [one, two] = [rpm({ name: 'any' }), rpm({ name: 'any', content: 'other' })];
     const { outcome } = await mirror.publish(ID, one, two);
     expect(outcome.files.map(({ code }) => code)).toEqual(['PACKAGE_CONTRADICTS', 'PACKAGE_CONTRADICTS']);
+    const source = rpm({ name: 'any', arch: 'src' });
+    const nosrc = join(mkdtempSync(join(work, 'nosrc-')), 'any-1-1.nosrc.rpm');
+    copyFileSync(rpm({ name: 'any', arch: 'src', content: 'other' }), nosrc);
+    const sources = await mirror.publish(ID, source, nosrc);
+    expect(sources.outcome.files.map(({ code }) => code)).toEqual(['PACKAGE_CONTRADICTS', 'PACKAGE_CONTRADICTS']);
     const twice = await mirror.publish(ID, one, one);
     expect(twice.outcome.files.map(({ result }) => result)).toEqual(['published', 'skipped']);
   });
@@ -375,6 +380,14 @@ describe('bad files', () => {
       code: 2,
       stderr: expect.stringMatching(/there is no file/),
     });
+    const pipe = join(mkdtempSync(join(work, 'pipe-')), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    for (const [comps, message] of [
+      [join(work, 'absent.xml'), 'there is no file'],
+      [pipe, 'is no regular file'],
+      [work, 'is no regular file'],
+    ] as const)
+      expect(await mirror.run('publish', ID, '--comps', comps)).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
     const directory = mkdtempSync(join(work, 'dir-'));
     expect(await mirror.run('publish', ID, directory)).toMatchObject({ code: 2, stderr: expect.stringMatching(/has no \*\.rpm in it/) });
     mkdirSync(join(directory, 'noarch'));

@@ -90,7 +90,19 @@ async function take(later = 2 * MINUTE): Promise<readonly UploadResult[]> {
   };
   const now = (): Date => new Date(Date.now() + later);
   try {
-    return await takeUploads({ layout, definitions, signer, now, say: (line) => said.push(line), waitSeconds: 0, uploads }, account);
+    return await takeUploads(
+      {
+        layout,
+        definitions,
+        declared: () => readDefinitions(mirror.configuration),
+        signer,
+        now,
+        say: (line) => said.push(line),
+        waitSeconds: 0,
+        uploads,
+      },
+      account,
+    );
   } finally {
     await (await opened[0])?.close();
   }
@@ -116,6 +128,13 @@ describe('what is complete is published, told, and leaves', () => {
     expect(incoming()).toEqual([]);
     expect(told('build-1')).toMatch(new RegExp(`^${CR}, build-1: published at [^]*published  ${basename(tool)}`));
     expect(JSON.parse(readFileSync(join(place, 'results/mos7.0-centos6/cr/build-1.json'), 'utf8'))).toMatchObject({ result: 'published', snapshot: expect.stringMatching(/^\d{8}T/) as string }); // prettier-ignore
+  });
+
+  test('nothing of a component that the account may not upload to any more', async () => {
+    put(tool);
+    mirror.write(`definitions/uploads/${account.id}.yaml`, { ...account, components: [`${CODENAME}/updates`] });
+    expect(await take()).toEqual([]);
+    expect(incoming()).toEqual([basename(tool)]);
   });
 
   test('files by themselves, of which one is refused', async () => {
