@@ -33,6 +33,8 @@ export interface ArrivedFile {
 const AT_ONCE = 1000;
 /** A batch of more is refused: nobody could read its result. */
 export const MAX_BATCH = 5000;
+/** The same of the files in all batches together: an account that has many takes no memory from what looks after all. */
+const FILES_AT_ONCE = 4 * MAX_BATCH;
 /** Names that clients give what they have not finished: ours, WinSCP's, and hidden ones (lftp). */
 const ARRIVING = /^\.|\.(part|filepart)$/;
 /** What the name of a package file can be. */
@@ -43,9 +45,12 @@ const BATCH = /^[A-Za-z0-9][A-Za-z0-9._+~^-]{0,99}$/;
 /** What lies in the directory of a component, the oldest first; nothing where there is no such directory. */
 export async function arrivalsIn(directory: string): Promise<readonly Arrival[]> {
   const found: Arrival[] = [];
+  let files = 0;
   for (const entry of (await namesIn(directory, AT_ONCE)) ?? []) {
     const arrival = await arrivalOf(directory, entry);
     if (arrival !== undefined) found.push(arrival);
+    files += arrival?.files.length ?? 0;
+    if (files > FILES_AT_ONCE) break;
   }
   return found.sort((a, b) => a.changed - b.changed);
 }

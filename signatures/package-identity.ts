@@ -17,6 +17,9 @@ const ENTRY = 16;
 const INT32 = 4;
 const STRING = 6;
 const TAGS = { name: 1000, version: 1001, release: 1002, epoch: 1003, arch: 1022, sourceRpm: 1044 };
+const WANTED: ReadonlySet<number> = new Set(Object.values(TAGS));
+/** Bytes. No file name holds more; each tag of a hostile header may name all of its data. */
+const MAX_TEXT = 4096;
 
 /** Most headers fit into this. */
 const FIRST_READ = 32 * 1024;
@@ -53,7 +56,7 @@ export function identityIn(header: Buffer): PackageIdentity | undefined {
   for (let i = 0; i < entries; i++) {
     const [tag, type, offset] = [0, 4, 8].map((n) => header.readUInt32BE(INTRO + i * ENTRY + n)) as [number, number, number];
     // The first counts, as for rpm.
-    if (found.has(tag) || offset >= data.length) continue;
+    if (!WANTED.has(tag) || found.has(tag) || offset >= data.length) continue;
     if (type === STRING) found.set(tag, data.toString('utf8', offset, endOf(data, offset)));
     else if (type === INT32 && offset + 4 <= data.length) found.set(tag, String(data.readUInt32BE(offset)));
   }
@@ -64,6 +67,7 @@ export function identityIn(header: Buffer): PackageIdentity | undefined {
 }
 
 function endOf(data: Buffer, offset: number): number {
-  const end = data.indexOf(0, offset);
-  return end < 0 ? data.length : end;
+  const most = Math.min(data.length, offset + MAX_TEXT);
+  const end = data.subarray(offset, most).indexOf(0);
+  return end < 0 ? most : offset + end;
 }

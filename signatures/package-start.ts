@@ -47,6 +47,11 @@ const SIGNATURE_TAGS: Readonly<Record<number, PackageSignature['covers']>> = {
 const LONG_SIZE = 270;
 const SIZE = 1000;
 
+/** More than any package has. Each may name all of the header's data, which would take gigabytes to read. */
+const MAX_SIGNATURES = 32;
+/** Bytes of one in base64: the largest algorithms' have some thousand. */
+const MAX_SIGNATURE = 64 * 1024;
+
 /** Reads what is there of a package. */
 export function readPackageStart(bytes: Buffer): PackageStart {
   if (bytes.length < 4) return { need: LEAD + INTRO };
@@ -70,6 +75,7 @@ export function readPackageStart(bytes: Buffer): PackageStart {
     if (type === BINARY) signatures.push({ covers, bytes: signature.data.subarray(offset, offset + count) });
     else if (type === STRING_ARRAY)
       for (const text of strings(signature.data.subarray(offset), count)) signatures.push({ covers, bytes: Buffer.from(text, 'base64') });
+    if (signatures.length > MAX_SIGNATURES) return { problem: `it has more than ${MAX_SIGNATURES} signatures` };
   }
   return { signatures, header: bytes.subarray(start, main.end), size };
 }
@@ -89,5 +95,12 @@ function headerAt(
 }
 
 function strings(data: Buffer, count: number): readonly string[] {
-  return data.toString('latin1').split('\0', Math.min(count, 16));
+  const found: string[] = [];
+  for (let from = 0; found.length < Math.min(count, MAX_SIGNATURES) && from < data.length;) {
+    const piece = data.subarray(from, from + MAX_SIGNATURE);
+    const end = piece.indexOf(0);
+    found.push(piece.toString('latin1', 0, end < 0 ? piece.length : end));
+    from += end < 0 ? data.length : end + 1;
+  }
+  return found;
 }

@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { identityOf } from '../../signatures/package-identity';
+import { identityIn, identityOf } from '../../signatures/package-identity';
+import { readPackageStart } from '../../signatures/package-start';
 
 jest.setTimeout(60_000);
 
@@ -37,4 +38,35 @@ test.each([
   const path = join(work, name);
   writeFileSync(path, bytes);
   expect(identityOf(path)).toBeUndefined();
+});
+
+/** A header whose entries are all strings of `type` that begin with its data and have no end. */
+function endless(tags: readonly number[], type: number, bytes: number): Buffer {
+  const header = Buffer.alloc(16 + tags.length * 16 + bytes, 'x');
+  header.writeUInt32BE(0x8eade801, 0);
+  header.writeUInt32BE(tags.length, 8);
+  header.writeUInt32BE(bytes, 12);
+  tags.forEach((tag, i) => [tag, type, 0, 16].forEach((value, n) => header.writeUInt32BE(value, 16 + i * 16 + n * 4)));
+  return header;
+}
+
+const MIB = 1024 * 1024;
+
+test('a header of which each tag names all of its data takes no more memory than others', () => {
+  const tags = [1000, 1001, 1002, 1022, ...Array.from({ length: 3000 }, (_, i) => 2000 + i)];
+  const before = process.memoryUsage().rss;
+  expect(identityIn(endless(tags, 6, MIB))?.name.length).toBe(4096);
+  expect(process.memoryUsage().rss - before).toBeLessThan(200 * MIB);
+});
+
+test('so many signatures that each name all of the data are refused', () => {
+  const signature = endless(
+    Array.from({ length: 3000 }, () => 278),
+    8,
+    MIB,
+  );
+  const bytes = Buffer.concat([Buffer.from([0xed, 0xab, 0xee, 0xdb]), Buffer.alloc(92), signature, endless([1000], 6, 16)]);
+  const before = process.memoryUsage().rss;
+  expect(readPackageStart(bytes)).toEqual({ problem: 'it has more than 32 signatures' });
+  expect(process.memoryUsage().rss - before).toBeLessThan(200 * MIB);
 });

@@ -91,6 +91,7 @@ function tlsDirectives({ certificate, key }: TlsSettings): string {
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES256;
     ssl_session_tickets off;
+    ssl_session_cache off;
     include ${CURRENT}/nginx/client-certificates*.conf;
 `;
 }
