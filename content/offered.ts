@@ -82,7 +82,7 @@ function wrong(code: string, message: string, remedy: string): MirrorError {
 }
 
 /** A file that is open, or why it cannot be. */
-type Opened = { readonly handle: FileHandle; readonly modified: Date } | { readonly refusal: Refusal };
+type Opened = { readonly handle: FileHandle; readonly modified: Date; readonly size: number } | { readonly refusal: Refusal };
 
 /** Opens a regular file, and nothing else: neither what a link leads to nor something that never ends. */
 export async function openOffer({ file }: Offer): Promise<Opened> {
@@ -94,7 +94,7 @@ export async function openOffer({ file }: Offer): Promise<Opened> {
   }
   const stat = await handle.stat();
   const refusal = judgeKind(file, stat);
-  if (refusal === undefined) return { handle, modified: stat.mtime };
+  if (refusal === undefined) return { handle, modified: stat.mtime, size: stat.size };
   await handle.close();
   return { refusal };
 }
@@ -134,6 +134,8 @@ export class Arrivals {
   constructor(
     private readonly store: Store,
     private readonly incoming: Incoming,
+    /** How large each file was when room was made sure of: whoever uploads may let it grow since. */
+    private readonly sizes: ReadonlyMap<Offer, number>,
   ) {}
 
   /** Copies the file, reads its headers, and compares its name. Nothing of a refused file stays. */
@@ -145,9 +147,17 @@ export class Arrivals {
     }
     const opened = await openOffer(offer);
     if ('refusal' in opened) return opened.refusal;
+    if (opened.size !== this.sizes.get(offer)) {
+      await opened.handle.close();
+      return CHANGED;
+    }
     const temporary = this.incoming.temporary(`offer-${this.taken++}`);
     try {
-      const { sha256, size } = await this.copy(opened.handle, temporary);
+      const { sha256, size } = await this.copy(opened.handle, temporary, opened.size);
+      if (size !== opened.size) {
+        rmSync(temporary);
+        return CHANGED;
+      }
       // The metadata says when the file was made.
       utimesSync(temporary, opened.modified, opened.modified);
       const judged = this.judged(offer, { fileName, sha256, size, path: temporary });
@@ -192,13 +202,14 @@ export class Arrivals {
     return refusal ?? { offer, identity, fileName, sha256, size, path };
   }
 
-  /** Copies by sharing blocks where the file system can, and hashes what is in the copy. */
-  private async copy(from: FileHandle, target: string): Promise<{ readonly sha256: string; readonly size: number }> {
+  /** Copies by sharing blocks where the file system can, and hashes what is in the copy. Of a file of another size no digest is made. */
+  private async copy(from: FileHandle, target: string, expected: number): Promise<{ readonly sha256: string; readonly size: number }> {
     if (this.reflinks) {
       try {
         // The path may lead to another file by now.
         await copyFile(`/proc/self/fd/${from.fd}`, target, constants.COPYFILE_FICLONE_FORCE);
-        return { sha256: await fileDigest(target, 'sha256'), size: lstatSync(target).size };
+        const { size } = lstatSync(target);
+        return { sha256: size === expected ? await fileDigest(target, 'sha256') : '', size };
       } catch (error) {
         if (!['ENOTSUP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
         this.reflinks = false;
@@ -210,9 +221,9 @@ export class Arrivals {
       const hash = createHash('sha256');
       const buffer = Buffer.allocUnsafe(PIECE);
       let size = 0;
-      // A file that grows meanwhile does not fill the disk.
-      while (size <= MAX_PACKAGE_BYTES) {
-        const { bytesRead } = await from.read(buffer, 0, PIECE, size);
+      // A file that grows meanwhile does not fill the disk: one more byte says that it does.
+      while (size <= expected) {
+        const { bytesRead } = await from.read(buffer, 0, Math.min(PIECE, expected + 1 - size), size);
         if (bytesRead === 0) break;
         const piece = buffer.subarray(0, bytesRead);
         hash.update(piece);
@@ -225,6 +236,8 @@ export class Arrivals {
     }
   }
 }
+
+const CHANGED = invalid('FILE_CHANGED', 'it changed while it was copied', 'Give it again once it is complete.');
 
 function cut(size: number, whole: number): Refusal {
   return untrusted('PACKAGE_CUT', `it is cut: it has ${size} bytes, and would have at least ${whole}`, 'Copy or build it again.');

@@ -150,10 +150,10 @@ class Publication {
     if (this.change.add.length + this.change.remove.length > 0)
       await requireOpen(layout, this.change.component, this.change.holdback === true);
     const gone = this.removals(trees);
-    await this.requireRoom();
+    const sizes = await this.requireRoom();
     const incoming = await this.store.incoming(this.id);
     try {
-      const arrived = await this.takeIn(incoming);
+      const arrived = await this.takeIn(incoming, sizes);
       // It is opened while signatures are checked: both wait for other programs.
       if (arrived.length > 0 && this.change.dryRun !== true) this.context.signer().catch(() => undefined);
       let accepted = await this.judge(arrived, trees, snapshot);
@@ -225,22 +225,26 @@ class Publication {
     });
   }
 
-  private async requireRoom(): Promise<void> {
+  /** Returns how large the files are for which there is room. */
+  private async requireRoom(): Promise<ReadonlyMap<Offer, number>> {
     const { layout, definitions } = this.context;
-    const sizes = this.change.add
-      .filter(({ checksum }) => checksum === undefined)
-      .map(({ file }) => lstatSync(file, { throwIfNoEntry: false }))
-      .filter((stat) => stat?.isFile() === true)
-      .map((stat) => stat?.size ?? 0);
-    const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    if (sizes.length > 0) await requireRoom(layout, definitions.server, this.id, { bytes, files: sizes.length });
+    const sizes = new Map<Offer, number>();
+    for (const offer of this.change.add) {
+      const stat = lstatSync(offer.file, { throwIfNoEntry: false });
+      if (stat?.isFile() === true) sizes.set(offer, stat.size);
+    }
+    // What the store has is not copied.
+    const copied = [...sizes].filter(([{ checksum }]) => checksum === undefined).map(([, size]) => size);
+    const bytes = copied.reduce((sum, size) => sum + size, 0);
+    if (copied.length > 0) await requireRoom(layout, definitions.server, this.id, { bytes, files: copied.length });
+    return sizes;
   }
 
   /** Copies all files. What cannot be a package is refused at once. */
-  private async takeIn(incoming: Incoming): Promise<readonly Arrived[]> {
+  private async takeIn(incoming: Incoming, sizes: ReadonlyMap<Offer, number>): Promise<readonly Arrived[]> {
     const { add } = this.change;
     if (add.length > 0 && this.keys.length === 0) throw this.noKeys();
-    const arrivals = new Arrivals(this.store, incoming);
+    const arrivals = new Arrivals(this.store, incoming, sizes);
     const arrived: Arrived[] = [];
     let said = this.started;
     for (const [done, offer] of add.entries()) {

@@ -5,6 +5,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { lstat, open, opendir, rename, rmdir, unlink } from 'node:fs/promises';
 import { isAbsent } from './files';
+import { size } from './progress';
 
 /** A file, or a directory of files that are published together or not at all. */
 export interface Arrival {
@@ -33,6 +34,8 @@ export interface ArrivedFile {
 const AT_ONCE = 1000;
 /** A batch of more is refused: nobody could read its result. */
 export const MAX_BATCH = 5000;
+/** A call of publish has no more bytes than these: deploys wait for it. */
+export const MAX_BYTES = 16 * 1024 ** 3;
 /** The same of the files in all batches together: an account that has many takes no memory from what looks after all. */
 const FILES_AT_ONCE = 4 * MAX_BATCH;
 /** Names that clients give what they have not finished: ours, WinSCP's, and hidden ones (lftp). */
@@ -52,7 +55,7 @@ export async function arrivalsIn(directory: string): Promise<readonly Arrival[]>
     files += arrival?.files.length ?? 0;
     if (files > FILES_AT_ONCE) break;
   }
-  return found.sort((a, b) => a.changed - b.changed);
+  return found.sort((a, b) => a.changed - b.changed || (a.name < b.name ? -1 : 1));
 }
 
 /** Names as the file system has them: they need not be text. Undefined where there is no such directory, or it cannot be read. */
@@ -108,6 +111,7 @@ async function filesOf(directory: string): Promise<Pick<Arrival, 'files' | 'byte
     bytes += Number(stat.size);
     changed = Math.max(changed, Number(stat.ctimeMs));
   }
+  if (bytes > MAX_BYTES) faults.push(`it has ${size(bytes)}, and a batch has at most ${size(MAX_BYTES)}: upload it in parts`);
   const [fault] = faults;
   return { files, bytes, changed, ...(fault === undefined ? {} : { fault }) };
 }

@@ -13,7 +13,7 @@ import { machineFault } from './files';
 import { holding } from './lock';
 import { changeComponent, type ChangeOutcome, type PublishContext } from './publish';
 import { requireStorage } from './storage';
-import { type Arrival, arrivalsIn, moveAway, removeTaken, withDirectory } from './upload-arrivals';
+import { type Arrival, arrivalsIn, MAX_BYTES, moveAway, removeTaken, withDirectory } from './upload-arrivals';
 import { forgetOld, REFUSED, refusedDirectory, tellAccount, type UploadedFile, type UploadResult } from './upload-results';
 
 export interface TakeContext extends PublishContext {
@@ -96,8 +96,12 @@ class Taking {
     return ready.length > 0 || others.some(({ changed }) => now - changed < LINGERS);
   }
 
-  /** Those that are good are published together; each that is refused leaves first. */
+  /** Those that are good are published together, as many as one call takes; each that is refused leaves first. */
   private async files(component: HostedComponent, arrivals: readonly Arrival[]): Promise<void> {
+    for (const portion of portionsOf(arrivals)) await this.portion(component, portion);
+  }
+
+  private async portion(component: HostedComponent, arrivals: readonly Arrival[]): Promise<void> {
     for (let rest = arrivals; rest.length > 0;) {
       const directory = join(this.place, uploadDirectory(component.id));
       const { files, snapshot } = await this.publish(
@@ -163,9 +167,9 @@ class Taking {
   private async refuse(component: HostedComponent, arrival: Arrival, files: readonly UploadedFile[]): Promise<void> {
     const refused = files.filter(({ result }) => result === 'refused');
     const young = this.context.now().getTime() - arrival.changed < CUT_FOR;
-    if (young && refused.every(({ code }) => code === 'PACKAGE_CUT')) {
+    if (young && refused.every(({ code = '' }) => UNFINISHED.includes(code))) {
       this.left.add(markOf(arrival));
-      this.context.say(`${component.id}: ${arrival.name} is cut, and may still be on its way`);
+      this.context.say(`${component.id}: ${arrival.name} is cut or changes, and may still be on its way`);
       return;
     }
     const result = this.resultOf(component, arrival, 'refused', files);
@@ -196,11 +200,30 @@ class Taking {
 
 const UNREADABLE = 'Upload it as FILE.part, give it a mode that the mirror may read (sftp: chmod 660 FILE.part), and rename it to FILE.';
 
+/** What a file is refused for that is not all here yet. */
+const UNFINISHED = ['PACKAGE_CUT', 'FILE_CHANGED'];
+
 /** Faults of what was uploaded, or of what is declared for it: everything else passes, or is for an operator. */
 const CONCERNS_UPLOAD: ReadonlySet<ExitCode> = new Set([ExitCode.invalid, ExitCode.untrusted]);
 
 function odds({ name, fault = '' }: Arrival): UploadedFile {
   return { file: name, result: 'refused', code: 'UPLOAD_REFUSED', message: fault, remedy: 'Upload it again as it should be.' };
+}
+
+/** In their order; each of at most `MAX_BYTES`, or of one file. Pure. */
+export function portionsOf<T extends Pick<Arrival, 'bytes'>>(arrivals: readonly T[], most = MAX_BYTES): readonly (readonly T[])[] {
+  const portions: T[][] = [];
+  let bytes = 0;
+  for (const arrival of arrivals) {
+    bytes += arrival.bytes;
+    const open = portions.at(-1);
+    if (open !== undefined && bytes <= most) open.push(arrival);
+    else {
+      portions.push([arrival]);
+      bytes = arrival.bytes;
+    }
+  }
+  return portions;
 }
 
 function markOf({ name, changed, files }: Arrival): string {

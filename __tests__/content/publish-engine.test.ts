@@ -1,6 +1,6 @@
 /** The engine of publishing as other commands use it, many packages at once, and what a full disk does to it. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { componentNamed } from '../../content/component-name';
@@ -234,6 +234,25 @@ function manyPackages(count: number): string {
   });
   return directory;
 }
+
+test('a file that grows once there is room for it: refused, and no more of it is copied', async () => {
+  const file = signedRpm(mkdtempSync(join(work, 'grows-')), owner, { name: 'grows' });
+  let looks = 0;
+  const offer = {
+    get file(): string {
+      // The first look is at its size.
+      if (looks++ === 1) truncateSync(file, 100 * 1024 ** 2);
+      return file;
+    },
+  };
+  const before = mirror.currentTarget(ID);
+  expect(await change({ add: [offer], remove: [] })).toMatchObject({
+    snapshot: undefined,
+    files: [{ result: 'refused', code: 'FILE_CHANGED' }],
+  });
+  expect(looks).toBeGreaterThan(1);
+  expect(mirror.currentTarget(ID)).toBe(before);
+});
 
 test('a disk that is too full: refused, and nothing is changed', async () => {
   const before = mirror.currentTarget(ID);

@@ -23,7 +23,7 @@ import { Layout } from '../../content/layout';
 import { namedKeys } from '../../content/signing-keys';
 import { listUploads, uploadLines } from '../../content/upload-list';
 import type { UploadResult } from '../../content/upload-results';
-import { takeUploads } from '../../content/upload-take';
+import { portionsOf, takeUploads } from '../../content/upload-take';
 import type { UploadDefinition } from '../../desired-state/definitions';
 import { openSigner } from '../../signatures/sign';
 import { rejected } from '../support/caught';
@@ -224,7 +224,7 @@ describe('what is not complete is left alone', () => {
     const target = put(tool);
     truncateSync(target, 3000);
     expect(await take()).toEqual([]);
-    expect(said.join()).toContain(`${basename(tool)} is cut, and may still be on its way`);
+    expect(said.join()).toContain(`${basename(tool)} is cut or changes, and may still be on its way`);
     expect(incoming()).toEqual([basename(tool)]);
     expect(await take(16 * MINUTE)).toMatchObject([{ result: 'refused', files: [{ code: 'PACKAGE_CUT' }] }]);
     expect(incoming()).toEqual([]);
@@ -288,6 +288,24 @@ describe('what is no package is refused, and nothing of it is followed', () => {
     expect(await take()).toMatchObject([
       { upload: 'many', result: 'refused', files: [{ message: expect.stringContaining('more than 5000') as string }] },
     ]);
+  });
+
+  test('a batch of too many bytes', async () => {
+    mkdirSync(join(cr, 'large'));
+    for (const name of ['a', 'b']) {
+      const file = join(cr, 'large', `${name}-1-1.noarch.rpm`);
+      writeFileSync(file, '');
+      truncateSync(file, 9 * 1024 ** 3);
+    }
+    expect(await take()).toMatchObject([
+      { upload: 'large', result: 'refused', files: [{ message: expect.stringContaining('a batch has at most 16') as string }] },
+    ]);
+  });
+
+  test('as many files as one call takes are published together', () => {
+    const sizes = [5, 6, 5, 20, 1, 9].map((bytes) => ({ bytes }));
+    expect(portionsOf(sizes, 16).map((portion) => portion.map(({ bytes }) => bytes))).toEqual([[5, 6, 5], [20], [1, 9]]);
+    expect(portionsOf([], 16)).toEqual([]);
   });
 
   test('each of many files that lie by themselves', async () => {
