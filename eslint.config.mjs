@@ -13,6 +13,7 @@ const layers = {
   'host-agent': ['desired-state'],
   content: ['desired-state', 'rpm-metadata', 'signatures', 'downloads', 'starlingx'],
   scripts: ['transport', 'desired-state', 'starlingx', 'downloads', 'rpm-metadata', 'signatures'],
+  client: ['desired-state', 'rpm-metadata', 'signatures', 'downloads', 'starlingx'],
   lab: ['desired-state'],
   campaign: ['desired-state', 'constructs'],
   main: ['constructs'],

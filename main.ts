@@ -9,16 +9,21 @@ import {
   Customer,
   DefaultSet,
   Distribution,
+  FileTree,
+  InstallTree,
   LegacyAlias,
   MirrorServer,
   MirrorStack,
   MosCodename,
   NginxVhost,
+  PackageLists,
   PublicKey,
   RpmRepository,
   Secret,
   State,
   SyncSchedule,
+  TarballDownloads,
+  TreeTrust,
   Trust,
   Variant,
   View,
@@ -119,6 +124,27 @@ new RpmRepository(server, 'docker-ce-7', {
   publishedAs: 'https://download.docker.com/linux/centos/7/x86_64/stable/',
   trust: Trust.signedPackages([key('RPM-GPG-KEY-Docker')]),
   view: View.ACCUMULATE,
+});
+
+// ---- DPDK: every release, as its site has them -----------------------------------------------------------------------------------------
+new FileTree(server, 'dpdk', {
+  publishedAs: 'http://fast.dpdk.org/rel/',
+  fetchFrom: ['https://fast.dpdk.org/rel/'],
+  trust: TreeTrust.none('DPDK publishes its sums on a page of its web site only'),
+  folders: ['.'],
+  exclude: ['*.torrent'],
+});
+
+// ---- StarlingX 3.0: what its builds take, by lists. A line more is a request: docs/how-to/request-a-package.md ---------------------------
+new PackageLists(server, 'stx-3.0', {
+  release: '3.0',
+  lists: ['lists/stx-3.0/rpms_centos.lst', 'lists/stx-3.0/rpms_centos3rdparties.lst', 'lists/stx-3.0/rpms_3rdparties.lst'],
+});
+new TarballDownloads(server, 'stx-3.0-tarballs', { release: '3.0', list: 'lists/stx-3.0/tarball-dl.lst' });
+new InstallTree(server, 'stx-3.0-installer', {
+  publishedAs: 'http://mirror.centos.org/7.6.1810/os/x86_64/',
+  fetchFrom: 'https://vault.centos.org/7.6.1810/os/x86_64/',
+  list: 'lists/stx-3.0/other_downloads.lst',
 });
 
 // ---- MOS: /mos-repos/centos/<codename>/{os,updates,security,holdback,cr}/x86_64/ ---------------------------------------------------------

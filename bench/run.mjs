@@ -9,7 +9,10 @@
 //   retention  freezing a release beside cp -al and rsync --link-dest, and retention plan beside du; two minutes. --tiny tries the program; --results DIRECTORY; --no-wait
 //   publish  mirrorctl publish of 1 and 500 packages into 20,000, beside createrepo_c --update with the copying and signing that a user does; five minutes.
 //            --runs N; --tiny tries the program; --results DIRECTORY; --no-wait
+//   client   download-mirror beside one wget a file and dnf download, 2,200 packages with 20 ms of latency; five minutes, and some more the first time.
+//            --runs N; --tiny tries the program; --results DIRECTORY; --no-wait
 //   table    writes the table of docs/benchmarks.md from bench/results/*.json
+import { client } from './client.mjs';
 import { deploy } from './deploy.mjs';
 import { patience, Results } from './measure.mjs';
 import { publish } from './publish.mjs';
@@ -50,6 +53,14 @@ const benchmarks = {
     const results = list('--results')?.[0];
     const runs = list('--runs')?.map(Number)[0];
     await publish({ ...(options.includes('--tiny') ? { packages: 60, many: 3, runs: 1 } : {}), ...(runs ? { runs } : {}), results });
+    if (results === undefined) table();
+  },
+  client: async () => {
+    if (options.includes('--no-wait')) patience.seconds = 1;
+    if (options.includes('--tiny')) patience.seconds = 0;
+    const results = list('--results')?.[0];
+    const runs = list('--runs')?.map(Number)[0];
+    await client({ ...(options.includes('--tiny') ? { tiny: true, packages: 20, runs: 1 } : {}), ...(runs ? { runs } : {}), results });
     if (results === undefined) table();
   },
   table: async () => {

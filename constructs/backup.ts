@@ -173,15 +173,18 @@ export class Backup extends Construct {
       this,
       'whole',
       whole,
-      'id of a repository or file tree',
+      'id of a repository, file tree, downloads or lists',
       validId,
       'Leave whole out: what upstream has is then not backed up.',
     );
     this.node.addValidation({
       validate: () =>
         whole
-          .filter((one) => !server.declares(`repository/${one}`) && !server.declares(`tree/${one}`))
-          .map((one) => `${this.node.path}: whole ${JSON.stringify(one)}: no RpmRepository and no FileTree has this id. Remove it.`),
+          .filter((one) => !['repository', 'tree', 'downloads', 'lists'].some((kind) => server.declares(`${kind}/${one}`)))
+          .map(
+            (one) =>
+              `${this.node.path}: whole ${JSON.stringify(one)}: no RpmRepository, FileTree, downloads or lists have this id. Remove it.`,
+          ),
     });
   }
 }

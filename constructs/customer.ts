@@ -1,5 +1,6 @@
 import { Construct } from 'constructs';
 import { passwordsSecret } from '../desired-state/model';
+import { PRODUCT_OWNER } from '../desired-state/mos-scheme';
 import { ownerLocation } from '../desired-state/render/nginx';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { id as validId, prefix } from '../desired-state/validate';
@@ -41,7 +42,7 @@ export class Customer extends Construct {
     check(this, 'id', this.ownerId, validId);
     this.formerId = props.formerId;
     if (props.formerId !== undefined) server.checkFormerId(this, 'customer', this.ownerId, props.formerId);
-    if (this.ownerId === 'mos')
+    if (this.ownerId === PRODUCT_OWNER)
       throw invalid(this, 'id', '"mos"', {
         allowed: '"mos" is the product itself',
         fix: 'Use another id; codenames of the product are declared on the server.',

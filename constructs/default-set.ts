@@ -1,4 +1,5 @@
 import { Construct } from 'constructs';
+import { PRODUCT_OWNER } from '../desired-state/mos-scheme';
 import { defaultSetFile } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { Customer } from './customer';
@@ -31,7 +32,7 @@ export class DefaultSet extends Construct {
     super(scope, id);
     const server = MirrorServer.of(this);
     checkProps(this, props, { codename: true, base: true, on: true });
-    const owner = scope instanceof Customer ? scope.ownerId : 'mos';
+    const owner = scope instanceof Customer ? scope.ownerId : PRODUCT_OWNER;
     const { codename } = props;
     if (!((codename as unknown) instanceof MosCodename) || codename.definition.owner !== owner || MirrorServer.of(codename) !== server)
       throw invalid(this, 'codename', show(codename), {
@@ -91,7 +92,7 @@ export class DefaultSet extends Construct {
         allowed: "a customer's nodes have the base of the product's set",
         fix: 'Remove it; declare base on the set that `on` names.',
       });
-    const isProducts = (on as unknown) instanceof DefaultSet && on?.codename.definition.owner === 'mos' && on !== undefined;
+    const isProducts = (on as unknown) instanceof DefaultSet && on?.codename.definition.owner === PRODUCT_OWNER && on !== undefined;
     if (!isProducts || MirrorServer.of(on) !== MirrorServer.of(this))
       throw invalid(this, 'on', show(on), {
         allowed: "a customer's set is on top of the product's DefaultSet of the same server",

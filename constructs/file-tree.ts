@@ -100,12 +100,13 @@ export class FileTree extends Construct {
         id: `tree/${treeId}`,
         files: {
           [`definitions/trees/${treeId}.yaml`]: yaml,
+          ...path.files,
           ...Object.fromEntries(props.trust.keys.map((key) => [`keys/${key.name}`, key.armoured])),
         },
-        links: { [path.decoded]: `repositories/${treeId}/current` },
+        links: path.links,
         ...(props.formerId === undefined ? {} : { adopts: props.formerId }),
       },
-      { definition: yaml },
+      { definition: yaml, ...path.texts },
     );
     if (retired === undefined)
       new SyncTimer(this, 'Timer', { repositoryId: treeId, ...(props.schedule ? { schedule: props.schedule } : {}) });

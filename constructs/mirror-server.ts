@@ -13,6 +13,7 @@ import {
 } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
 import { foldedName } from '../desired-state/certificates';
+import { PRODUCT_OWNER } from '../desired-state/mos-scheme';
 import type { ClientCertificates } from '../desired-state/render/nginx';
 import type { Target } from '../desired-state/target';
 import {
@@ -34,6 +35,7 @@ import { confirmSeconds, flag, host, id as validId, port, storageRoot, user } fr
 import { check, checkProps, invalid } from './private/check';
 import { authorizedKeysOf, type DeployAccountProps } from './private/deploy-account';
 import { declare, literal } from './private/declare';
+import { PublicPaths } from './private/public-paths';
 import { deploymentFiles } from './private/deployment';
 import { hostKeysOf, type HostKeyPin } from './private/host-keys';
 import { MirrorStack } from './mirror-stack';
@@ -88,7 +90,7 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps, Signi
 }
 
 /** Kinds of elements whose ids are names of directories below `repositories/`. */
-const SHARE_DIRECTORY = ['repository', 'tree', 'customer'] as const;
+const SHARE_DIRECTORY = ['repository', 'tree', 'downloads', 'lists', 'customer'] as const;
 
 /** What the vhost tells the server about itself. */
 interface Site {
@@ -122,10 +124,7 @@ export class MirrorServer extends Construct {
   private readonly waivers: readonly Waiver[];
   private readonly elements = new Map<string, { element: Element; declaredAt: string }>();
   private readonly files = new Map<string, { text: string; declaredAt: string }>();
-  /** Public path → construct that claimed it. */
-  private readonly publicPaths = new Map<string, string>();
-  /** Directory above claimed paths → one of them. */
-  private readonly pathsBelow = new Map<string, string>();
+  private readonly publicPaths = new PublicPaths();
   /** `<kind>/<former id>` → construct that had it. */
   private readonly formerIds = new Map<string, string>();
   /** What constructs need besides: Debian packages, and secrets by name. */
@@ -321,19 +320,29 @@ export class MirrorServer extends Construct {
    * @internal
    */
   claimPath(scope: IConstruct, path: string): void {
-    const parts = path.split('/');
-    const ancestors = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
-    const over = ancestors.find((ancestor) => this.publicPaths.has(ancestor));
-    const other = over ?? this.pathsBelow.get(path);
-    if (other !== undefined) {
-      const relation = path === other ? 'is the same as' : over === undefined ? 'lies above' : 'lies under';
-      throw invalid(scope, 'public path', JSON.stringify(`/${path}`), {
-        allowed: `it ${relation} "/${other}" of ${this.publicPaths.get(other)}`,
-        fix: 'Give every repository and customer a path of its own.',
-      });
-    }
-    this.publicPaths.set(path, scope.node.path);
-    for (const ancestor of ancestors) this.pathsBelow.set(ancestor, path);
+    this.publicPaths.claim(scope, path);
+  }
+
+  /**
+   * Claims the public path of a copy, which may lie in another one's. Where the path is another copy's own, its files are claimed one by one.
+   *
+   * @param names all files that it has
+   * @returns what it answers for where it lies in another one: files, or a directory with a slash at its end
+   * @internal
+   */
+  claimCopy(scope: IConstruct, path: string, names: readonly string[] | undefined): readonly string[] | undefined {
+    if (names === undefined || !this.publicPaths.isCopy(path)) return this.publicPaths.claimCopy(scope, path) ? [`${path}/`] : undefined;
+    for (const name of names) this.publicPaths.claimCopy(scope, `${path}/${name}`);
+    return names.map((name) => `${path}/${name}`);
+  }
+
+  /**
+   * Puts a link among an element's where nothing else is public, however late that is declared.
+   *
+   * @internal
+   */
+  linkWhereFree(path: string, target: string, links: Record<string, string>): void {
+    this.publicPaths.linkWhereFree(path, target, links);
   }
 
   /** @internal */
@@ -360,27 +369,27 @@ export class MirrorServer extends Construct {
     (this.activation.dependsOn ??= []).push(`${resource.terraformResourceType}.${resource.friendlyUniqueId}`);
   }
 
-  /** Content is in `repositories/<id>` of a repository or a tree, an owner's codenames in `repositories/<owner>/`: one name, one of them. */
+  /** Content is in `repositories/<id>` of what is copied, an owner's codenames in `repositories/<owner>/`: one name, one of them. */
   private refuseSharedDirectory(scope: IConstruct, elementId: string): void {
     const [kind, name] = elementId.split('/') as [string, string];
     if (!(SHARE_DIRECTORY as readonly string[]).includes(kind)) return;
     const other = SHARE_DIRECTORY.filter((one) => one !== kind).flatMap((one) => this.elements.get(`${one}/${name}`)?.declaredAt ?? [])[0];
-    const productsOwn = kind !== 'customer' && name === 'mos';
+    const productsOwn = kind !== 'customer' && name === PRODUCT_OWNER;
     if (other === undefined && !productsOwn) return;
     throw invalid(scope, 'id', JSON.stringify(name), {
       allowed: productsOwn
         ? '"mos" is the product itself, whose codenames have this directory on the server'
-        : `${other} has this id, and repositories, file trees and customers share one directory on the server`,
+        : `${other} has this id, and repositories, file trees, downloads, lists and customers share one directory on the server`,
       fix: 'Use another id.',
     });
   }
 
   /**
-   * Validates the id that a repository, file tree or customer had before: no other one has it, now or before.
+   * Validates the id that a repository, file tree, set of downloads, lists or a customer had before: no other one has it, now or before.
    *
    * @internal
    */
-  checkFormerId(scope: IConstruct, kind: 'repository' | 'tree' | 'customer', id: string, formerId: string): void {
+  checkFormerId(scope: IConstruct, kind: (typeof SHARE_DIRECTORY)[number], id: string, formerId: string): void {
     check(scope, 'formerId', formerId, validId);
     const taken = this.formerIds.get(`${kind}/${formerId}`) ?? (formerId === id ? scope.node.path : undefined);
     if (taken !== undefined) {

@@ -1,7 +1,7 @@
 import { Construct } from 'constructs';
 import type { CodenameDefinition, KeyReference } from '../desired-state/definitions';
 import { PUBLIC_SNAPSHOTS } from '../desired-state/model';
-import { codenameOf, keyFileName, PRODUCT_PREFIX, publicPathOf } from '../desired-state/mos-scheme';
+import { codenameOf, keyFileName, PRODUCT_OWNER, PRODUCT_PREFIX, publicPathOf, SNAPSHOTS } from '../desired-state/mos-scheme';
 import { COMPONENTS, codenameRepoFile, type CodenameRepoFile, releasedComponent } from '../desired-state/render/repo-file';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { architecture, distribution, distributionVersion, id as validId, release } from '../desired-state/validate';
@@ -41,11 +41,8 @@ export interface MosCodenameProps {
   readonly holdbackKeys?: readonly PublicKey[];
 }
 
-/** Where a codename publishes the snapshots of its components, by time: no id is called so. */
-const SNAPSHOTS = 'snapshots';
-
 /** Owner id and public prefix of the product's own codenames. */
-const PRODUCT = { ownerId: 'mos', formerId: undefined, prefix: PRODUCT_PREFIX, keys: [] } as const;
+const PRODUCT = { ownerId: PRODUCT_OWNER, formerId: undefined, prefix: PRODUCT_PREFIX, keys: [] } as const;
 
 /**
  * A codename such as `mos7.0-centos6-fuel`: a hosted repository of one owner for each component, created empty, valid and signed by the deploy.

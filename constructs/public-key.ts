@@ -1,11 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { readPublicKeys } from '../desired-state/openpgp-key';
-import { keyFileName } from '../desired-state/validate';
-import { check, invalid } from './private/check';
-
-/** Bytes. The largest key that an upstream is known to publish has a few thousand. */
-const MAX_KEY_FILE = 256 * 1024;
+import { invalid } from './private/check';
+import { readProjectFile } from './private/project-file';
 
 /** An OpenPGP public key in a file of the project: pinned by its content, reviewed by its fingerprint. */
 export class PublicKey {
@@ -13,15 +9,8 @@ export class PublicKey {
    * @param path armoured key file, relative to the project; its base name is the name that clients see
    */
   static fromFile(path: string): PublicKey {
-    check('PublicKey.fromFile', 'path', basename(path), keyFileName);
-    const stats = statSync(path, { throwIfNoEntry: false });
-    if (!stats?.isFile() || stats.size > MAX_KEY_FILE) {
-      throw invalid('PublicKey.fromFile', 'path', JSON.stringify(path), {
-        allowed: `a key is a regular file of at most ${MAX_KEY_FILE} bytes`,
-        fix: 'Put the armoured public key into keys/, and check its fingerprint against what its owner publishes.',
-      });
-    }
-    const armoured = normalized(readFileSync(path, 'utf8'));
+    const fix = 'Put the armoured public key into keys/, and check its fingerprint against what its owner publishes.';
+    const armoured = normalized(readProjectFile('PublicKey.fromFile', path, 'a key is', fix));
     const [first, ...rest] = readPublicKeys(armoured, path);
     if (first === undefined || rest.length > 0) {
       throw invalid('PublicKey.fromFile', 'path', JSON.stringify(path), {

@@ -1,21 +1,25 @@
 import { Construct } from 'constructs';
 import type { ReleaseDefinition } from '../desired-state/definitions';
 import { packageVersion } from '../desired-state/pin';
+import { INNER, type Inner, releasedInnerLocations } from '../desired-state/render/inner';
 import { releaseRepoFile } from '../desired-state/render/repo-file';
 import { releaseService, releaseTimer } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { id as validId, snapshotName, utcTime } from '../desired-state/validate';
 import type { FileTree } from './file-tree';
+import type { InstallTree } from './install-tree';
 import { MirrorServer } from './mirror-server';
 import type { MosCodename } from './mos-codename';
 import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { isReleasable, type Releasable } from './private/releasable';
+import type { PackageLists } from './package-lists';
 import type { RpmRepository } from './rpm-repository';
+import type { TarballDownloads } from './tarball-downloads';
 
 export interface ReleaseProps {
   /** What it consists of; of a codename all components. With `at`. */
-  readonly of?: readonly (RpmRepository | FileTree | MosCodename)[];
+  readonly of?: readonly (RpmRepository | FileTree | TarballDownloads | InstallTree | PackageLists | MosCodename)[];
   /**
    * Of each the newest snapshot that is not younger than this UTC time, for instance `2026-11-01T00:00:00Z`. It may be to come: the release is
    * frozen then. With `of`.
@@ -47,13 +51,14 @@ export class Release extends Construct {
     if (props.pins !== undefined) checkList(this, 'pins', props.pins, 'pin', packageVersion, 'Leave pins out to pin nothing.');
     const publicPath = `releases/${id}`;
     server.claimPath(this, publicPath);
+    const inner = innerOf(members);
     const definition: ReleaseDefinition = {
       kind: 'release',
       id,
       ...(props.at === undefined ? {} : { at: props.at }),
       members: members.map((member) => ({
         id: member.id,
-        publicPath: member.publicPath,
+        publicPath: inner.has(member) ? `${INNER}/${member.id}/${member.publicPath}` : member.publicPath,
         ...(props.snapshots === undefined ? {} : { snapshot: props.snapshots[member.id] as string }),
       })),
       ...(props.pins === undefined ? {} : { pins: [...props.pins] }),
@@ -64,11 +69,13 @@ export class Release extends Construct {
     const repoFile = releaseRepoFile({ id, url, sections, hasPins: props.pins !== undefined });
     const service = releaseService({ root: server.storageRoot });
     const timer = releaseTimer();
+    const location = inner.size === 0 ? undefined : releasedInnerLocations(id, [...inner.values()]);
     declare(
       this,
       {
         id: `release/${id}`,
         files: {
+          ...(location === undefined ? {} : { [`nginx/locations/release+${id}.conf`]: location }),
           [`definitions/releases/${id}.yaml`]: yaml,
           [`repo-files/release-${id}.repo`]: repoFile,
           'systemd/mirror-release.service': service,
@@ -76,7 +83,7 @@ export class Release extends Construct {
         },
         links: { [publicPath]: publicPath },
       },
-      { definition: yaml, repo_file: repoFile, service, timer },
+      { definition: yaml, repo_file: repoFile, service, timer, ...(location === undefined ? {} : { location }) },
     );
   }
 
@@ -90,11 +97,14 @@ export class Release extends Construct {
     if (at === undefined) throw invalid(this, 'at', 'undefined', { allowed: 'a release is of a time, or of named snapshots', fix });
     check(this, 'at', at, utcTime);
     if (!Array.isArray(of) || of.length === 0)
-      throw invalid(this, 'of', show(of), { allowed: 'at least one RpmRepository, FileTree or MosCodename', fix });
+      throw invalid(this, 'of', show(of), {
+        allowed: 'at least one RpmRepository, FileTree, TarballDownloads, InstallTree, PackageLists or MosCodename',
+        fix,
+      });
     const members = of.flatMap((one: unknown, index) => {
       if (!isReleasable(one) || MirrorServer.of(one) !== server)
         throw invalid(this, `of[${index}]`, show(one), {
-          allowed: 'an RpmRepository, a FileTree or a MosCodename of the same server',
+          allowed: 'an RpmRepository, a FileTree, TarballDownloads, an InstallTree, PackageLists or a MosCodename of the same server',
           fix,
         });
       return one.releasable;
@@ -137,4 +147,16 @@ export class Release extends Construct {
       fix: 'Leave it out. Its own paths answer for any time, behind its list: <path>/@2026-11-01T00:00:00Z/.',
     });
   }
+}
+
+/** Of members that lie in another one's tree: what of that they answer for. What else is declared does not count: a release has its members for ever. */
+function innerOf(members: readonly Releasable[]): ReadonlyMap<Releasable, Inner> {
+  const found = new Map<Releasable, Inner>();
+  for (const member of members) {
+    const { id, publicPath, names } = member;
+    if (members.some((other) => publicPath.startsWith(`${other.publicPath}/`))) found.set(member, { id, inner: [`${publicPath}/`] });
+    else if (names !== undefined && members.some((other) => other.publicPath === publicPath && other !== member))
+      found.set(member, { id, inner: names.map((name) => `${publicPath}/${name}`) });
+  }
+  return found;
 }

@@ -147,12 +147,13 @@ export class RpmRepository extends Construct {
         files: {
           [`definitions/repositories/${repositoryId}.yaml`]: yaml,
           [`repo-files/${repositoryId}.repo`]: repoFile,
+          ...path.files,
           ...Object.fromEntries(props.trust.keys.map((k) => [`keys/${k.name}`, k.armoured])),
         },
-        links: { [path.decoded]: `repositories/${repositoryId}/current` },
+        links: path.links,
         ...(props.formerId === undefined ? {} : { adopts: props.formerId }),
       },
-      { definition: yaml, repo_file: repoFile },
+      { definition: yaml, repo_file: repoFile, ...path.texts },
     );
     if (retired === undefined) new SyncTimer(this, 'Timer', { repositoryId, ...(props.schedule ? { schedule: props.schedule } : {}) });
   }

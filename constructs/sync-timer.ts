@@ -1,5 +1,5 @@
 import { Construct } from 'constructs';
-import { spreadCalendar } from '../desired-state/schedule';
+import { lateCalendar, spreadCalendar } from '../desired-state/schedule';
 import { syncTimer } from '../desired-state/render/systemd';
 import { id as validId } from '../desired-state/validate';
 import { MirrorServer } from './mirror-server';
@@ -8,31 +8,35 @@ import { declare } from './private/declare';
 import { checkSchedule, type SyncSchedule } from './sync-schedule';
 
 export interface SyncTimerProps {
-  /** Id of an RpmRepository or a FileTree that is declared before. */
+  /** Id of an RpmRepository, a FileTree, TarballDownloads, an InstallTree or PackageLists that is declared before. */
   readonly repositoryId: string;
-  /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the repository's id */
+  /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id; of lists between 06:00 and 06:59 */
   readonly schedule?: SyncSchedule;
 }
 
-/** The systemd timer of one repository or file tree. A resource of its own: a new schedule changes nothing else in a plan. */
+/** Kinds of elements that are synced. */
+const COPIED = ['repository', 'tree', 'downloads', 'lists'];
+
+/** The systemd timer of one repository, file tree or set of downloads. A resource of its own: a new schedule changes nothing else in a plan. */
 export class SyncTimer extends Construct {
   constructor(scope: Construct, id: string, props: SyncTimerProps) {
     super(scope, id);
     checkProps(this, props, { repositoryId: true, schedule: true });
     check(this, 'repositoryId', props.repositoryId, validId);
     const server = MirrorServer.of(this);
-    if (!server.declares(`repository/${props.repositoryId}`) && !server.declares(`tree/${props.repositoryId}`)) {
+    if (!COPIED.some((kind) => server.declares(`${kind}/${props.repositoryId}`))) {
       throw invalid(this, 'repositoryId', JSON.stringify(props.repositoryId), {
-        allowed: 'the id of a repository or a file tree that is declared before',
-        fix: 'Declare the RpmRepository or the FileTree first; it brings its timer by itself.',
+        allowed: 'the id of a repository, a file tree, downloads or lists that are declared before',
+        fix: 'Declare the RpmRepository, FileTree, TarballDownloads, InstallTree or PackageLists first; it brings its timer by itself.',
       });
     }
     checkSchedule(this, props.schedule);
-    const { onCalendar } = props.schedule ?? { onCalendar: spreadCalendar(props.repositoryId) };
+    const isLate = server.declares(`lists/${props.repositoryId}`);
+    const { onCalendar } = props.schedule ?? { onCalendar: (isLate ? lateCalendar : spreadCalendar)(props.repositoryId) };
     if (onCalendar === undefined) {
       throw invalid(this, 'schedule', 'SyncSchedule.never', {
         allowed: 'a timer has a time',
-        fix: 'Declare SyncSchedule.never on the RpmRepository or the FileTree, which then has no timer.',
+        fix: 'Declare SyncSchedule.never on what is synced, which then has no timer.',
       });
     }
     const timer = syncTimer(props.repositoryId, onCalendar);

@@ -1,6 +1,7 @@
 import { Construct } from 'constructs';
 import { type UploadDefinition, uploadDirectory } from '../desired-state/definitions';
 import { CONTENT_USER, UPLOAD_PACKAGES } from '../desired-state/model';
+import { PRODUCT_OWNER } from '../desired-state/mos-scheme';
 import { uploadPath, uploadService, uploadTimer } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { sshPublicKey } from '../desired-state/ssh-public-key';
@@ -45,7 +46,7 @@ export class UploadAccount extends Construct {
         fix: 'For instance name: "build".',
       });
     checkList(this, 'authorizedKeys', props.authorizedKeys, 'key', sshPublicKey, 'Without any key nobody could upload.');
-    const owner = scope instanceof Customer ? scope.ownerId : 'mos';
+    const owner = scope instanceof Customer ? scope.ownerId : PRODUCT_OWNER;
     const definition: UploadDefinition = {
       kind: 'upload',
       id: this.account,

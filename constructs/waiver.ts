@@ -1,5 +1,14 @@
 import type { IConstruct } from 'constructs';
-import { REPOSITORY_WAIVERS, TREE_WAIVERS, type RepositoryWaiver, type TreeWaiver } from '../desired-state/definitions';
+import {
+  DOWNLOADS_WAIVERS,
+  type DownloadsWaiver,
+  LISTS_WAIVERS,
+  type ListsWaiver,
+  REPOSITORY_WAIVERS,
+  type RepositoryWaiver,
+  TREE_WAIVERS,
+  type TreeWaiver,
+} from '../desired-state/definitions';
 import { reason, type Problem } from '../desired-state/validate';
 import { check, checkList, checkMade, checkProps, invalid } from './private/check';
 
@@ -58,7 +67,7 @@ export class Waiver<On extends Bearer = Bearer> {
     return Waiver.ofRepository('privateAddresses', why);
   }
 
-  /** Packages that cannot be had, or do not verify, are left out: a verbatim repository is published all the same, none is degraded. */
+  /** Packages or files that cannot be had, or do not verify, are left out: a verbatim repository is published all the same, none is degraded. */
   static incomplete(why: string): Waiver<'repository'> {
     return Waiver.ofRepository('incomplete', why);
   }
@@ -120,11 +129,33 @@ export function repositoryWaivers(
 
 /** Validates the waivers of a file tree: those of a repository that mean something for one. */
 export function treeWaivers(where: IConstruct, waivers: readonly Waiver[]): { readonly allow: TreeWaiver; readonly reason: string }[] {
+  return waiversAmong(where, waivers, TREE_WAIVERS, 'a file tree');
+}
+
+/** Validates the waivers of downloads, likewise. */
+export function downloadsWaivers(
+  where: IConstruct,
+  waivers: readonly Waiver[],
+): { readonly allow: DownloadsWaiver; readonly reason: string }[] {
+  return waiversAmong(where, waivers, DOWNLOADS_WAIVERS, 'downloads');
+}
+
+/** Validates the waivers of package lists, likewise. */
+export function listsWaivers(where: IConstruct, waivers: readonly Waiver[]): { readonly allow: ListsWaiver; readonly reason: string }[] {
+  return waiversAmong(where, waivers, LISTS_WAIVERS, 'package lists');
+}
+
+function waiversAmong<W extends RepositoryWaiver>(
+  where: IConstruct,
+  waivers: readonly Waiver[],
+  known: readonly W[],
+  what: string,
+): { readonly allow: W; readonly reason: string }[] {
   return repositoryWaivers(where, waivers).map(({ allow, reason }) => {
-    const known = TREE_WAIVERS.find((name) => name === allow);
-    if (known !== undefined) return { allow: known, reason };
+    const found = known.find((name) => name === allow);
+    if (found !== undefined) return { allow: found, reason };
     throw invalid(where, 'waivers', `Waiver.${allow}`, {
-      allowed: `it is for an RpmRepository; of a file tree there are ${TREE_WAIVERS.join(', ')}`,
+      allowed: `it is for an RpmRepository; of ${what} there are ${known.join(', ')}`,
       fix: 'Remove it.',
     });
   });
@@ -150,9 +181,9 @@ function owner(value: unknown): Problem | undefined {
 }
 
 function element(value: unknown): Problem | undefined {
-  if (typeof value === 'string' && /^(repository|tree|codename)\/[A-Za-z0-9._/-]{1,200}$/.test(value)) return undefined;
+  if (typeof value === 'string' && /^(repository|tree|downloads|lists|codename)\/[A-Za-z0-9._/-]{1,200}$/.test(value)) return undefined;
   return {
-    allowed: 'an element is "repository/<id>", "tree/<id>" or "codename/<owner>/<codename>"',
+    allowed: 'an element is "repository/<id>", "tree/<id>", "downloads/<id>", "lists/<id>" or "codename/<owner>/<codename>"',
     fix: 'Copy the list from the refusal, which names each.',
   };
 }

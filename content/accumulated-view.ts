@@ -9,6 +9,7 @@ import type { ListedPackage } from '../rpm-metadata/primary';
 import { recordsToKeep } from '../rpm-metadata/records';
 import type { RepomdRecord } from '../rpm-metadata/repomd';
 import type { Signer } from '../signatures/sign';
+import type { Asked } from './asked';
 import { signedIndex, type SnapshotIndex } from './build-snapshot';
 import { listed } from './compare-contents';
 import { accumulatedContents, type Contents } from './contents';
@@ -24,6 +25,8 @@ import type { View } from './views';
 
 export interface AccumulatedViewOptions {
   readonly definition: RepositoryDefinition;
+  /** What lists ask for passes the filter. */
+  readonly asked: Asked;
   readonly layout: Layout;
   readonly incoming: Incoming;
   readonly index: UpstreamIndex;
@@ -56,10 +59,12 @@ export class AccumulatedView implements View {
   }
 
   contents(upstream: readonly ListedPackage[], before: readonly ListedPackage[], without: ReadonlySet<object>): Contents {
-    const { definition } = this.options;
+    const { definition, asked } = this.options;
     const there = without.size === 0 ? upstream : upstream.filter((item) => !without.has(item));
     const stay = without.size === 0 ? before : before.filter((item) => !without.has(item));
-    const offered = selectPackages(there, definition.filter).filter((item) => !isRefused(this.refused, item));
+    const offered = selectPackages(there, definition.filter, (item) => asked.of(item).length > 0).filter(
+      (item) => !isRefused(this.refused, item),
+    );
     return accumulatedContents(offered, stay, definition);
   }
 

@@ -3,6 +3,7 @@ import { lstatSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { accumulates } from '../desired-state/definitions';
 import { checksumKey } from '../rpm-metadata/checksum';
 import { ChecksumSchema, readDamage } from './damage';
 import { copied, type Definitions, hostedComponents } from './definitions';
@@ -53,7 +54,7 @@ export interface Collected extends Listing {
   readonly lost: readonly ListedFile[];
 }
 
-/** Digests that upstreams of what is declared offer: of files that are no metadata. */
+/** Digests that upstreams of what is declared are known to offer: of files that are no metadata. */
 type Offered = ReadonlySet<string>;
 
 /**
@@ -131,18 +132,21 @@ async function ofHosted(layout: Layout, id: string, snapshot: string): Promise<P
   return { folders: [...empty], files: [...files, ...gone], lost: gone };
 }
 
-/** What upstreams are known to have: of each copy, its current snapshot without what upstream dropped. */
+/**
+ * What upstreams are known to have: of each copy, its current snapshot without what upstream dropped. Not of what has an address of its own (downloads, and
+ * packages of lists by their URL): once it is here, no sync asks whether it is still there.
+ */
 async function offeredBy(layout: Layout, definitions: Definitions, now: Date): Promise<Offered> {
   const offered = new Set<string>();
   const whole = new Set(definitions.backup?.whole);
-  for (const { id, kind, ...definition } of copied(definitions)) {
+  for (const definition of copied(definitions)) {
+    const { id } = definition;
     // A copy that is not synced any more has an upstream that is gone.
-    if (whole.has(id) || definition.retired !== undefined) continue;
+    if (whole.has(id) || definition.retired !== undefined || definition.kind === 'downloads' || definition.kind === 'lists') continue;
     await again(layout, id, async () => {
       const snapshot = await currentSnapshot(layout, id);
       if (snapshot === undefined || !(await isReached(layout, id, snapshot, now))) return [];
-      const accumulates = kind === 'repository' && 'view' in definition && definition.view === 'accumulate';
-      const dropped = accumulates ? readDropped(layout, id, snapshot) : new Map<string, string>();
+      const dropped = accumulates(definition) ? readDropped(layout, id, snapshot) : new Map<string, string>();
       // What upstream has is not known: all of it may be gone.
       if (dropped === undefined) return [];
       const files = await expectedFiles(layout, id, snapshot);

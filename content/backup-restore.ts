@@ -31,7 +31,7 @@ import { readDropped } from './dropped';
 import { flushDirectory, flushFileSystem, linkOrCopy, removeTree } from './files';
 import { Layout, RECORD_KINDS } from './layout';
 import { secondsBetween } from './lines';
-import { Lock, usingStore } from './lock';
+import { Lock, usingStore, waitingFor } from './lock';
 import { size } from './progress';
 import { updatePublicSnapshots } from './public-snapshots';
 import { readRefused, writeRefused } from './refused';
@@ -266,8 +266,7 @@ class Restore {
   private async repository(id: string, listings: readonly Listing[]): Promise<RestoredRepository> {
     const { layout } = this;
     if (this.options.dryRun) return this.putBack(id, listings);
-    const { waitSeconds } = this.options;
-    const wait = { waitSeconds, onWait: (why: string): void => this.context.say(`${why}; waiting for it to end`) };
+    const wait = waitingFor({ waitSeconds: this.options.waitSeconds, say: this.context.say });
     const locks = [await Lock.take(layout.lockFile(id), id, wait)];
     try {
       if (listings.some(({ kind }) => kind === 'hosted'))

@@ -85,7 +85,11 @@ export async function buildSnapshot(
       builder.add({ path, checksum });
     }
   }
-  for (const file of plan.files) builder.add(file, 'checksum' in file ? incoming.locate(file.checksum) : undefined);
+  const digests: Record<string, string> = {};
+  for (const file of plan.files) {
+    builder.add(file, 'checksum' in file ? incoming.locate(file.checksum) : undefined);
+    if ('bytes' in file) digests[file.path] = sha256(file.bytes);
+  }
   builder.folder('repodata');
   const index = await plan.write(builder.directory);
   const indexFiles = [
@@ -93,7 +97,6 @@ export async function buildSnapshot(
     ['repodata/repomd.xml.asc', index.signature],
     ['repodata/repomd.xml.key', index.key],
   ] as const;
-  const digests: Record<string, string> = {};
   for (const [path, bytes] of indexFiles) {
     if (bytes === undefined) continue;
     builder.add({ path, bytes });

@@ -20,9 +20,10 @@ export async function changesOf(
   query: ChangesQuery,
   warn: (line: string) => void,
 ): Promise<readonly ChangeRecord[]> {
-  const declared = [...definitions.repositories, ...hostedComponents(definitions)].map(({ id }) => id);
+  const declared = [...definitions.repositories, ...definitions.lists, ...hostedComponents(definitions)].map(({ id }) => id);
   const unknown = query.ids.find((id) => !declared.includes(id));
-  if (unknown !== undefined) throw definitions.trees.some(({ id }) => id === unknown) ? noPackages(unknown) : notDeclared(unknown);
+  if (unknown !== undefined)
+    throw [...definitions.trees, ...definitions.downloads].some(({ id }) => id === unknown) ? noPackages(unknown) : notDeclared(unknown);
   const records: ChangeRecord[] = [];
   for (const id of declared)
     if (query.ids.length === 0 || query.ids.includes(id)) records.push(...(await readChanges(layout, id, query.since, warn)));
@@ -34,7 +35,7 @@ export async function changesOf(
 function noPackages(id: string): MirrorError {
   return new MirrorError({
     code: 'NO_PACKAGES',
-    message: `${id} is a file tree: it has no packages of which changes are recorded`,
+    message: `${id} is no repository: it has no packages of which changes are recorded`,
     remedy: `mirrorctl status ${id} says what is published, and since when.`,
     exitCode: ExitCode.usage,
   });

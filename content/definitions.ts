@@ -8,6 +8,11 @@ import {
   BackupDefinitionSchema,
   type CodenameDefinition,
   CodenameDefinitionSchema,
+  type CopiedDefinition,
+  type DownloadsDefinition,
+  DownloadsDefinitionSchema,
+  type ListsDefinition,
+  ListsDefinitionSchema,
   type ReleaseDefinition,
   ReleaseDefinitionSchema,
   type RepositoryDefinition,
@@ -32,6 +37,10 @@ export interface Definitions {
   readonly repositories: readonly RepositoryDefinition[];
   /** Sorted by id. */
   readonly trees: readonly TreeDefinition[];
+  /** Sorted by id. */
+  readonly downloads: readonly DownloadsDefinition[];
+  /** Package lists. Sorted by id. */
+  readonly lists: readonly ListsDefinition[];
   /** Sorted by id. */
   readonly codenames: readonly CodenameDefinition[];
   /** Sorted by id. */
@@ -70,6 +79,14 @@ export async function readDefinitions(configuration: string): Promise<Definition
   for (const name of await yamlFiles(join(base, 'trees'))) {
     trees.push(withId(await readOne(join(base, 'trees', `${name}.yaml`), TreeDefinitionSchema), name, base));
   }
+  const downloads: DownloadsDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'downloads'))) {
+    downloads.push(withId(await readOne(join(base, 'downloads', `${name}.yaml`), DownloadsDefinitionSchema), name, base));
+  }
+  const lists: ListsDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'lists'))) {
+    lists.push(withId(await readOne(join(base, 'lists', `${name}.yaml`), ListsDefinitionSchema), name, base));
+  }
   const codenames: CodenameDefinition[] = [];
   for (const owner of await entries(join(base, 'codenames'))) {
     for (const name of await yamlFiles(join(base, 'codenames', owner))) {
@@ -94,12 +111,17 @@ export async function readDefinitions(configuration: string): Promise<Definition
   const backup = present.includes('backup.yaml') ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema) : undefined;
   const site = present.includes('site.yaml') ? await readOne(join(base, 'site.yaml'), SiteDefinitionSchema) : undefined;
   const optional = { ...(backup === undefined ? {} : { backup }), ...(site === undefined ? {} : { site }) };
-  return { directory, server, repositories, trees, codenames, releases, aliases, uploads, ...optional };
+  return { directory, server, repositories, trees, downloads, lists, codenames, releases, aliases, uploads, ...optional };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */
-export function copied(definitions: Pick<Definitions, 'repositories' | 'trees'>): readonly (RepositoryDefinition | TreeDefinition)[] {
-  return [...definitions.repositories, ...definitions.trees].sort((a, b) => (a.id < b.id ? -1 : 1));
+export function copied({
+  repositories,
+  trees,
+  downloads,
+  lists,
+}: Pick<Definitions, 'repositories' | 'trees' | 'downloads' | 'lists'>): readonly CopiedDefinition[] {
+  return [...repositories, ...trees, ...downloads, ...lists].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 /** Reads the definitions, and again only when another generation is the current one, or a repository came or went. */
@@ -127,19 +149,6 @@ export function hostedComponents(definitions: Pick<Definitions, 'codenames'>): r
   return definitions.codenames.flatMap((codename) =>
     codename.components.map((component) => ({ id: `${codename.id}/${component}`, codename, component })),
   );
-}
-
-/** The codename that a command names: `acme/mos9.0-centos7`, or `mos9.0-centos7` of the product. */
-export function codenameNamed({ codenames }: Pick<Definitions, 'codenames'>, name: string): CodenameDefinition {
-  const found = codenames.find(({ id }) => id === name || id === `mos/${name}`);
-  if (found !== undefined) return found;
-  const there = codenames.map(({ id }) => id.replace(/^mos\//, ''));
-  throw new MirrorError({
-    code: 'NOT_DECLARED',
-    message: `no codename ${JSON.stringify(name)} is declared on this server`,
-    remedy: there.length === 0 ? 'A codename is declared in main.ts and deployed: new MosCodename(…).' : `There is ${there.join(', ')}.`,
-    exitCode: ExitCode.usage,
-  });
 }
 
 /** Ids become directory names. Synthesis allows less; this keeps a defect there from leaving the storage root. */

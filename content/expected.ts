@@ -7,6 +7,7 @@ import { decompressed } from '../rpm-metadata/decompress';
 import { readPrimary } from '../rpm-metadata/primary';
 import { parseRepomd, type Repomd } from '../rpm-metadata/repomd';
 import { type ComponentRecord, readComponentRecord } from './component-record';
+import { type DownloadsRecord, placeOf } from './downloads-record';
 import { fileDigest, isAbsent } from './files';
 import type { Layout } from './layout';
 import { readPackageList } from './package-list';
@@ -44,8 +45,9 @@ export async function expectedFiles(layout: Layout, id: string, snapshot: string
   return ofRepository(tree, record, layout.record(id, snapshot, 'packages'));
 }
 
-function ofTree({ own, listed, unlisted }: TreeManifest): readonly ExpectedFile[] {
+function ofTree({ own, listed, unlisted, downloads }: TreeManifest): readonly ExpectedFile[] {
   return [
+    ...(downloads === undefined ? [] : ofDownloads(downloads)),
     ...Object.entries(own).map(([path, file]) => ({
       path,
       checksum: { algorithm: 'sha256' as const, hex: file.sha256 },
@@ -56,7 +58,22 @@ function ofTree({ own, listed, unlisted }: TreeManifest): readonly ExpectedFile[
   ];
 }
 
+/** What the mirror made of an upstream's content, nobody else has. */
+function ofDownloads({ files, made }: DownloadsRecord): readonly ExpectedFile[] {
+  return [
+    ...Object.entries(made).map(([path, hex]) => ({ path, checksum: { algorithm: 'sha256' as const, hex }, stored: false })),
+    ...files.map(({ path, url, sha256, size, tar }) => ({
+      path,
+      checksum: { algorithm: 'sha256' as const, hex: sha256 },
+      size,
+      ...(tar === undefined ? placeOf(url) : {}),
+      stored: true,
+    })),
+  ];
+}
+
 async function ofRepository(tree: string, record: SnapshotRecord, packageList: string): Promise<readonly ExpectedFile[]> {
+  const { seen } = record;
   const isUpstreams = record.signedBy === undefined;
   const index = Object.entries(record.index).map(([path, hex]): ExpectedFile => {
     const checksum: Checksum = { algorithm: 'sha256', hex };
@@ -66,7 +83,14 @@ async function ofRepository(tree: string, record: SnapshotRecord, packageList: s
   const metadata = repomd === undefined ? [] : metadataOf(repomd, isUpstreams);
   const listed = readPackageList(packageList) ?? (repomd === undefined ? [] : await packagesOf(tree, repomd));
   const deltas = repomd === undefined || !isUpstreams ? [] : await deltasOf(tree, repomd);
-  return [...index, ...metadata, ...[...listed, ...deltas].map((item) => ({ ...item, stored: true }))];
+  const packages = seen === undefined ? listed : listed.map((item) => ({ ...item, ...sourceOf(item.checksum, seen) }));
+  return [...index, ...metadata, ...[...packages, ...deltas].map((item) => ({ ...item, stored: true }))];
+}
+
+/** Where a package that lists ask for came from: its own URL; what came from a repository, that one's upstream has. */
+function sourceOf({ hex }: Checksum, seen: NonNullable<SnapshotRecord['seen']>): Pick<ExpectedFile, 'href' | 'base'> {
+  const [url] = Object.entries(seen).find(([, { sha256 }]) => sha256 === hex) ?? [];
+  return url === undefined ? { href: undefined, base: undefined } : placeOf(url);
 }
 
 /** A hosted component is several repositories, each of whose index says what it has. */

@@ -25,13 +25,17 @@ export function addAvailabilityCommands(root: Command): void {
     .option('--json', 'print one JSON document on standard output', false)
     .action(async (name: string, { wait, json }: { wait: number; json: boolean }) => {
       const { layout, definitions } = await opened(root);
-      const { codenameNamed } = await import('./definitions');
+      const { codenameNamed } = await import('./component-name');
       const { freezeAtAvailability } = await import('./general-availability');
+      const { waitingFor } = await import('./lock');
       const codename = codenameNamed(definitions, name);
-      const { frozen, changed } = await freezeAtAvailability(layout, definitions, codename, new Date(), {
-        waitSeconds: wait,
-        onWait: (why) => warn(`${why}; waiting for it to end`),
-      });
+      const { frozen, changed } = await freezeAtAvailability(
+        layout,
+        definitions,
+        codename,
+        new Date(),
+        waitingFor({ waitSeconds: wait, say: warn }),
+      );
       if (json) printJson({ codename: codename.id, frozen, changed });
       else
         print(
@@ -45,7 +49,7 @@ export function addAvailabilityCommands(root: Command): void {
     .option('--json', 'print one JSON document on standard output', false)
     .action(async (name: string, { reason, json }: { reason: string; json: boolean }) => {
       const { layout, definitions } = await opened(root);
-      const { codenameNamed } = await import('./definitions');
+      const { codenameNamed } = await import('./component-name');
       const { thaw } = await import('./general-availability');
       const { id } = codenameNamed(definitions, name);
       const undone = await thaw(layout, id, requireReason(reason), new Date());

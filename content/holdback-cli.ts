@@ -64,7 +64,7 @@ export function addHoldbackCommands(root: Command, keys: () => KeySource): void 
         sayWhenInterrupted();
         const reason = requireReason(options.reason);
         const { layout, definitions, declared } = await opened(root);
-        const { codenameNamed } = await import('./definitions');
+        const { codenameNamed } = await import('./component-name');
         const { holdBack } = await import('./holdback');
         const codename = codenameNamed(definitions, name);
         await withSigner(keys(), layout, async (signer) => {
@@ -96,7 +96,7 @@ export function addHoldbackCommands(root: Command, keys: () => KeySource): void 
       sayWhenInterrupted();
       const reason = options.reason === undefined ? undefined : requireReason(options.reason);
       const { layout, definitions, declared } = await opened(root);
-      const { codenameNamed } = await import('./definitions');
+      const { codenameNamed } = await import('./component-name');
       const { letGo } = await import('./holdback');
       const codename = codenameNamed(definitions, name);
       await withSigner(keys(), layout, async (signer) => {
@@ -118,7 +118,7 @@ export function addHoldbackCommands(root: Command, keys: () => KeySource): void 
     .action(async (names: string[], { history, json }: { history: boolean; json: boolean }) => {
       if (json && history) throw usage('--json has the history always', 'Leave --history out.');
       const { layout, definitions } = await opened(root);
-      const { codenameNamed } = await import('./definitions');
+      const { codenameNamed } = await import('./component-name');
       const { holdbackLines, holdbacks } = await import('./holdback');
       const codenames = names.length === 0 ? definitions.codenames : names.map((name) => codenameNamed(definitions, name));
       const found = await holdbacks(layout, definitions, codenames);

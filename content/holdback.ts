@@ -7,6 +7,7 @@
 import { join } from 'node:path';
 import type { CodenameDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { PRODUCT_OWNER } from '../desired-state/mos-scheme';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { nevra, type Nevra, parseNevra } from '../rpm-metadata/nevra';
 import { compareEvr } from '../rpm-metadata/version';
@@ -17,7 +18,7 @@ import { type ComponentPackage, packagesOf } from './component-record';
 import { type Definitions, hostedComponents, type HostedComponent } from './definitions';
 import type { Layout } from './layout';
 import { someOf } from './lines';
-import { holding } from './lock';
+import { holding, waitingFor } from './lock';
 import { type Offer, offersIn } from './offered';
 import { readPackageList } from './package-list';
 import { componentOf, isNamed } from './promote';
@@ -138,9 +139,9 @@ export function settled(entries: readonly HoldbackEntry[], published: readonly C
 }
 
 /** Makes the notes those of what is published, while nobody publishes there. */
-async function clearUp({ layout, waitSeconds, say }: PublishContext, { id, codename }: HostedComponent): Promise<void> {
-  const wait = { waitSeconds, onWait: (why: string): void => say(`${why}; waiting for it to end`) };
-  await holding(layout.lockFile(id), id, wait, async () => {
+async function clearUp(context: PublishContext, { id, codename }: HostedComponent): Promise<void> {
+  const { layout } = context;
+  await holding(layout.lockFile(id), id, waitingFor(context), async () => {
     const published = await packagesOf(layout, id);
     const at = await publishedAt(layout, id);
     await changeCodenameState(layout, codename.id, (state) => {
@@ -214,14 +215,17 @@ export async function holdbacks(layout: Layout, definitions: Definitions, codena
           definitions,
           heldBack.map(({ item }) => item),
         );
-  const rows: HeldBack[] = [];
-  for (const { item, ...row } of heldBack) {
-    const codename = codenames.find(({ id }) => id === row.codename) as CodenameDefinition;
-    const own: { id: string; packages: readonly Nevra[] }[] = [];
-    for (const { id, component } of hostedComponents({ codenames: [codename] }))
-      if (component !== HOLDBACK) own.push({ id, packages: await packagesOf(layout, id) });
-    rows.push({ ...row, insteadOf: [...own, ...copies].flatMap(({ id, packages }) => newestAbove(item, id, packages)) });
+  const others = new Map<string, { readonly id: string; readonly packages: readonly Nevra[] }[]>();
+  for (const { id, codename, component } of hostedComponents({ codenames })) {
+    if (component === HOLDBACK || !heldBack.some((row) => row.codename === codename.id)) continue;
+    const own = others.get(codename.id) ?? [];
+    own.push({ id, packages: await packagesOf(layout, id) });
+    others.set(codename.id, own);
   }
+  const rows = heldBack.map(({ item, ...row }): HeldBack => ({
+    ...row,
+    insteadOf: [...(others.get(row.codename) ?? []), ...copies].flatMap(({ id, packages }) => newestAbove(item, id, packages)),
+  }));
   return { heldBack: rows, history };
 }
 
@@ -320,7 +324,7 @@ async function sourcesOf(
     ];
   }
   const { id, codename: source } = componentNamed(definitions, codename.components.includes(from) ? `${codename.id}/${from}` : from);
-  if (source.owner !== codename.owner && source.owner !== 'mos')
+  if (source.owner !== codename.owner && source.owner !== PRODUCT_OWNER)
     throw new MirrorError({
       code: 'OTHER_OWNER',
       message: `${id} belongs to another owner than ${codename.id}`,

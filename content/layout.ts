@@ -82,6 +82,11 @@ export class Layout {
     return join(this.repository(id), 'refused');
   }
 
+  /** What lists asked for when a filtered repository last looked (asked.ts). */
+  lookedFor(id: string): string {
+    return join(this.repository(id), 'asked');
+  }
+
   /**
    * Files with wrong bytes, which are kept for whoever looks into it: `quarantine/<date>/<algorithm>-<hex>.<inode>`; and what retention took out
    * of service: quarantine.ts.

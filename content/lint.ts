@@ -2,10 +2,18 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DISTRIBUTIONS } from '../desired-state/validate';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { LINT_RULES, type LintCode, type Severity } from '../desired-state/lint-rules';
-import { type Codename, isComponent, isTree, keyFileName, parseCodename, SOURCE } from '../desired-state/mos-scheme';
+import {
+  type Codename,
+  isComponent,
+  isDistribution,
+  isTree,
+  keyFileName,
+  parseCodename,
+  SNAPSHOTS,
+  SOURCE,
+} from '../desired-state/mos-scheme';
 import { readPublicKeys } from '../desired-state/openpgp-key';
 import { COMPONENTS } from '../desired-state/render/repo-file';
 import { buildKeyRing, type KeyRing } from '../signatures/pinned-keys';
@@ -125,11 +133,11 @@ async function lintPlace(run: Lint): Promise<Level | undefined> {
     await lintCodename(run, '.', codenameAt(-1), entries);
     return 'codename';
   }
-  if ((DISTRIBUTIONS as readonly string[]).includes(own) || has((name) => parseCodename(name) !== undefined)) {
+  if (isDistribution(own) || has((name) => parseCodename(name) !== undefined)) {
     await lintDistribution(run, '.', own, entries);
     return 'distribution';
   }
-  if (has((name) => (DISTRIBUTIONS as readonly string[]).includes(name))) {
+  if (has(isDistribution)) {
     await lintPrefix(run, entries);
     return 'prefix';
   }
@@ -152,7 +160,7 @@ async function probed(run: Lint): Promise<readonly Entry[]> {
 
 async function lintPrefix(run: Lint, entries: readonly Entry[]): Promise<void> {
   for (const name of foldersOf(entries)) {
-    if ((DISTRIBUTIONS as readonly string[]).includes(name)) await lintDistribution(run, name, name);
+    if (isDistribution(name)) await lintDistribution(run, name, name);
     else run.add('DISTRIBUTION_UNKNOWN', name, `${JSON.stringify(name)} is no known distribution`);
   }
 }
@@ -163,7 +171,7 @@ async function lintDistribution(run: Lint, path: string, distribution: string, k
     const place = below(path, name);
     if (codename === undefined) run.add('CODENAME_MALFORMED', place, `${JSON.stringify(name)} is no codename`);
     else {
-      if ((DISTRIBUTIONS as readonly string[]).includes(distribution) && codename.distribution !== distribution)
+      if (isDistribution(distribution) && codename.distribution !== distribution)
         run.add('CODENAME_MISPLACED', place, `${name} is for ${codename.distribution}, and lies in ${distribution}`);
       await lintCodename(run, place, codename);
     }
@@ -172,14 +180,14 @@ async function lintDistribution(run: Lint, path: string, distribution: string, k
 
 async function lintCodename(run: Lint, path: string, codename: Codename | undefined, known?: readonly Entry[]): Promise<void> {
   const names = foldersOf(known ?? (await listed(run, path)));
-  const components = names.filter((name) => name !== 'snapshots');
+  const components = names.filter((name) => name !== SNAPSHOTS);
   for (const name of components) {
     if (isComponent(name)) await lintComponent(run, below(path, name), codename);
     else run.add('COMPONENT_MALFORMED', below(path, name), `${JSON.stringify(name)} cannot be the name of a component`);
   }
   for (const name of COMPONENTS)
     if (!names.includes(name)) run.add('COMPONENT_MISSING', below(path, name), `there is no component ${name}`);
-  if (names.includes('snapshots')) await lintSnapshots(run, below(path, 'snapshots'), components);
+  if (names.includes(SNAPSHOTS)) await lintSnapshots(run, below(path, SNAPSHOTS), components);
 }
 
 async function lintComponent(run: Lint, path: string, codename: Codename | undefined, known?: readonly Entry[]): Promise<void> {

@@ -19,6 +19,11 @@ export interface WaitOptions {
   readonly onWait?: (why: string) => void;
 }
 
+/** Waits so long, and says for whom. */
+export function waitingFor({ waitSeconds, say }: { readonly waitSeconds: number; readonly say: (text: string) => void }): WaitOptions {
+  return { waitSeconds, onWait: (why) => say(`${why}; waiting for it to end`) };
+}
+
 /**
  * A lock of the kernel on a file. `flock` takes it as a child that shares our open file description, so it stays with our descriptor until
  * we close it or die: there are no stale locks, whatever the file says.

@@ -6,6 +6,7 @@ import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import { addBackupCommands } from './backup-cli';
 import type { BackupSecrets } from './backup-secrets';
 import { addAvailabilityCommands } from './ga-cli';
+import { addExplainCommand } from './explain-cli';
 import { addPublishCommand } from './publish-cli';
 import { addHoldbackCommands } from './holdback-cli';
 import { addPromoteCommand } from './promote-cli';
@@ -15,6 +16,7 @@ import { addTimesCommand } from './times-cli';
 import { type GlobalOptions, opened, print, printJson, sayWhenInterrupted, usage, warn, wholeSeconds } from './cli';
 import { addHealthCommand } from './health-cli';
 import type { LegacyLogs } from './legacy';
+import { addDigestsCommand } from './digests-cli';
 import { addLegacyCommand } from './legacy-cli';
 import { addLintCommand } from './lint-cli';
 import { addUploadCommands } from './uploads-cli';
@@ -40,7 +42,7 @@ Examples:
 const SYNC_EXAMPLES = `
 Examples:
   mirrorctl sync centos-7-os epel-7    these two
-  mirrorctl sync --all                 every declared repository and file tree
+  mirrorctl sync --all                 every declared repository, file tree and set of downloads
   mirrorctl sync --new                 those that were never published; a deploy starts this
 A run that was interrupted is continued by the next one.`;
 
@@ -109,8 +111,8 @@ export function program(): Command {
   root
     .command('sync')
     .description('copy what is new from the upstream, verify all of it, and publish it')
-    .argument('[ids...]', 'repositories and file trees')
-    .option('--all', 'every declared repository and file tree', false)
+    .argument('[ids...]', 'of repositories, file trees, downloads and package lists')
+    .option('--all', 'everything that is declared; package lists last, since they find packages in the repositories', false)
     .option('--new', 'those that were never published, and such as are declared meanwhile', false)
     .addOption(new Option('--wait <seconds>', 'wait so long for another run of the same repository').default(0).argParser(wholeSeconds))
     .option('--json', 'print one JSON document on standard output', false)
@@ -246,6 +248,7 @@ export function program(): Command {
       }
     });
   addPublishCommand(root, () => keys as KeySource);
+  addExplainCommand(root);
   addTimesCommand(root);
   addPromoteCommand(root, () => keys as KeySource);
   addAvailabilityCommands(root);
@@ -255,6 +258,7 @@ export function program(): Command {
   addUploadCommands(root, () => keys as KeySource);
   addHealthCommand(root);
   addLegacyCommand(root, () => legacyLogs);
+  addDigestsCommand(root);
   addLintCommand(root);
   addBackupCommands(
     root,

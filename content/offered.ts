@@ -186,20 +186,8 @@ export class Arrivals {
   }
 
   private judged(offer: Offer, { fileName, sha256, size, path }: Omit<Arrived, 'offer' | 'identity'>): Arrived | Refusal {
-    const start = startOf(path);
-    if ('problem' in start)
-      return invalid(
-        'NOT_A_PACKAGE',
-        `it is no RPM package: ${start.problem}`,
-        'Give files that rpmbuild made; rpm -qip FILE says what one is.',
-      );
-    if ('need' in start) return cut(size, start.need);
-    if (start.size !== undefined && size < start.size) return cut(size, start.size);
-    const identity = identityIn(start.header);
-    if (identity === undefined)
-      return invalid('NOT_A_PACKAGE', 'its header has no name, version, release or architecture', 'Give files that rpmbuild made.');
-    const refusal = judgeName(fileName, identity);
-    return refusal ?? { offer, identity, fileName, sha256, size, path };
+    const judged = judgePackageFile(path, fileName, size);
+    return 'code' in judged ? judged : { offer, identity: judged, fileName, sha256, size, path };
   }
 
   /** Copies by sharing blocks where the file system can, and hashes what is in the copy. Of a file of another size no digest is made. */
@@ -235,6 +223,23 @@ export class Arrivals {
       await to.close();
     }
   }
+}
+
+/** What the headers of the package at `path` say of it: refused where it is none, is cut, or is another one than the file is called. */
+export function judgePackageFile(path: string, fileName: string, size: number): PackageIdentity | Refusal {
+  const start = startOf(path);
+  if ('problem' in start)
+    return invalid(
+      'NOT_A_PACKAGE',
+      `it is no RPM package: ${start.problem}`,
+      'Give files that rpmbuild made; rpm -qip FILE says what one is.',
+    );
+  if ('need' in start) return cut(size, start.need);
+  if (start.size !== undefined && size < start.size) return cut(size, start.size);
+  const identity = identityIn(start.header);
+  if (identity === undefined)
+    return invalid('NOT_A_PACKAGE', 'its header has no name, version, release or architecture', 'Give files that rpmbuild made.');
+  return judgeName(fileName, identity) ?? identity;
 }
 
 const CHANGED = invalid('FILE_CHANGED', 'it changed while it was copied', 'Give it again once it is complete.');

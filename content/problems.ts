@@ -14,9 +14,10 @@ export function inOneSentence(id: string, problems: readonly Problem[], listed: 
   const [first] = problems;
   if (first === undefined) throw new Error(`${id} has no problem to tell of`);
   const count = problems.length === 1 ? 'one file' : `${problems.length} files`;
+  const isDoubt = problems.every(({ code }) => code === 'FIRST_SIGHT_LOST');
   return new MirrorError({
     code: problems.every(({ code }) => code === first.code) ? first.code : 'SEVERAL_PROBLEMS',
-    message: `${count} of ${listed} could not be had or must not be used, and ${consequence}; ${problems.length === 1 ? '' : 'the first: '}${first.message}`,
+    message: `${count} of ${listed} ${isDoubt ? 'may be other than before' : 'could not be had or must not be used'}, and ${consequence}; ${problems.length === 1 ? '' : 'the first: '}${first.message}`,
     // A changed package has a waiver of its own, which its remedy names.
     remedy: first.code === 'PACKAGE_CHANGED' ? first.remedy : `${first.remedy} ${waiverFor('incomplete')}`,
     exitCode: first.exitCode as ExitCode,

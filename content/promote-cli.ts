@@ -38,7 +38,7 @@ export function addPromoteCommand(root: Command, keys: () => KeySource): void {
           throw usage('mirrorctl promote wants packages, or --all', 'mirrorctl promote --help has examples.');
         sayWhenInterrupted();
         const { layout, definitions, declared } = await opened(root);
-        const { codenameNamed } = await import('./definitions');
+        const { codenameNamed } = await import('./component-name');
         const { promote, promoteLines } = await import('./promote');
         const codename = codenameNamed(definitions, name);
         await withSigner(keys(), layout, async (signer) => {

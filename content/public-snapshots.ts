@@ -3,12 +3,12 @@
  * `<component>-latest`, and `<component>-latest.target.txt`. All of it follows from what is on the disk, and is brought up to date by whoever changed that.
  */
 import type { Dirent } from 'node:fs';
-import { mkdir, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { flushDirectory, isAbsent, writeAtomically } from './files';
 import type { Layout } from './layout';
 import { snapshotsHere } from './releases';
-import { namesIn, NEW, timeOf } from './snapshot';
+import { namesIn, replaceLink, timeOf } from './snapshot';
 
 /** `os`, `20261122T023000Z-0123456789ab` → `os-2026-11-22-023000`. Pure. */
 export function publicName(component: string, snapshot: string): string {
@@ -36,12 +36,15 @@ export async function updatePublicSnapshots(layout: Layout, id: string): Promise
   await mkdir(directory, { recursive: true });
   let changed = false;
   // What a name stands for never changes, but for the newest.
-  for (const [name, target] of wanted)
-    if (!found.some((entry) => entry.name === name && entry.isSymbolicLink())) changed = await link(directory, name, target);
+  const lead = async (name: string, target: string): Promise<void> => {
+    await replaceLink(join(directory, name), target);
+    changed = true;
+  };
+  for (const [name, target] of wanted) if (!found.some((entry) => entry.name === name && entry.isSymbolicLink())) await lead(name, target);
   const latest = `${component}-latest`;
   const text = `${latest}.target.txt`;
   if (newest !== undefined) {
-    if ((await unlessAbsent(readlink(join(directory, latest)))) !== newest) changed = await link(directory, latest, newest);
+    if ((await unlessAbsent(readlink(join(directory, latest)))) !== newest) await lead(latest, newest);
     if ((await unlessAbsent(readFile(join(directory, text), 'utf8'))) !== `${newest}\n`)
       await writeAtomically(join(directory, text), `${newest}\n`);
     wanted.set(latest, newest).set(text, '');
@@ -82,15 +85,6 @@ function namesOf(component: string): (name: string) => boolean {
 
 function linkName(component: string): RegExp {
   return new RegExp(String.raw`^(\.new-)?${component}-(\d{4}-\d\d-\d\d-\d{6}|latest|latest\.target\.txt(\.new)?)$`);
-}
-
-/** One rename: nobody finds it missing, or half. */
-async function link(directory: string, name: string, target: string): Promise<true> {
-  const temporary = join(directory, NEW + name);
-  await rm(temporary, { force: true });
-  await symlink(target, temporary);
-  await rename(temporary, join(directory, name));
-  return true;
 }
 
 /** Undefined as well where something else is in the place of a link. */

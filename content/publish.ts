@@ -13,7 +13,7 @@ import { readDamage } from './damage';
 import type { Definitions, HostedComponent } from './definitions';
 import { fileDigest, machineFault } from './files';
 import { Layout } from './layout';
-import { holding, usingStore } from './lock';
+import { holding, usingStore, waitingFor } from './lock';
 import { Mender } from './mend';
 import { type Accepted, NextSnapshot } from './next-snapshot';
 import { unsignedOffers } from './offer-signatures';
@@ -101,10 +101,10 @@ export interface ChangeOutcome {
  * call as a whole. Two at a time wait for each other.
  */
 export async function changeComponent(context: PublishContext, change: Change): Promise<ChangeOutcome> {
-  const { layout, definitions, say, waitSeconds } = context;
+  const { layout, definitions } = context;
   const { id } = change.component;
   await requireStorage(layout, definitions.server);
-  const wait = { waitSeconds, onWait: (why: string): void => say(`${why}; waiting for it to end`) };
+  const wait = waitingFor(context);
   const work = async (): Promise<ChangeOutcome> => {
     // A deploy may have ended while the locks were waited for: a key that it took away is trusted no more.
     const now = await context.declared();

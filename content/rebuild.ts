@@ -12,6 +12,7 @@ import type { Layout } from './layout';
 import { noteChanges } from './note-changes';
 import { present } from './present';
 import { metadataOf, type Published } from './published';
+import { servedAgain } from './served-lists';
 import { NEW } from './snapshot';
 import { Store } from './store';
 import { inWorkspace } from './workspace';
@@ -55,13 +56,13 @@ export async function rebuild(options: RebuildOptions): Promise<string> {
       lost: published.lost.filter(({ path }) => stays.has(path)),
       dropped,
       withheld: options.withheld,
-      files: [],
+      files: await servedAgain(published.tree, record, options.signer),
       write: (tree) => writeIndex(options, tree),
       announce: (name, tree) => noteChanges(layout, id, { at, snapshot: name, tree, packages }, { published, packages: before }),
       record: {
         definition: record.definition,
         repomd: record.repomd,
-        ...present({ signature: record.signature, key: record.key, revision: record.revision, newest: record.newest }),
+        ...present({ signature: record.signature, key: record.key, revision: record.revision, newest: record.newest, seen: record.seen }),
         url: record.url,
         upstreamPackages: record.upstreamPackages,
         problems: record.problems,

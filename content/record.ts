@@ -44,6 +44,8 @@ const SnapshotRecordSchema = z.object({
   bytes: z.number(),
   /** Files of superseded snapshots that are still served: path → until when (ISO). */
   carried: z.record(z.string(), z.string()),
+  /** Of lists: what URLs had when they were first asked: URL → digest and size. */
+  seen: z.record(z.string(), z.object({ sha256: z.string(), size: z.number() })).optional(),
   /** What is missing from it. */
   problems: z.array(ProblemSchema),
 });

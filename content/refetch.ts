@@ -1,11 +1,11 @@
-import type { RepositoryDefinition, TreeDefinition } from '../desired-state/definitions';
+import type { CopiedDefinition } from '../desired-state/definitions';
 import { DownloadError } from '../downloads/errors';
 import { checksumKey } from '../rpm-metadata/checksum';
 import { MAX_METADATA_BYTES } from '../rpm-metadata/repomd';
 import type { LostFile } from './damage';
 import { fetchFiles, missingFiles, type Wanted } from './fetch';
 import { modulesOf } from './rsync-modules';
-import { clientFor, sourcesOf } from './source-lists';
+import { clientFor, declaredSources, sourcesOf } from './source-lists';
 import { requireSpace } from './storage';
 import type { Incoming, Store } from './store';
 import type { SyncContext } from './sync';
@@ -26,7 +26,7 @@ export async function refetch(
   context: RefetchContext,
   store: Store,
   incoming: Incoming,
-  definition: RepositoryDefinition | TreeDefinition,
+  definition: CopiedDefinition,
   lost: readonly LostFile[],
 ): Promise<ReadonlyMap<string, DownloadError>> {
   const wanted = lost.flatMap(({ checksum, size, href, base }): Wanted[] =>
@@ -36,13 +36,16 @@ export async function refetch(
   // What a run that was killed had fetched may be all.
   await incoming.commit();
   if (missing.length === 0) return new Map();
-  const client = clientFor(context.client, definition);
+  const client = clientFor(context.client, definition, basesOf(definition, missing));
   try {
-    const { sources } = await sourcesOf({ ...context, client }, definition);
+    const { sources } = await sourcesOf({ ...context, client }, { id: definition.id, fetchFrom: declaredSources(definition) });
     const bytes = missing.reduce((sum, { size }) => sum + (size ?? 0), 0);
     // Whatever the disk guard says: it is repair.
     await requireSpace(context.layout, definition.id, { bytes });
-    const { failures } = await withSlots(context, definition.id, sources.all[0] as string, () =>
+    // What lists asked for once has addresses of its own: its line may be gone, and with it the last source.
+    const slot = sources.all[0] ?? missing.find(({ base }) => base !== undefined)?.base;
+    if (slot === undefined) return new Map();
+    const { failures } = await withSlots(context, definition.id, slot, () =>
       fetchFiles(
         {
           client,
@@ -65,4 +68,9 @@ export async function refetch(
     if (!(error instanceof DownloadError)) throw error;
     return new Map(missing.map(({ checksum }) => [checksumKey(checksum), error]));
   }
+}
+
+/** Addresses that were declared when the files came: where these are private, they may be asked again. Of others, upstream's metadata says where they are. */
+function basesOf({ kind }: CopiedDefinition, missing: readonly Wanted[]): readonly string[] {
+  return kind === 'lists' || kind === 'downloads' ? missing.flatMap(({ base }) => base ?? []) : [];
 }

@@ -7,7 +7,7 @@ import type { Layout } from './layout';
 /** Digest of a package that an operator had forgotten by name → its name and version. */
 export type Refused = ReadonlyMap<string, string>;
 
-/** What a repository takes from its upstream no more. */
+/** What a repository takes from its upstream no more, or lists from anywhere. */
 export function readRefused(layout: Layout, id: string): Refused {
   try {
     const lines = readFileSync(layout.refused(id), 'utf8').split('\n');
@@ -16,6 +16,22 @@ export function readRefused(layout: Layout, id: string): Refused {
     if (isAbsent(error)) return new Map();
     throw error;
   }
+}
+
+/** The repository or lists that take a package no more, and what it is called there. */
+export interface RefusedHere {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** By digest, what some copies or lists take no more. */
+export type RefusedBy = ReadonlyMap<string, RefusedHere>;
+
+/** Of what several refuse, the first of them is told. */
+export function readRefusedBy(layout: Layout, ids: readonly string[]): RefusedBy {
+  const found = new Map<string, RefusedHere>();
+  for (const id of ids) for (const [key, name] of readRefused(layout, id)) if (!found.has(key)) found.set(key, { id, name });
+  return found;
 }
 
 /** Only for the holder of the repository's lock. */

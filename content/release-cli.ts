@@ -4,11 +4,11 @@ import type { KeySource } from '../signatures/sign';
 import { opened, print, printJson, sayWhenInterrupted, warn, withSigner } from './cli';
 
 const EXAMPLES = `
-A release is declared in main.ts: new Release(server, 'stx-3.0', { of: […], at: '2026-11-01T00:00:00Z' }).
+A release is declared in main.ts: new Release(server, '3.0', { of: […], at: '2026-11-01T00:00:00Z' }).
 
 Examples:
   mirrorctl release list                 which there are, which wait, and what is wrong
-  mirrorctl release verify stx-3.0       whether every byte is as it was frozen`;
+  mirrorctl release verify 3.0       whether every byte is as it was frozen`;
 
 const FREEZE_EXAMPLES = `
 A deploy does this for what is due, and a timer for what waits. What was frozen never changes; what is pinned is published anew where it changed.
@@ -16,7 +16,7 @@ Exit code 3: a release cannot be frozen as it is declared, or a pinned package i
 
 Examples:
   mirrorctl release freeze             every declared release that is due
-  mirrorctl release freeze stx-3.0     this one`;
+  mirrorctl release freeze 3.0     this one`;
 
 const VERIFY_EXAMPLES = `
 Everything is read again and compared with what was recorded when it was frozen.
@@ -24,7 +24,7 @@ Exit code 6: a file differs, is missing, or was not there; each is named. mirror
 
 Examples:
   mirrorctl release verify                 all frozen releases
-  mirrorctl release verify stx-3.0 --json  one, for programs`;
+  mirrorctl release verify 3.0 --json  one, for programs`;
 
 const LIST_EXAMPLES = `
 States: frozen; waiting (its time is to come, or nobody froze it yet); unsatisfiable (something of it is not here); undeclared (frozen, and no

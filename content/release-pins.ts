@@ -140,7 +140,7 @@ async function find(
       for (const pin of matching) open.delete(pin);
     }
   };
-  const repositories = definitions.repositories.map((repository) => repository.id);
+  const repositories = [...definitions.repositories, ...definitions.lists].map(({ id: one }) => one);
   for (const member of (await readFrozen(layout, id))?.members ?? [])
     if (repositories.includes(member.id)) look(member.id, member.snapshot);
   for (const repository of repositories) {

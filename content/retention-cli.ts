@@ -7,11 +7,10 @@ import type { RetentionContext } from './retention';
 const EXAMPLES = `
 What no rule of main.ts keeps is announced, stays for a time of grace, then goes into quarantine, out of service, and at last for good. Until
 then restore brings it back. Releases, pins, what is published, hosted content and that of constructs which are gone never go by a rule.
-Names: epel-7 (what was copied or hosted by a construct that is gone), epel-7@<snapshot>, epel-7:<package>, releases/<id>.
+mirrorctl explain says what keeps something. Names: epel-7 (what was copied or hosted by a construct that is gone), epel-7@<snapshot>, epel-7:<package>, releases/<id>.
 
 Examples:
   mirrorctl retention plan                 what goes when, and why
-  mirrorctl retention explain bash         where each version of a package is, and what keeps it
   mirrorctl retention restore epel-7       take back all that is announced or in quarantine of it`;
 
 const PLAN_EXAMPLES = `
@@ -42,12 +41,6 @@ const RESTORE_EXAMPLES = `
 Examples:
   mirrorctl retention restore epel-7:bash-4.2.46-34.el7.x86_64
   mirrorctl retention restore acme`;
-
-const EXPLAIN_EXAMPLES = `
-Examples:
-  mirrorctl retention explain                  everything that is here
-  mirrorctl retention explain epel-7           its rules and its snapshots
-  mirrorctl retention explain bash-4.2.46-34.el7`;
 
 /** @param keys those that the program opened while it was still root */
 export function addRetentionCommands(root: Command, keys: () => KeySource): void {
@@ -129,17 +122,5 @@ export function addRetentionCommands(root: Command, keys: () => KeySource): void
       const restored = await withContext(options.wait, (context) => restore(context, what));
       if (options.json) printJson(restored);
       else for (const line of (await import('./retention-text')).restoredLines(restored)) print(line);
-    });
-  retention
-    .command('explain')
-    .description('say what keeps something, or when and why it goes')
-    .argument('[what]', 'id, <id>@<snapshot>, <id>:<package>, or a package by name')
-    .addOption(json())
-    .addHelpText('after', EXPLAIN_EXAMPLES)
-    .action(async (what: string | undefined, options: { json: boolean }) => {
-      const { explain } = await import('./retention-explain');
-      const explanations = await withContext(0, (context) => explain(context, what));
-      if (options.json) printJson({ explanations });
-      else for (const line of (await import('./retention-text')).explainedLines(explanations)) print(line);
     });
 }

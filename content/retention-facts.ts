@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RepositoryDefinition, TreeDefinition } from '../desired-state/definitions';
+import { accumulates, type CopiedDefinition } from '../desired-state/definitions';
+import { selectPackages } from '../rpm-metadata/filter';
 import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
+import { Asked, askedClause } from './asked';
 import { copied, type Definitions, hostedComponents } from './definitions';
 import type { Layout } from './layout';
 import { Published } from './published';
@@ -27,6 +29,8 @@ interface Packages {
 
 /** What retention knows of this server at one time: what is published is read once. It is asked again, under the lock of a repository, before something of that is touched. */
 export class Facts {
+  /** What lists ask for. */
+  readonly asked: Asked;
   private readonly known = new Map<string, Promise<Packages | undefined>>();
 
   private constructor(
@@ -35,7 +39,9 @@ export class Facts {
     readonly ledger: Ledger,
     readonly now: Date,
     private readonly reached: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>,
-  ) {}
+  ) {
+    this.asked = Asked.by(definitions.lists);
+  }
 
   static async read(layout: Layout, definitions: Definitions, ledger: Ledger, now: Date): Promise<Facts> {
     const reached = new Map([...(await reachedByReleases(layout, definitions))].map(([id, snapshots]) => [id, new Map(snapshots)]));
@@ -51,7 +57,7 @@ export class Facts {
     return repositoriesHere(this.layout);
   }
 
-  definition(id: string): RepositoryDefinition | TreeDefinition | undefined {
+  definition(id: string): CopiedDefinition | undefined {
     return copied(this.definitions).find((one) => one.id === id);
   }
 
@@ -98,15 +104,19 @@ export class Facts {
 
   private async readPackages(id: string): Promise<Packages | undefined> {
     const definition = this.definition(id);
-    if (definition?.kind !== 'repository' || definition.view !== 'accumulate') return undefined;
+    if (definition === undefined || !accumulates(definition)) return undefined;
     const published = await this.published(id);
     if (published === undefined) return undefined;
     const packages = await published.packages([]);
     const { ledger, now, definitions } = this;
+    const filter = definition.kind === 'repository' ? definition.filter : undefined;
     const rules = new PackageRules({
       packages,
       dropped: published.dropped,
-      pins: new Set(definition.pins),
+      pins: new Set(definition.kind === 'repository' ? definition.pins : undefined),
+      asked: (item) => askedClause(this.asked.of(item)),
+      leftOut: (item) => filter !== undefined && selectPackages([item], { ...filter, newest: Infinity }).length === 0,
+      source: definition.kind === 'lists' ? 'the lists' : 'upstream',
       rules: rulesOf(definitions.server, definition),
       policy: policyOf(definitions.server),
       restored: (item) => ledger.restored[`${id}:${nevra(item)}`],

@@ -1,10 +1,12 @@
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { accumulates } from '../desired-state/definitions';
 import { pinsOf } from '../desired-state/pin';
 import { checksumKey } from '../rpm-metadata/checksum';
 import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Layout } from './layout';
 import { readPackageList } from './package-list';
+import { copied } from './definitions';
 import { Published } from './published';
 import { putBack } from './quarantine';
 import { rebuild } from './rebuild';
@@ -35,7 +37,7 @@ export interface ForgetOptions {
 /**
  * Announces that content goes by an operator's word: what was hosted or copied by a construct that is gone (an id, or what ids begin with), a release that
  * is no longer declared (`releases/<id>`), a superseded snapshot (`<id>@<snapshot>`), or one package of an accumulated repository
- * (`<id>:<package>`), which is then taken from upstream no more.
+ * or of lists (`<id>:<package>`), which is then taken no more; whatever lists publish the same content lose it, too.
  */
 export async function forget(context: RetentionContext, what: string, options: ForgetOptions): Promise<Forgotten> {
   return underLock(context, async () => {
@@ -75,22 +77,33 @@ async function itemsOf(facts: Facts, what: string): Promise<readonly Item[]> {
   const [, id, mark, rest] = /^([^@:]+)(?:([@:])(.+))?$/s.exec(what) ?? [];
   if (id === undefined) throw unknown(what);
   if (mark === '@') return [{ kind: 'snapshot', id, snapshot: rest as string }];
-  if (mark === ':') return [packageItem(id, await packageNamed(facts, id, rest as string))];
+  if (mark === ':') return packageEverywhere(facts, id, await packageNamed(facts, id, rest as string));
   const ids = (await facts.here()).filter((one) => !one.startsWith('releases/') && (one === id || one.startsWith(`${id}/`)));
   if (ids.length === 0) throw unknown(what);
   return ids.map((one) => ({ kind: 'repository', id: one }));
 }
 
+/** A package of a repository, and the same content in the repositories of lists: they have it from there, or from where that has it. */
+async function packageEverywhere(facts: Facts, id: string, item: ListedPackage): Promise<readonly Item[]> {
+  const items: Item[] = [packageItem(id, item)];
+  for (const lists of facts.definitions.lists) {
+    if (lists.id === id) continue;
+    const same = (await facts.packageRules(lists.id))?.packages.filter((one) => checksumKey(one.checksum) === checksumKey(item.checksum));
+    for (const one of same ?? []) items.push(packageItem(lists.id, one));
+  }
+  return items;
+}
+
 async function packageNamed(facts: Facts, id: string, name: string): Promise<ListedPackage> {
   const definition = facts.definition(id);
-  if (definition?.kind !== 'repository' || definition.view !== 'accumulate')
+  if (definition === undefined || !accumulates(definition))
     throw new MirrorError({
       code: 'NOT_ACCUMULATED',
       message: `${id} is no accumulated copy: single packages cannot be taken out of it`,
       remedy:
         definition?.kind === 'repository'
-          ? `A verbatim copy shows upstream's own metadata. Declare View.ACCUMULATE, or go back to an earlier snapshot: mirrorctl retention explain ${id}.`
-          : 'Name a declared repository with View.ACCUMULATE: mirrorctl status lists them.',
+          ? `A verbatim copy shows upstream's own metadata. Declare View.ACCUMULATE, or go back to an earlier snapshot: mirrorctl explain ${id}.`
+          : 'Name declared package lists, or a repository with View.ACCUMULATE: mirrorctl status lists them.',
       exitCode: ExitCode.usage,
     });
   const packages = (await facts.packageRules(id))?.packages ?? [];
@@ -113,8 +126,7 @@ function unknown(what: string): MirrorError {
   return new MirrorError({
     code: 'NOT_HERE',
     message: `nothing here is called ${JSON.stringify(what)}`,
-    remedy:
-      'An id of a repository or hosted component (mirrorctl retention explain lists all), <id>@<snapshot>, <id>:<package>, or releases/<id>.',
+    remedy: 'An id of a repository or hosted component (mirrorctl explain lists all), <id>@<snapshot>, <id>:<package>, or releases/<id>.',
     exitCode: ExitCode.usage,
   });
 }
@@ -123,8 +135,8 @@ function cannotGo(item: Item, obstacle: string): MirrorError {
   const remedies: Record<Item['kind'], string> = {
     repository: 'Remove its construct from main.ts and deploy first. What is declared stays; single snapshots go as <id>@<snapshot>.',
     release: 'Remove its construct from main.ts and deploy first.',
-    snapshot: 'mirrorctl retention explain lists the snapshots, and what keeps each.',
-    package: 'mirrorctl retention explain shows what is published.',
+    snapshot: 'mirrorctl explain lists the snapshots, and what keeps each.',
+    package: 'mirrorctl explain shows what is published.',
   };
   return new MirrorError({
     code: 'KEPT',
@@ -195,7 +207,7 @@ async function acceptAgain(context: RetentionContext, what: string): Promise<rea
   const again = [...refused].filter(isNamed);
   if (again.length === 0) return [];
   await holdingRepository(context, id, () => writeRefused(layout, id, new Map([...refused].filter((pair) => !isNamed(pair)))));
-  return again.map(([, one]) => `${id}:${one}`);
+  return [...new Set(again.map(([, one]) => `${id}:${one}`))];
 }
 
 async function bringBack(context: RetentionContext, id: string, entries: readonly Entry[]): Promise<void> {
@@ -220,8 +232,8 @@ async function bringBack(context: RetentionContext, id: string, entries: readonl
 async function relistFound(context: RetentionContext, what: string): Promise<readonly string[]> {
   const { layout, definitions } = context;
   const [, id = '', name = ''] = /^([^@:]+):(.+)$/s.exec(what) ?? [];
-  const definition = definitions.repositories.find((one) => one.id === id);
-  if (definition?.view !== 'accumulate') return [];
+  const definition = copied(definitions).find((one) => one.id === id);
+  if (definition === undefined || !accumulates(definition)) return [];
   const isNamed = (item: ListedPackage): boolean => pinsOf(new Set([name]), item).length > 0;
   const current = (await Published.read(layout, id))?.snapshot;
   for (const holder of [...(await snapshotsOf(layout, id))].reverse()) {

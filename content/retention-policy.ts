@@ -1,4 +1,4 @@
-import type { RepositoryDefinition, RetentionRules, ServerDefinition, TreeDefinition } from '../desired-state/definitions';
+import type { CopiedDefinition, RetentionRules, ServerDefinition } from '../desired-state/definitions';
 
 /** Snapshots stay so long where nothing is declared: a build of the last quarter can be repeated. */
 export const DEFAULT_SNAPSHOT_DAYS = 90;
@@ -24,7 +24,7 @@ export interface Policy {
 }
 
 /** The rules of a copied repository or tree: its own, else the server's. */
-export function rulesOf(server: ServerDefinition, { retention }: RepositoryDefinition | TreeDefinition): Rules {
+export function rulesOf(server: ServerDefinition, { retention }: CopiedDefinition): Rules {
   const { newestVersions, droppedDays, snapshotDays = DEFAULT_SNAPSHOT_DAYS }: RetentionRules = retention ?? server.retention ?? {};
   return {
     ...(newestVersions === undefined ? {} : { newestVersions }),

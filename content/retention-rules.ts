@@ -11,9 +11,12 @@ import { timeOf } from './snapshot';
 export interface Verdict {
   readonly goes: boolean;
   readonly why: string;
+  /** When the term ends that keeps it (ISO); absent where something else keeps it, or nothing. */
+  readonly until?: string;
 }
 
-const keeps = (why: string): Verdict => ({ goes: false, why });
+const keeps = (why: string, until?: string): Verdict => ({ goes: false, why, ...(until === undefined ? {} : { until }) });
+const LEFT_OUT = 'upstream has it, and the filter, which leaves it out, takes away nothing that is here';
 const goes = (why: string): Verdict => ({ goes: true, why });
 
 /** How far the term of something is: from an event, or from when it was had back, which gives it the grace at least. */
@@ -23,11 +26,12 @@ function termOf(
   restored: string | undefined,
   policy: Policy,
   now: Date,
-): { readonly day: string; readonly ago: string; readonly term: string; readonly isOver: boolean } {
+): { readonly day: string; readonly ago: string; readonly term: string; readonly ends: string; readonly isOver: boolean } {
   const from = Math.max(Date.parse(event), restored === undefined ? -Infinity : Date.parse(restored));
   const term = Math.max(rule, restored === undefined ? 0 : policy.grace);
   const age = now.getTime() - from;
-  return { day: new Date(from).toISOString().slice(0, 10), ago: days(Math.max(0, age)), term: days(term), isOver: age >= term };
+  const ends = new Date(from + term).toISOString();
+  return { day: new Date(from).toISOString().slice(0, 10), ago: days(Math.max(0, age)), term: days(term), ends, isOver: age >= term };
 }
 
 export interface PackageFacts {
@@ -35,6 +39,12 @@ export interface PackageFacts {
   /** Undefined where it is not known: then nothing goes. */
   readonly dropped: Dropped | undefined;
   readonly pins: ReadonlySet<string>;
+  /** Which lists ask for a package, as a clause; undefined where none does. */
+  readonly asked: (item: ListedPackage) => string | undefined;
+  /** What the repository's filter would not take, were it new. */
+  readonly leftOut: (item: ListedPackage) => boolean;
+  /** Who lists what is not dropped: `upstream`, or `the lists`. */
+  readonly source: 'upstream' | 'the lists';
   readonly rules: Rules;
   readonly policy: Policy;
   /** When it was had back from a purge (ISO); undefined where it never was. */
@@ -62,21 +72,25 @@ export class PackageRules {
   }
 
   verdict(item: ListedPackage): Verdict {
-    const { dropped, rules, pins, policy, now } = this.facts;
+    const { dropped, rules, pins, policy, now, source } = this.facts;
     const since = dropped?.get(item.path);
-    if (dropped === undefined) return keeps('it is not known since when upstream has it no more');
-    if (since === undefined) return keeps('upstream has it');
+    const asked = this.facts.asked(item);
+    if (source === 'the lists' && asked !== undefined) return keeps(asked);
+    if (dropped === undefined) return keeps(`it is not known since when ${source} ${source === 'upstream' ? 'has' : 'name'} it no more`);
+    if (since === undefined && this.facts.leftOut(item)) return keeps(asked ?? LEFT_OUT);
+    if (since === undefined) return keeps(source === 'upstream' ? 'upstream has it' : 'the lists asked for it at the last sync');
+    if (asked !== undefined) return keeps(asked);
     const [pin] = pinsOf(pins, item);
     if (pin !== undefined) return keeps(`the pin ${pin} names it`);
     if (rules.newestVersions === undefined && rules.dropped === undefined) return keeps('no rule ends the term of packages');
     const restored = this.facts.restored(item);
-    const { day, ago, term, isOver } = termOf(since, rules.dropped ?? 0, restored, policy, now);
-    const event = restored === undefined ? 'upstream dropped it' : 'it was had back';
+    const { day, ago, term, ends, isOver } = termOf(since, rules.dropped ?? 0, restored, policy, now);
+    const event = restored === undefined ? `${source} dropped it` : 'it was had back';
     const when = `${event} on ${day}, ${ago} ago`;
-    if (!isOver) return keeps(`${when}, and it stays for ${term}`);
     const newer = this.newerThan(item);
-    if (rules.newestVersions !== undefined && newer < rules.newestVersions)
-      return keeps(`it is among the newest ${rules.newestVersions} versions`);
+    const isAmongNewest = rules.newestVersions !== undefined && newer < rules.newestVersions;
+    if (!isOver) return keeps(`${when}, and it stays for ${term}`, isAmongNewest ? undefined : ends);
+    if (isAmongNewest) return keeps(`it is among the newest ${rules.newestVersions} versions`);
     return goes(
       rules.newestVersions === undefined ? when : `${when}, and ${newer} newer ${newer === 1 ? 'version is' : 'versions are'} here`,
     );
@@ -128,9 +142,9 @@ export function snapshotVerdict(snapshot: string, facts: SnapshotFacts): Verdict
   const superseded = next === undefined ? undefined : timeOf(next);
   if (current === undefined || superseded === undefined) return keeps('nothing came after it');
   const restored = facts.restored(snapshot);
-  const { day, ago, term, isOver } = termOf(superseded, rules.snapshots, restored, policy, now);
+  const { day, ago, term, ends, isOver } = termOf(superseded, rules.snapshots, restored, policy, now);
   const when = `it was ${restored === undefined ? 'superseded' : 'had back'} on ${day}, ${ago} ago`;
-  return isOver ? goes(when) : keeps(`${when}, and stays for ${term}`);
+  return isOver ? goes(when) : keeps(`${when}, and stays for ${term}`, ends);
 }
 
 /** What keeps a snapshot whatever its age is, and whoever wants it gone. */

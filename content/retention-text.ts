@@ -3,7 +3,6 @@ import { shortened } from './lines';
 import { size } from './progress';
 import type { Applied, Plan, UnusedPlan } from './retention';
 import { UNUSED } from './retention';
-import type { Explanation } from './retention-explain';
 import { type Entry, keyOf } from './retention-ledger';
 import type { Forgotten, Restored } from './retention-operator';
 import type { Stopped } from './retention-steps';
@@ -11,11 +10,11 @@ import type { Stopped } from './retention-steps';
 /** So many items of a kind are named; `--json` names all. */
 const MAX_NAMED = 20;
 
-function day(iso: string): string {
+export function day(iso: string): string {
   return iso.slice(0, 10);
 }
 
-function count(number: number, one: string, many = `${one}s`): string {
+export function count(number: number, one: string, many = `${one}s`): string {
   return number === 1 ? `one ${one}` : `${number} ${many}`;
 }
 
@@ -32,7 +31,7 @@ function section(heading: string, entries: readonly Entry[], tail: (entry: Entry
   ];
 }
 
-const into = ({ due, stage }: Entry): string => `; ${stage === 'announced' ? 'into quarantine' : 'for good'} on ${day(due)}`;
+export const into = ({ due, stage }: Entry): string => `; ${stage === 'announced' ? 'into quarantine' : 'for good'} on ${day(due)}`;
 
 export function planLines(plan: Plan): readonly string[] {
   const lines = [...sections(plan, 'would be'), ...stoppedLines(plan.stopped), ...unusedLines(plan.unused, 'would be')];
@@ -105,16 +104,4 @@ export function restoredLines({ entries, accepted, relisted }: Restored): readon
       .map((name) => `${name}: taken from upstream again, with its next change`),
     ...relisted.map((name) => `${name}: published again, as an earlier snapshot had it`),
   ];
-}
-
-function placesIn(snapshots: readonly string[]): string {
-  return snapshots.length === 1 ? `the snapshot ${snapshots[0]}` : `${snapshots.length} snapshots, ${snapshots[0]} to ${snapshots.at(-1)}`;
-}
-
-export function explainedLines(explanations: readonly Explanation[]): readonly string[] {
-  return explanations.flatMap(({ item, standing, why, entry, snapshots, releases }) => [
-    `${item}: ${standing}: ${why}${entry === undefined ? '' : `${into(entry)}, ${size(entry.bytes)}`}`,
-    ...(snapshots === undefined ? [] : [`  in ${placesIn(snapshots)}`]),
-    ...(releases === undefined || releases.length === 0 ? [] : [`  in ${count(releases.length, 'release')}: ${releases.join(', ')}`]),
-  ]);
 }

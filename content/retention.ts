@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { MirrorError } from '../desired-state/errors';
 import { checksumKey } from '../rpm-metadata/checksum';
 import { nevra } from '../rpm-metadata/nevra';
 import type { Signer } from '../signatures/sign';
 import { announce } from './announcements';
 import type { Definitions } from './definitions';
-import { machineFault } from './files';
+import { fileDigest, machineFault } from './files';
 import type { Layout } from './layout';
-import { holding, type WaitOptions } from './lock';
+import { holding, waitingFor } from './lock';
 import type { Say } from './progress';
 import { finishRemovals, putAway, removeForGood } from './quarantine';
 import { rebuild } from './rebuild';
@@ -227,17 +228,13 @@ export async function applyRetention(context: RetentionContext, confirmed: reado
 export async function underLock<T>(context: RetentionContext, work: () => Promise<T>): Promise<T> {
   const { layout, definitions } = context;
   await requireStorage(layout, definitions.server);
-  return holding(retentionLock(layout), 'retention', waiting(context), work);
+  return holding(retentionLock(layout), 'retention', waitingFor(context), work);
 }
 
 /** Runs `work` while nothing else changes a repository, or what releases are made of. */
 export function holdingRepository<T>(context: RetentionContext, id: string, work: () => Promise<T>): Promise<T> {
   const { layout } = context;
-  return holding(layout.lockFile(id), id, waiting(context), () => holding(releasesLock(layout), 'releases', waiting(context), work));
-}
-
-function waiting({ waitSeconds, say }: RetentionContext): WaitOptions {
-  return { waitSeconds, onWait: (why) => say(`${why}; waiting for it to end`) };
+  return holding(layout.lockFile(id), id, waitingFor(context), () => holding(releasesLock(layout), 'releases', waitingFor(context), work));
 }
 
 /** Steps of one run, under the lock of retention. */
@@ -309,12 +306,10 @@ export class Run {
     if (published === undefined) return;
     const items = entries.map(({ item }) => item as Item & { readonly kind: 'package' });
     const byName = entries.filter(({ by }) => by === 'operator').map(({ item }) => item as Item & { readonly kind: 'package' });
-    if (byName.length > 0)
-      await writeRefused(
-        layout,
-        id,
-        new Map([...readRefused(layout, id), ...byName.map((item): [string, string] => [checksumKey(item.checksum), item.nevra])]),
-      );
+    if (byName.length > 0) {
+      const refusals = await Promise.all(byName.map((item) => refusalOf(item, published.tree)));
+      await writeRefused(layout, id, new Map([...readRefused(layout, id), ...refusals.flat()]));
+    }
     const leaves = new Set(items.map(({ nevra: name, checksum }) => `${name} ${checksum.hex}`));
     const packages = (await published.packages([])).filter((item) => !leaves.has(`${nevra(item)} ${item.checksum.hex}`));
     const withheld = byName.map(({ path }) => path);
@@ -357,7 +352,7 @@ export class Run {
       this.freedBytes += gone.reduce((sum, { bytes }) => sum + bytes, 0);
       return Promise.resolve();
     };
-    await this.noting(UNUSED, () => holding(layout.storeLock, 'the store', waiting(this.context), remove));
+    await this.noting(UNUSED, () => holding(layout.storeLock, 'the store', waitingFor(this.context), remove));
   }
 
   private withLock(id: string, work: () => Promise<void>): Promise<void> {
@@ -378,6 +373,14 @@ export class Run {
   get failures(): readonly { readonly id: string; readonly error: Failure }[] {
     return this.failed;
   }
+}
+
+/** By its digest, and by its SHA-256 as well: what comes from an address of its own has no other. */
+async function refusalOf({ checksum, nevra: name, path }: Item & { readonly kind: 'package' }, tree: string): Promise<[string, string][]> {
+  const file = join(tree, path);
+  const known = checksum.algorithm === 'sha256' || !existsSync(file);
+  const also = known ? [] : [checksumKey({ algorithm: 'sha256', hex: await fileDigest(file, 'sha256') })];
+  return [checksumKey(checksum), ...also].map((key) => [key, name]);
 }
 
 /** Of what was due: what still is, now that nothing else touches the repository. */

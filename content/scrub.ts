@@ -4,7 +4,7 @@ import { type LostFile, writeDamage } from './damage';
 import { copied, type Definitions, hostedComponents } from './definitions';
 import { expectedFiles } from './expected';
 import { secondsBetween, someOf } from './lines';
-import { Lock, lockHolder, usingStore } from './lock';
+import { Lock, lockHolder, usingStore, waitingFor } from './lock';
 import { MirrorError } from '../desired-state/errors';
 import { type Mended, Mender } from './mend';
 import { Progress } from './progress';
@@ -224,12 +224,12 @@ class Scrub {
 
   /** A sync or a publish that was running may have linked wrong bytes into the tree that it was making: that is looked at when it has ended. */
   private async afterSyncs(mender: Mender, aliases: Aliases): Promise<void> {
-    const { layout, waitSeconds, say } = this.context;
+    const { layout } = this.context;
     if ((await mender.unfinished(aliases)).length === 0) return;
     for (const { id } of [...copied(this.definitions), ...hostedComponents(this.definitions)]) {
       if ((await lockHolder(layout.lockFile(id))) !== 'alive') continue;
       try {
-        await (await Lock.take(layout.lockFile(id), id, { waitSeconds, onWait: (why) => say(`${why}; waiting for it to end`) })).release();
+        await (await Lock.take(layout.lockFile(id), id, waitingFor(this.context))).release();
       } catch (error) {
         if (!(error instanceof MirrorError) || error.code !== 'LOCKED') throw error;
       }

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { flushDirectory, isAbsent, linkOrCopy, removeTree } from './files';
@@ -193,10 +193,15 @@ export async function freeName(layout: Layout, id: string, digest: string, at: D
 
 /** Makes a snapshot the published one: a symlink beside `current`, renamed over it. */
 export async function pointTo(layout: Layout, id: string, name: string): Promise<void> {
-  const temporary = join(layout.repository(id), `${NEW}current`);
+  await replaceLink(layout.current(id), `snapshots/${name}`);
+}
+
+/** Leads a symlink elsewhere by one rename: nobody finds it missing, or half. What a run that was killed left beside it begins with `NEW`. */
+export async function replaceLink(path: string, target: string): Promise<void> {
+  const temporary = join(dirname(path), NEW + basename(path));
   await rm(temporary, { force: true });
-  await symlink(`snapshots/${name}`, temporary);
-  await rename(temporary, layout.current(id));
+  await symlink(target, temporary);
+  await rename(temporary, path);
 }
 
 /** Publishes durably. */

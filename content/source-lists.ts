@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FetchSource, isWaived, type RepositoryDefinition, type TreeDefinition } from '../desired-state/definitions';
+import { type CopiedDefinition, type DownloadsDefinition, type FetchSource, isWaived } from '../desired-state/definitions';
 import type { HttpClient } from '../downloads/http';
 import { declaredHosts, type ResolvedSources, resolveSources } from '../downloads/mirror-lists';
 import type { RetryOptions } from '../downloads/sources';
+import { askedPackages } from '../starlingx/asked';
 import { writeAtomically } from './files';
 import { flat, type Layout } from './layout';
 import type { Say } from './progress';
@@ -15,10 +16,18 @@ interface Context {
   readonly say: Say;
 }
 
-/** A client that goes nowhere else within private networks than the definition says. */
-export function clientFor(client: HttpClient, definition: RepositoryDefinition | TreeDefinition): HttpClient {
-  const everywhere = definition.kind === 'repository' && isWaived(definition, 'privateAddresses');
-  return client.reaching(everywhere ? 'all' : declaredHosts(definition.fetchFrom));
+/** A client that goes nowhere else within private networks than the definition says, or said once (`before`). */
+export function clientFor(client: HttpClient, definition: CopiedDefinition, before: readonly string[] = []): HttpClient {
+  const everywhere = definition.kind !== 'tree' && isWaived(definition, 'privateAddresses');
+  return client.reaching(everywhere ? 'all' : declaredHosts([...declaredSources(definition), ...before]));
+}
+
+/** Where the definition says that bytes come from: of downloads the address of each file, of lists of each package that has one. */
+export function declaredSources(definition: DownloadsDefinition): readonly string[];
+export function declaredSources(definition: CopiedDefinition): readonly FetchSource[];
+export function declaredSources(definition: CopiedDefinition): readonly FetchSource[] {
+  if (definition.kind === 'lists') return askedPackages(definition.lists).flatMap(({ url }) => url ?? []);
+  return definition.kind === 'downloads' ? definition.files.map(({ url }) => url) : definition.fetchFrom;
 }
 
 /** Resolves the sources of a repository, and keeps its lists of mirrors: the last good one is used while a list cannot be had. */

@@ -18,7 +18,7 @@ import { readManifest } from './tree-manifest';
 /** One line of the status. */
 export interface StatusRow {
   readonly id: string;
-  readonly kind: 'repository' | 'tree' | 'hosted';
+  readonly kind: 'repository' | 'tree' | 'downloads' | 'lists' | 'hosted';
   readonly publicPath: string;
   readonly snapshot: string | undefined;
   /** ISO; of a hosted component the time of its snapshot. */
@@ -29,7 +29,7 @@ export interface StatusRow {
   /** What the last run could not have or did not take, the first of them. */
   readonly problems: readonly Problem[];
   readonly packages: number | undefined;
-  /** Of a file tree, instead of packages. */
+  /** Of a file tree or downloads, instead of packages. */
   readonly files?: number;
   readonly bytes: number | undefined;
   /** Why it is declared never to be synced. */
@@ -50,6 +50,8 @@ export async function statusOf(layout: Layout, definitions: Definitions, ids: re
     );
   for (const { id, publicPath } of definitions.repositories) add('repository', id, publicPath, repositoryRow);
   for (const { id, publicPath } of definitions.trees) add('tree', id, publicPath, treeRow);
+  for (const { id, publicPath } of definitions.downloads) add('downloads', id, publicPath, downloadsRow);
+  for (const { id, publicPath } of definitions.lists) add('lists', id, publicPath, listsRow);
   for (const { id, codename, component } of hostedComponents(definitions))
     add('hosted', id, `${codename.publicPath}/${component}`, hostedRow);
   const unknown = ids.find((id) => !rows.has(id));
@@ -118,6 +120,14 @@ async function treeRow(layout: Layout, id: string, publicPath: string): Promise<
   const row = await repositoryRow(layout, id, publicPath);
   const manifest = row.snapshot === undefined ? undefined : await readManifest(layout.record(id, row.snapshot, 'tree'));
   return { ...row, kind: 'tree', ...(manifest === undefined ? {} : { files: manifest.files }), bytes: manifest?.bytes };
+}
+
+async function downloadsRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
+  return { ...(await treeRow(layout, id, publicPath)), kind: 'downloads' };
+}
+
+async function listsRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {
+  return { ...(await repositoryRow(layout, id, publicPath)), kind: 'lists' };
 }
 
 async function hostedRow(layout: Layout, id: string, publicPath: string): Promise<StatusRow> {

@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import type { RepositoryDefinition, ServerDefinition, TreeDefinition } from '../desired-state/definitions';
+import type { CopiedDefinition, ServerDefinition } from '../desired-state/definitions';
 import { ExitCode } from '../desired-state/errors';
 import { HttpClient, type HttpOptions } from '../downloads/http';
 import { forEachParallel } from '../downloads/parallel';
@@ -52,6 +52,7 @@ export async function syncSelected(
       const context: SyncContext = {
         layout,
         server: definitions.server,
+        definitions,
         client,
         share: new BandwidthShare(client.bandwidth),
         retry: {},
@@ -61,17 +62,25 @@ export async function syncSelected(
         waitSeconds: selection.waitSeconds,
         signer: open,
       };
-      await forEachParallel(chosen, REPOSITORIES_AT_A_TIME, async ({ id }) => {
+      const sync = async ({ id }: CopiedDefinition): Promise<void> => {
         seen.add(id);
         // Hours may have passed since the list was made: what is no longer declared is left out, and trust is that of now.
         const latest = await read();
         const definition = copied(latest).find((one) => one.id === id);
         if (definition === undefined) return;
-        const current = { ...context, server: latest.server, layout: new Layout(latest.server.storageRoot, state, latest.directory) };
+        const current = {
+          ...context,
+          server: latest.server,
+          definitions: latest,
+          layout: new Layout(latest.server.storageRoot, state, latest.directory),
+        };
         const outcome = await syncRepository(current, definition);
         outcomes.push(outcome);
         report(outcome);
-      });
+      };
+      // What lists ask for comes from what the repositories have by then.
+      for (const round of [chosen.filter(({ kind }) => kind !== 'lists'), chosen.filter(({ kind }) => kind === 'lists')])
+        await forEachParallel(round, REPOSITORIES_AT_A_TIME, sync);
       if (!selection.fresh) return outcomes;
     }
   } finally {
@@ -97,16 +106,16 @@ async function choose(
   layout: Layout,
   seen: ReadonlySet<string>,
   signer: () => Promise<Signer>,
-): Promise<readonly (RepositoryDefinition | TreeDefinition)[]> {
+): Promise<readonly CopiedDefinition[]> {
   const synced = copied(definitions).filter(({ retired }) => retired === undefined);
   if (selection.all) {
-    const stale: (RepositoryDefinition | TreeDefinition)[] = [];
+    const stale: CopiedDefinition[] = [];
     for (const definition of copied(definitions))
       if (definition.retired !== undefined && (await needsSignature({ layout, signer }, definition))) stale.push(definition);
     return [...synced, ...stale];
   }
   if (selection.fresh) {
-    const fresh: (RepositoryDefinition | TreeDefinition)[] = [];
+    const fresh: CopiedDefinition[] = [];
     for (const definition of synced) {
       if (!seen.has(definition.id) && (await isUnpublished(layout, definition.id))) fresh.push(definition);
     }

@@ -7,6 +7,7 @@ import type { ResolvedSources } from '../downloads/mirror-lists';
 import { checksumKey } from '../rpm-metadata/checksum';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import { buildSnapshot } from './build-snapshot';
+import { Asked, readLookedFor, writeLookedFor } from './asked';
 import { AccumulatedView } from './accumulated-view';
 import type { Contents } from './contents';
 import { hasSameProblems, isSameContent, requireMost } from './compare-contents';
@@ -41,6 +42,7 @@ export class SyncRun {
   private readonly temporary: string;
   /** Undefined where nothing of upstream's is signed. */
   private readonly ring: PinnedRing | undefined;
+  private readonly asked: Asked;
   /** Digest of the mirror's keys, where it signs. */
   private signedBy: string | undefined;
 
@@ -51,6 +53,7 @@ export class SyncRun {
     this.store = new Store(context.layout.store);
     this.definitionDigest = digestOf({ ...definition, retention: undefined, pins: undefined });
     this.temporary = context.layout.temporary(definition.id);
+    this.asked = Asked.by(definition.filter === undefined ? [] : context.definitions.lists);
     const { trust } = definition;
     this.ring = trust.mode === 'digestsOnly' ? undefined : pinnedRing(context.layout, trust.keys, join(this.temporary, 'keys'));
   }
@@ -131,9 +134,11 @@ export class SyncRun {
     return (await published?.packages([]))?.length;
   }
 
-  /** Published under the same definition, nothing is missing, then or since, and no grace has passed. */
+  /** Published under the same definition and lists, nothing is missing, then or since, and no grace has passed. */
   private isComplete(published: Published | undefined): boolean {
     const record = published?.record;
+    const { layout } = this.context;
+    if (readLookedFor(layout, this.definition.id) !== this.asked.digest) return false;
     return record !== undefined && record.problems.length === 0 && published?.lost.length === 0 && this.isCurrent(published);
   }
 
@@ -172,7 +177,7 @@ export class SyncRun {
     const view: View =
       definition.view === 'verbatim'
         ? new VerbatimView(definition, index)
-        : new AccumulatedView({ definition, layout, incoming, index, published, signer: context.signer, at });
+        : new AccumulatedView({ definition, asked: this.asked, layout, incoming, index, published, signer: context.signer, at });
     const checkMoved = async (): Promise<void> => {
       const again = await moved?.();
       if (again !== undefined) throw new UpstreamMoved(again);
@@ -221,6 +226,7 @@ export class SyncRun {
       hasSameProblems(problems, published.record.problems)
     ) {
       await incoming.commit();
+      await writeLookedFor(layout, definition.id, this.asked.digest);
       return this.done({ snapshot: published.snapshot, ...published.record }, counts, problems, upstream, 'unchanged');
     }
     const built = await buildSnapshot(layout, store, incoming, {
@@ -255,6 +261,7 @@ export class SyncRun {
         problems,
       },
     });
+    await writeLookedFor(layout, definition.id, this.asked.digest);
     return this.done({ snapshot: built.snapshot, ...built.record }, counts, problems, upstream, 'published');
   }
 

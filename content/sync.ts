@@ -1,12 +1,15 @@
-import type { RepositoryDefinition, ServerDefinition, TreeDefinition } from '../desired-state/definitions';
+import type { CopiedDefinition, ServerDefinition } from '../desired-state/definitions';
 import type { HttpClient } from '../downloads/http';
 import type { RetryOptions } from '../downloads/sources';
 import type { Signer } from '../signatures/sign';
 import type { BandwidthShare } from './bandwidth-share';
+import { DownloadsRun } from './downloads-run';
 import { machineFault } from './files';
+import type { Definitions } from './definitions';
 import type { Layout } from './layout';
 import { secondsBetween } from './lines';
-import { Lock } from './lock';
+import { ListsRun } from './lists-run';
+import { Lock, waitingFor } from './lock';
 import type { Say } from './progress';
 import type { Problem } from './record';
 import { signAnew } from './retired';
@@ -19,6 +22,8 @@ import { TreeRun } from './tree-run';
 export interface SyncContext {
   readonly layout: Layout;
   readonly server: ServerDefinition;
+  /** What else is declared: lists find packages in repositories, and these take what lists ask for. */
+  readonly definitions: Pick<Definitions, 'repositories' | 'lists'>;
   readonly client: HttpClient;
   readonly retry: RetryOptions;
   readonly now: () => Date;
@@ -72,7 +77,7 @@ export class SyncFailed extends Error {
  * Makes the published copy of one repository or file tree what its upstream has now, completely verified, or leaves it as it is. Never
  * throws for what can go wrong with one of them: the outcome and the state file say it.
  */
-export async function syncRepository(context: SyncContext, definition: RepositoryDefinition | TreeDefinition): Promise<SyncOutcome> {
+export async function syncRepository(context: SyncContext, definition: CopiedDefinition): Promise<SyncOutcome> {
   const { layout } = context;
   const { id } = definition;
   const started = context.now();
@@ -85,20 +90,31 @@ export async function syncRepository(context: SyncContext, definition: Repositor
   try {
     await requireStorage(layout, context.server);
     lock = await Lock.take(layout.lockFile(id), id, {
-      waitSeconds: context.waitSeconds,
+      ...waitingFor(context),
       lookSeconds: LOOK_SECONDS,
-      onWait: (why) => context.say(`${why}; waiting for it to end`),
     });
     if (definition.retired !== undefined) return outcome(await signAnew(context, definition));
-    const run = definition.kind === 'tree' ? new TreeRun(context, definition) : new SyncRun(context, definition);
     const done = await requireRoom(layout, context.server, id)
-      .then(() => run.run())
+      .then(() => runOf(context, definition).run())
       .catch(failed);
     return outcome({ ...done, ...(await note(context, id, started, done)) });
   } catch (error) {
     return outcome(failed(error));
   } finally {
     await lock?.release();
+  }
+}
+
+function runOf(context: SyncContext, definition: CopiedDefinition): { run(): Promise<Done> } {
+  switch (definition.kind) {
+    case 'tree':
+      return new TreeRun(context, definition);
+    case 'downloads':
+      return new DownloadsRun(context, definition);
+    case 'lists':
+      return new ListsRun(context, definition);
+    case 'repository':
+      return new SyncRun(context, definition);
   }
 }
 

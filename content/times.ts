@@ -55,13 +55,22 @@ export class Times {
     const definitions = await this.definitions();
     const layout = this.layoutOf(definitions);
     const ids = publicPaths(definitions);
-    for (let i = 1; i <= path.segments.length; i++) {
-      const id = ids.get(path.segments.slice(0, i).join('/'));
-      if (id === undefined) continue;
-      const marked = path.segments[i]?.startsWith('@') === true;
-      // A name of upstream's that begins with @ is below a repository, or is nothing.
-      const time = marked ? (path.segments[i] as string).slice(1) : undefined;
-      return this.of(layout, id, path.segments.slice(0, i).join('/'), time, path.segments.slice(marked ? i + 1 : i), path.slash);
+    const { segments, slash } = path;
+    const places = segments.map((_, i) => i + 1).filter((length) => ids.has(segments.slice(0, length).join('/')));
+    // A name of upstream's that begins with @ is below a repository, or is nothing: below the innermost, where one lies in another.
+    const marked = places.find((length) => segments[length]?.startsWith('@') === true);
+    const length = marked ?? places.at(-1);
+    if (length !== undefined) {
+      const publicPath = segments.slice(0, length).join('/');
+      const time = marked === undefined ? undefined : (segments[length] as string).slice(1);
+      return this.of(
+        layout,
+        ids.get(publicPath) as string,
+        publicPath,
+        time,
+        segments.slice(marked === undefined ? length : length + 1),
+        slash,
+      );
     }
     return refused(
       404,
@@ -147,7 +156,10 @@ function timeIn(snapshot: string): string {
 /** Public path → id, of everything that has snapshots. */
 function publicPaths(definitions: Definitions): ReadonlyMap<string, string> {
   return new Map([
-    ...copied(definitions).map(({ id, publicPath }) => [publicPath, id] as const),
+    // Some named files may have the path of a repository or tree (downloads): its times are the other's, which stands behind it here.
+    ...[...copied(definitions)]
+      .sort((a, b) => Number(b.kind === 'downloads') - Number(a.kind === 'downloads'))
+      .map(({ id, publicPath }) => [publicPath, id] as const),
     ...hostedComponents(definitions).map(({ id, codename, component }) => [`${codename.publicPath}/${component}`, id] as const),
   ]);
 }

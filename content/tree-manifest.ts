@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { readJson } from './json-file';
 import { ChecksumSchema } from './damage';
+import { DownloadsRecordSchema } from './downloads-record';
+import { readJson } from './json-file';
 import type { TreeFound } from './tree-fetch';
 
 const ValidatorsSchema = z.object({ url: z.string(), etag: z.string().optional(), lastModified: z.string().optional() });
 
-/** What is known of one snapshot of a tree: what the next run compares and asks with. Beside the snapshot, on disk before it is published. */
+/** What is known of one snapshot of a tree, or of downloads: what the next run compares and asks with. Beside the snapshot, on disk before it is published. */
 const ManifestSchema = z.object({
   version: z.literal(1),
   /** Digest of the definition under which it was verified. */
@@ -36,6 +37,8 @@ const ManifestSchema = z.object({
       modified: z.string().optional(),
     }),
   ),
+  /** Of downloads, whose files have no base in common: in the place of `own`, `listed` and `unlisted`. */
+  downloads: DownloadsRecordSchema.optional(),
 });
 export type TreeManifest = z.infer<typeof ManifestSchema>;
 

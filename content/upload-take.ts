@@ -10,8 +10,9 @@ import { type UploadDefinition, uploadDirectory } from '../desired-state/definit
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { type HostedComponent, hostedComponents } from './definitions';
 import { machineFault } from './files';
-import { holding } from './lock';
+import { holding, waitingFor } from './lock';
 import { changeComponent, type ChangeOutcome, type PublishContext } from './publish';
+import { present } from './present';
 import { requireStorage } from './storage';
 import { type Arrival, arrivalsIn, MAX_BYTES, moveAway, removeTaken, withDirectory } from './upload-arrivals';
 import { forgetOld, REFUSED, refusedDirectory, tellAccount, type UploadedFile, type UploadResult } from './upload-results';
@@ -32,7 +33,7 @@ const LOOKS = 1000;
 
 /** Ends when nothing arrives any more. Throws a MirrorError for what hinders it, after everything else was taken; what it concerns stays. */
 export async function takeUploads(context: TakeContext, account: UploadDefinition): Promise<readonly UploadResult[]> {
-  const { layout, definitions, waitSeconds, say } = context;
+  const { layout, definitions } = context;
   await requireStorage(layout, definitions.server);
   const place = join(context.uploads, account.id);
   if (!(await stat(place).catch(() => undefined))?.isDirectory())
@@ -42,8 +43,7 @@ export async function takeUploads(context: TakeContext, account: UploadDefinitio
       remedy: 'Deploy again: the activation makes it.',
       exitCode: ExitCode.environment,
     });
-  const onWait = (why: string): void => say(`${why}; waiting for it to end`);
-  return holding(layout.lockFile(`+uploads+${account.id}`), `what ${account.id} uploaded`, { waitSeconds, onWait }, async () => {
+  return holding(layout.lockFile(`+uploads+${account.id}`), `what ${account.id} uploaded`, waitingFor(context), async () => {
     await forgetOld(place, context.now());
     return new Taking(context, account, place).run();
   });
@@ -139,11 +139,9 @@ class Taking {
       const outcome = await changeComponent(this.context, { component, add: paths.map((file) => ({ file })), remove: [] });
       const files = outcome.files.map(({ file, package: named, result, code, message, remedy }) => ({
         file: nameOf(file),
-        ...(named === undefined ? {} : { package: named }),
+        ...present({ package: named }),
         result,
-        ...(code === undefined ? {} : { code }),
-        ...(message === undefined ? {} : { message }),
-        ...(remedy === undefined ? {} : { remedy: code === 'PERMISSION' ? UNREADABLE : remedy }),
+        ...present({ code, message, remedy: code === 'PERMISSION' ? UNREADABLE : remedy }),
       }));
       return { snapshot: outcome.snapshot, files };
     } catch (thrown) {

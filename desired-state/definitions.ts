@@ -2,6 +2,7 @@
  * What `mirrorctl` reads in `/etc/mirror/current/definitions/`: the YAML that a pull request's plan shows is the file on the server.
  */
 import { z } from 'zod';
+import { fileInTheWay, LIST_NAME } from './served-names';
 
 const key = z.strictObject({
   /** File in the generation: `keys/<name>` for upstreams, `owners/<owner>/<name>` for owners of hosted repositories. */
@@ -153,6 +154,110 @@ export const TreeDefinitionSchema = z.strictObject({
   waivers: z.array(z.strictObject({ allow: z.enum(TREE_WAIVERS), reason: z.string().min(1) })).optional(),
 });
 export type TreeDefinition = z.infer<typeof TreeDefinitionSchema>;
+
+/**
+ * What a sync of downloads refuses and a declaration may allow: as for repositories.
+ *
+ * - `incomplete`: files that cannot be had, or are not what was recorded, hold up nothing
+ * - `privateAddresses`: redirects that lead to private, link-local or loopback addresses
+ */
+export const DOWNLOADS_WAIVERS = ['incomplete', 'privateAddresses'] as const satisfies readonly RepositoryWaiver[];
+export type DownloadsWaiver = (typeof DOWNLOADS_WAIVERS)[number];
+
+const NO_TREE = 'one path is a folder of another';
+const isOneTree = (paths: readonly string[]): boolean => fileInTheWay(paths) === undefined;
+
+const recordedDigest = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** A file that is copied from an address of its own. */
+const WebFileSchema = z.strictObject({
+  /** Below the public path. */
+  path: treePath,
+  url: z.string().url(),
+  /** SHA-256 of the file; without it the first that comes is taken, and no other after it. */
+  sha256: recordedDigest.optional(),
+});
+
+/** An archive that the mirror makes. Its digest is that of the uncompressed tar: what gzip makes of it differs from version to version. */
+const MadeFileSchema = z.discriminatedUnion('method', [
+  /** Of what the git repository at `url` has at `ref`: a commit, a tag or a branch. */
+  WebFileSchema.extend({ method: z.literal('git'), ref: z.string().min(1), directory: treePath }),
+  /** Of the files `members` below `url`. */
+  WebFileSchema.extend({
+    method: z.literal('filelist'),
+    members: z.array(treePath).min(1).refine(isOneTree, NO_TREE),
+    directory: treePath,
+  }),
+]);
+
+export const DownloadedFileSchema = z.union([WebFileSchema, MadeFileSchema]);
+export type DownloadedFile = z.infer<typeof DownloadedFileSchema>;
+export type WebFile = z.infer<typeof WebFileSchema>;
+/** In it, what an archive has is below `directory`. */
+export type MadeFile = z.infer<typeof MadeFileSchema>;
+
+/** Files that are copied from an address each: tarballs, an installer. File `definitions/downloads/<id>.yaml`. */
+export const DownloadsDefinitionSchema = z.strictObject({
+  kind: z.literal('downloads'),
+  /** One name space with repositories and trees. */
+  id: z.string(),
+  formerId: z.string().optional(),
+  publicPath: z.string(),
+  files: z
+    .array(DownloadedFileSchema)
+    .min(1)
+    .refine((files) => isOneTree(files.map(({ path }) => path)), NO_TREE),
+  /** Below the public path: the digests of all files; beside it `<sums>.asc`, signed by the mirror. */
+  sums: treePath,
+  /** Name → text of the lists that ask for the files: served as they are, in `lists/` beside `sums`. */
+  lists: z.record(z.string().regex(LIST_NAME), z.string()).optional(),
+  /** In the place of the server's rules. */
+  retention: RetentionSchema.pick({ snapshotDays: true }).optional(),
+  /** As of a repository. */
+  retired: z.string().min(1).optional(),
+  waivers: z.array(z.strictObject({ allow: z.enum(DOWNLOADS_WAIVERS), reason: z.string().min(1) })).optional(),
+});
+export type DownloadsDefinition = z.infer<typeof DownloadsDefinitionSchema>;
+
+/**
+ * What a sync of lists refuses and a declaration may allow: as for repositories.
+ *
+ * - `incomplete`: packages that nobody has, or that are not what was recorded, hold up nothing
+ * - `privateAddresses`: redirects that lead to private, link-local or loopback addresses
+ */
+export const LISTS_WAIVERS = ['incomplete', 'privateAddresses'] as const satisfies readonly RepositoryWaiver[];
+export type ListsWaiver = (typeof LISTS_WAIVERS)[number];
+
+/** Package lists: what they ask for is published in a repository of their own. File `definitions/lists/<id>.yaml`. */
+export const ListsDefinitionSchema = z.strictObject({
+  kind: z.literal('lists'),
+  /** One name space with all that is copied. */
+  id: z.string(),
+  formerId: z.string().optional(),
+  publicPath: z.string(),
+  /** Name → text of each list: the packages that are asked for are read from it, and it is served as it is. */
+  lists: z.record(z.string().regex(LIST_NAME), z.string()),
+  /** File name → SHA-256 of packages with a URL of their own. */
+  digests: z.record(z.string().regex(/^[^/\s]+\.rpm$/), recordedDigest).optional(),
+  /** One of them must have signed packages with a URL of which no digest is recorded. */
+  keys: z.array(key).min(1).optional(),
+  /** In the place of the server's rules. */
+  retention: RetentionSchema.optional(),
+  /** As of a repository. */
+  retired: z.string().min(1).optional(),
+  waivers: z.array(z.strictObject({ allow: z.enum(LISTS_WAIVERS), reason: z.string().min(1) })).optional(),
+});
+export type ListsDefinition = z.infer<typeof ListsDefinitionSchema>;
+
+/** What is copied from an upstream. */
+export type CopiedDefinition = RepositoryDefinition | TreeDefinition | DownloadsDefinition | ListsDefinition;
+
+/** Whether what is published grows: what the source no longer has stays, by the rules of retention, in metadata that the mirror writes and signs. */
+export function accumulates(
+  definition: CopiedDefinition,
+): definition is ListsDefinition | (RepositoryDefinition & { readonly view: 'accumulate' }) {
+  return definition.kind === 'lists' || (definition.kind === 'repository' && definition.view === 'accumulate');
+}
 
 /** A named set of snapshots that never changes. File `definitions/releases/<id>.yaml`. */
 export const ReleaseDefinitionSchema = z.strictObject({

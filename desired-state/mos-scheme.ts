@@ -27,15 +27,32 @@ export function publicPathOf(prefix: string, codename: Codename): string {
   return `${prefix}/${codename.distribution}/${codenameOf(codename)}`;
 }
 
+/** Owner of the product's own codenames: no customer is called so. */
+export const PRODUCT_OWNER = 'mos';
+
+/** A codename or component as people call it: without the owner where that is the product. */
+export function shortId(id: string): string {
+  return id.startsWith(`${PRODUCT_OWNER}/`) ? id.slice(PRODUCT_OWNER.length + 1) : id;
+}
+
+/** The codename or component that people call so. */
+export function calledSo<T extends { readonly id: string }>(all: readonly T[], name: string): T | undefined {
+  return all.find(({ id }) => id === name) ?? all.find(({ id }) => id === `${PRODUCT_OWNER}/${name}`);
+}
+
 /** First part of the product's own public paths; customers have their own. */
 export const PRODUCT_PREFIX = 'mos-repos';
 
 /** Undefined for what is no codename. */
 export function parseCodename(name: string): Codename | undefined {
   const match = /^mos(\d{1,4}(?:\.\d{1,4}){1,2})-([a-z]+)([1-9]\d{0,2})(-fuel)?$/.exec(name);
-  if (match === null || !(DISTRIBUTIONS as readonly string[]).includes(match[2] as string)) return undefined;
+  if (match === null || !isDistribution(match[2] as string)) return undefined;
   const [, release, distribution, version, variant] = match as unknown as [string, string, string, string, string | undefined];
   return { release, distribution, version, ...(variant === undefined ? {} : { variant: 'fuel' }) };
+}
+
+export function isDistribution(name: string): boolean {
+  return (DISTRIBUTIONS as readonly string[]).includes(name);
 }
 
 export function isComponent(name: string): boolean {
@@ -55,6 +72,9 @@ export function packagesFolder(tree: string): string {
 export function keyFileName(release: string): string {
   return `RPM-GPG-KEY-mos${release}`;
 }
+
+/** Where a codename publishes the snapshots of its components, by time: no component is called so. */
+export const SNAPSHOTS = 'snapshots';
 
 /** What a name in `<codename>/snapshots/` says; undefined for any other. */
 export function parseSnapshot(

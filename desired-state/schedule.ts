@@ -30,6 +30,11 @@ export function spreadCalendar(id: string): string {
   return dailyCalendar(2 + Math.floor(minutes / 60), minutes % 60);
 }
 
+/** The same for what needs what the repositories' syncs bring: between 06:00 and 06:59 UTC. */
+export function lateCalendar(id: string): string {
+  return dailyCalendar(6, createHash('sha256').update(id).digest().readUInt32BE(0) % 60);
+}
+
 /** Hours between the runs of one of these calendars; undefined of any other. */
 export function periodHours(onCalendar: string): number | undefined {
   if (/^\*-\*-\* \*:\d\d:00 UTC$/.test(onCalendar)) return 1;

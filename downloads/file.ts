@@ -8,11 +8,14 @@ import { downloadLarge } from './large-file';
 export interface Expectation {
   /** A name of `node:crypto`: `sha256`, `sha512`, … */
   readonly algorithm: string;
-  readonly hex: string;
+  /** Undefined where nothing says it: what comes is taken, whole. */
+  readonly hex: string | undefined;
   /** Bytes, where the metadata says so. */
   readonly size: number | undefined;
   /** The cap where no size is declared. */
   readonly maxBytes: number;
+  /** How size and checksum are known, before the value, in what is told of others. @default "the metadata says" */
+  readonly says?: string;
 }
 
 export interface Downloaded {
@@ -76,9 +79,10 @@ async function inMemory(
 
 /** Throws when size or checksum are not as expected. */
 export function verified(url: string, hashes: Hashes, size: number, expected: Expectation): Downloaded {
-  if (expected.size !== undefined && size !== expected.size) throw wrongSize(url, size, expected.size);
+  const { algorithm, hex, says } = expected;
+  if (expected.size !== undefined && size !== expected.size) throw wrongSize(url, size, expected.size, says);
   const { sha256, declared } = hashes.digests();
-  if (declared !== expected.hex) throw wrongDigest(url, declared, expected);
+  if (hex !== undefined && declared !== hex) throw wrongDigest(url, declared, { algorithm, hex }, says);
   return { sha256, size };
 }
 
@@ -102,16 +106,23 @@ function writeWhole(path: string, bytes: Buffer): void {
   }
 }
 
+const METADATA = 'the metadata says';
+
 /** A file that has another size than the metadata says. */
-export function wrongSize(url: string, found: number, declared: number): DownloadError {
-  return new DownloadError({ kind: 'corrupt', message: `${url} has ${found} bytes; the metadata says ${declared}` });
+export function wrongSize(url: string, found: number, declared: number, says = METADATA): DownloadError {
+  return new DownloadError({ kind: 'corrupt', message: `${url} has ${found} bytes; ${says} ${declared}` });
 }
 
 /** A file that has another checksum than the metadata says. */
-export function wrongDigest(url: string, found: string, declared: Pick<Expectation, 'algorithm' | 'hex'>): DownloadError {
+export function wrongDigest(
+  url: string,
+  found: string,
+  declared: { readonly algorithm: string; readonly hex: string },
+  says = METADATA,
+): DownloadError {
   return new DownloadError({
     kind: 'corrupt',
-    message: `${url} has the ${declared.algorithm} ${found}; the metadata says ${declared.hex}`,
+    message: `${url} has the ${declared.algorithm} ${found}; ${says} ${declared.hex}`,
   });
 }
 

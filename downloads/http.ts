@@ -26,6 +26,8 @@ export interface HttpOptions {
   readonly proxy?: Proxy;
   /** What upstreams see in their logs. @default "mirrorctl" */
   readonly userAgent?: string;
+  /** Ends every request that has no signal of its own. */
+  readonly signal?: AbortSignal;
 }
 
 interface RequestOptions {
@@ -206,7 +208,7 @@ export class HttpClient {
     const route = this.routes.to(url, anywhere);
     const headers = { 'accept-encoding': 'identity', 'user-agent': this.userAgent, ...options.headers, ...route.headers };
     const exchange = new Exchange({ url, path: route.path, headers, via: route.via, limits: this.limits, onHead });
-    const { signal } = options;
+    const signal = options.signal ?? this.options.signal;
     if (signal === undefined) {
       route.connections.send(exchange, options.shared);
       return { head: await exchange.done, via: route.via };

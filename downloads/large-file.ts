@@ -100,8 +100,8 @@ class Part {
     const offset = this.received;
     const { expected } = this;
     const same = this.note?.url === url ? this.note.validator : undefined;
-    // Another source has the same bytes, or the checksum will tell; without a size nobody would notice another file.
-    if (offset > 0 && same === undefined && expected.size === undefined) await this.startOver();
+    // Another source has the same bytes, or the checksum will tell; without a size or a checksum nobody would notice another file.
+    if (offset > 0 && same === undefined && (expected.size === undefined || expected.hex === undefined)) await this.startOver();
     let starting: Promise<void> | undefined;
     const options = {
       maxBytes: expected.size ?? expected.maxBytes,

@@ -1,6 +1,7 @@
 /** rsync modules: what is there, and files by name, fetched by the real program into a directory that holds nothing else. */
 import { spawn } from 'node:child_process';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { bounded } from './bounded';
 import { DownloadError } from './errors';
 import { rsyncFailure } from './rsync-errors';
 
@@ -136,7 +137,8 @@ function runRsync(
   limits: readonly string[] = [],
 ): Promise<RsyncResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'prlimit', '--core=0', ...limits, 'rsync', ...argv], {
+    const [command, ...rest] = [...bounded(limits), 'rsync', ...argv] as [string, ...string[]];
+    const child = spawn(command, rest, {
       stdio: ['pipe', 'pipe', 'pipe'],
       // A session of its own: no terminal to ask for a password on, and one group to end.
       detached: true,
@@ -196,7 +198,7 @@ function runRsync(
     };
     child.on('error', (error) => {
       finish();
-      reject((error as NodeJS.ErrnoException).code === 'ENOENT' ? toolMissing('setpriv', 'util-linux') : error);
+      reject((error as NodeJS.ErrnoException).code === 'ENOENT' ? toolMissing('rsync', 'rsync') : error);
     });
     child.on('close', (code, signal) => {
       finish();

@@ -32,7 +32,8 @@ export async function acmeUp(instance: Instance, addresses: Addresses): Promise<
   };
   const configuration = join(directory, 'pebble.json');
   writeFileSync(configuration, JSON.stringify({ pebble }, null, 2));
-  const environment = { ...process.env, PEBBLE_VA_NOSLEEP: '1' };
+  // It refuses one nonce in twenty by default, to try its clients: certbot is not what is tested.
+  const environment = { ...process.env, PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '0' };
   const inside = ['ip', 'netns', 'exec', instance.namespaces.client];
   await startIn(instance.key, GROUP, [...inside, program, '-config', configuration], join(instance.state, 'log/acme.log'), environment);
   await answers(`${addresses.client}:${PORT}`, inside);

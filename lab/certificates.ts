@@ -7,7 +7,10 @@ import { run } from './shell';
 const YEARS = '3650';
 const EC = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
-/** The CA's certificate; makes it and one certificate per host when they are missing. */
+/** Name of the file of the one certificate that has the names of all upstream hosts. */
+export const UPSTREAM_CERTIFICATE = 'upstreams';
+
+/** The CA's certificate; makes it, and the certificate of the hosts, when they are missing. */
 export function certificatesUp(instance: Instance, hosts: readonly string[]): string {
   const directory = join(instance.state, 'tls');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -18,7 +21,7 @@ export function certificatesUp(instance: Instance, hosts: readonly string[]): st
       '-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign,cRLSign',
     ]); // prettier-ignore
   }
-  for (const host of hosts) certificateFor(instance, host, `DNS:${host}`);
+  certificateFor(instance, UPSTREAM_CERTIFICATE, hosts.map((host) => `DNS:${host}`).join(','));
   return ca;
 }
 

@@ -18,6 +18,7 @@ export interface Instance {
   readonly name: string;
   /** Name and a digest of the checkout's path. */
   readonly key: string;
+  readonly checkout: string;
   readonly state: string;
   readonly cache: string;
   /** Network namespaces. `switch` holds the bridge, out of reach of the machine's own packet filter. */
@@ -40,6 +41,7 @@ export function instanceOf(name: string, checkout: string, cache: string): Insta
   return {
     name,
     key,
+    checkout,
     state: join(STATE_ROOT, key),
     cache,
     namespaces: { switch: namespace('switch'), mirror: namespace('mirror'), upstream: namespace('upstream'), client: namespace('client') },

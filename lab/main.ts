@@ -9,10 +9,20 @@ import { acmeDown, acmeUp } from './acme-server';
 import { dnf } from './client';
 import { type Instance, instanceOf, lockOf } from './instance';
 import { caCertificate, down, environment, requireUp, resetMirror, status, up } from './lab';
+import { listSetContent, type ListSetPlaces } from './list-set-content';
 import { withLock } from './lock';
 import { mirrorOff, mirrorUp, sshArguments } from './mirror-host';
 import { usageError } from './shell';
-import { contentAdd, contentCorrupt, contentDrop, contentRestore, contentRollback, upstreamNamed } from './upstream-content';
+import {
+  contentAdd,
+  contentCorrupt,
+  contentDrop,
+  contentProvide,
+  contentRestore,
+  contentRollback,
+  listSetUp,
+  upstreamNamed,
+} from './upstream-content';
 import { setHosts } from './upstream-server';
 import { UPSTREAMS } from './upstreams';
 
@@ -165,6 +175,12 @@ for (const [command, description] of [
     );
 }
 upstream
+  .command('provide <repository> <file...>')
+  .description('packages by their file names, as a list names them; those that are there stay as they are')
+  .action((repository: string, files: string[]) =>
+    changed(async (lab) => (await contentProvide(lab, upstreamNamed(repository), files)).join('\n')),
+  );
+upstream
   .command('drop <repository> <name>')
   .description('all versions of a package')
   .action((repository: string, name: string) =>
@@ -178,6 +194,17 @@ upstream
   .command('rollback <repository>')
   .description('serve what was served before the last change')
   .action((repository: string) => changed((lab) => contentRollback(lab, upstreamNamed(repository))));
+/** What a program needs to find a list set. */
+const described = (places: ListSetPlaces): string => JSON.stringify(places, null, 2);
+upstream
+  .command('list-set <directory>')
+  .description('also what the lists and yum.repos.d of a StarlingX release name, as small packages and files; until "restore"')
+  .option('--only-build', 'make it in the cache and say where, for use without the lab')
+  .action((directory: string, options: { onlyBuild?: true }) =>
+    options.onlyBuild
+      ? listSetContent(cache, directory).then((places) => print(described(places)))
+      : changed(async (lab) => described(await listSetUp(lab, directory))),
+  );
 upstream
   .command('down <host>')
   .description('refuse connections; "all" for every host')

@@ -25,6 +25,7 @@ export function specFile(source: SourcePackage): string {
     `Summary: ${source.name} of the lab`,
     'License: Public Domain',
     ...(source.arch === 'noarch' ? ['BuildArch: noarch'] : []),
+    ...(source.buildRequires ?? []).map((name) => `BuildRequires: ${name}`),
     'AutoReqProv: no',
     '%description',
     description(source.name),
@@ -53,7 +54,7 @@ export function specFile(source: SourcePackage): string {
 const fingerprintOf = (name: string): number => createHash('sha256').update(name).digest().readUInt32BE(0);
 
 /** Macros: what CentOS 7's rpm can read, and nothing of this machine. */
-const MACROS = {
+export const MACROS = {
   debug_package: '%{nil}', __os_install_post: '%{nil}', _build_id_links: 'none', _binary_payload: 'w2.xzdio', _source_payload: 'w2.gzdio', _buildhost: 'builder.lab.invalid', vendor: 'Lab',
 }; // prettier-ignore
 
@@ -99,7 +100,7 @@ async function buildAndSign(source: SourcePackage, key: SigningKey, home: string
       _srcrpmdir: result,
       _rpmfilename: '%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm',
     };
-    await runBeside(['rpmbuild', '-ba', '--quiet', '--target', 'x86_64', ...defines(macros), spec]);
+    await runBeside(['rpmbuild', '-ba', '--nodeps', '--quiet', '--target', 'x86_64', ...defines(macros), spec]);
     const files = readdirSync(result).map((file) => join(result, file));
     const signing = { _gpg_name: key.fingerprint, _gpg_path: home, _gpg_digest_algo: 'sha256', __gpg: '/usr/bin/gpg' };
     await runBeside(['rpmsign', '--addsign', ...defines(signing), ...files]);
@@ -111,6 +112,6 @@ async function buildAndSign(source: SourcePackage, key: SigningKey, home: string
   }
 }
 
-function defines(macros: Readonly<Record<string, string>>): string[] {
+export function defines(macros: Readonly<Record<string, string>>): string[] {
   return Object.entries(macros).flatMap(([name, value]) => ['--define', `${name} ${value}`]);
 }

@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Instance } from './instance';
+import { addArchive, listSetContent, type ListSetPlaces, placeIn } from './list-set-content';
+import { packagesNamed } from './list-set-packages';
 import { withLock } from './lock';
 import { addPackages, makeMetadata, packagesIn, revisionOf } from './repository';
 import { type BuiltPackage, builtPackages } from './rpm-build';
 import { eachOf, run, step, succeeds, usageError } from './shell';
 import { type SigningKey, signingKeys } from './signing-keys';
-import { type SourcePackage, UPSTREAM_KEYS, type UpstreamRepository, UPSTREAMS } from './upstreams';
+import { FILES, type SourcePackage, UPSTREAM_HOSTS, UPSTREAM_KEYS, type UpstreamRepository, UPSTREAMS } from './upstreams';
 
 /** Raise it when repositories come out differently. */
 const RECIPE = 1;
@@ -41,8 +43,25 @@ export async function contentUp(instance: Instance): Promise<void> {
   const work = `${root}.new`;
   rmSync(work, { recursive: true, force: true });
   for (const row of UPSTREAMS) copyTree(cached.get(row) as string, placeOf(row, work));
+  for (const url of FILES) addArchive(placeIn(work, url), url, url, basename(url, '.tar.xz'));
+  layOver((await listSetContent(instance.cache, join(instance.checkout, 'lists/stx-3.0'))).www, work);
   renameSync(work, root);
 }
+
+/** What the lists of another release ask for, too, until `contentRestore`; what was there stays. */
+export async function listSetUp(instance: Instance, lists: string): Promise<ListSetPlaces> {
+  const places = await listSetContent(instance.cache, lists);
+  layOver(places.www, contentRoot(instance));
+  return places;
+}
+
+function layOver(www: string, root: string): void {
+  const unknown = readdirSync(www).filter((host) => !UPSTREAM_HOSTS.includes(host));
+  if (unknown.length > 0) throw usageError(`the lab does not answer for ${unknown.join(', ')}`, 'Add the hosts to lab/upstreams.ts.');
+  run(['cp', '-an', ...(sameFileSystem(www, root) ? ['-l'] : []), `${www}/.`, root]);
+}
+
+const sameFileSystem = (a: string, b: string): boolean => statSync(a).dev === statSync(b).dev;
 
 /** Every package as it was at first. What was changed has a new revision: an upstream that takes a change back makes its metadata anew. */
 export async function contentRestore(instance: Instance): Promise<void> {
@@ -133,6 +152,19 @@ export async function contentAdd(
   return change(instance, row, key, (directory) => {
     addPackages(row, directory, packages);
     return packages.filter((p: BuiltPackage) => p.source === (row.kind === 'source')).map((p) => p.file);
+  });
+}
+
+/** Adds packages by their file names, as many as there are at once. Those that are there already stay as they are. */
+export async function contentProvide(instance: Instance, row: UpstreamRepository, files: readonly string[]): Promise<string[]> {
+  const key = (await signingKeys(instance.cache, UPSTREAM_KEYS)).get(row.key) as SigningKey;
+  const present = new Set(packagesIn(placeOf(row, contentRoot(instance))).map((path) => basename(path)));
+  const missing = files.filter((file) => !present.has(file));
+  const built = await packagesNamed(instance.cache, missing, key);
+  const packages = missing.map((file) => ({ file, path: built.get(file) as string, source: file.endsWith('.src.rpm') }));
+  return change(instance, row, key, (directory) => {
+    addPackages(row, directory, packages);
+    return missing;
   });
 }
 

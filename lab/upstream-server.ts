@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { answers } from './apt';
+import { UPSTREAM_CERTIFICATE } from './certificates';
 import { kill, processesIn, startIn } from './cgroups';
 import type { Addresses, Instance } from './instance';
 import { run, sleep, usageError } from './shell';
@@ -33,8 +34,8 @@ export function upstreamConfiguration(
     listen ${address}:80;
     listen ${address}:443 ssl;
     server_name ${host};
-    ssl_certificate ${state}/tls/${host}.crt;
-    ssl_certificate_key ${state}/tls/${host}.key;
+    ssl_certificate ${state}/tls/${UPSTREAM_CERTIFICATE}.crt;
+    ssl_certificate_key ${state}/tls/${UPSTREAM_CERTIFICATE}.key;
     root ${root}/${host};
     autoindex on;
   }`,
@@ -82,8 +83,9 @@ export async function upstreamUp(instance: Instance, addresses: Addresses): Prom
   const path = writeConfiguration(instance, addresses);
   const command = [...inside(instance), 'nginx', '-e', 'stderr', '-p', directoryOf(instance), '-c', path];
   await startIn(instance.key, 'upstream', command, join(instance.state, 'log/upstream.log'));
-  for (const [host, address] of Object.entries(addresses.upstreams))
-    if (!hostsDown(instance).includes(host)) await answers(`${address}:443`, inside(instance));
+  // One program listens for all of them, or for none.
+  const [, address] = Object.entries(addresses.upstreams).find(([host]) => !hostsDown(instance).includes(host)) ?? [];
+  if (address !== undefined) await answers(`${address}:443`, inside(instance));
 }
 
 /** Takes upstream hosts away or brings them back; `all` names every one. */

@@ -16,6 +16,8 @@ export interface SourcePackage {
   readonly arch: 'x86_64' | 'noarch';
   /** @default one, named like the source */
   readonly binaries?: readonly string[];
+  /** `BuildRequires:` of its spec file. */
+  readonly buildRequires?: readonly string[];
 }
 
 /** How `repodata/repomd.xml.asc` is. */
@@ -85,7 +87,7 @@ const stein = [
     arch: 'noarch',
     binaries: ['openstack-nova', 'openstack-nova-api', 'openstack-nova-compute'],
   }),
-  source('dpdk', '18.11.8', '1.el7', { binaries: ['dpdk', 'dpdk-devel', 'dpdk-tools'] }),
+  source('dpdk', '18.11.8', '1.el7', { binaries: ['dpdk', 'dpdk-devel', 'dpdk-tools'], buildRequires: ['zlib-devel'] }),
 ];
 const sigNautilus = [
   source('ceph', '14.2.20', '0.el7', { epoch: 2, binaries: ['ceph', 'ceph-common', 'librados2'] }),
@@ -183,7 +185,21 @@ export const UPSTREAMS: readonly UpstreamRepository[] = [
   },
 ]; // prettier-ignore
 
+/** What else the lists of StarlingX name: packages, tarballs, git repositories and installers with addresses of their own. */
+const LISTED_HOSTS: readonly string[] = [
+  'mirror.centos.org', 'buildlogs.centos.org', 'buildlogs-seed.centos.org', 'debuginfo.centos.org', 'cbs.centos.org', 'dl.fedoraproject.org',
+  'kojipkgs.fedoraproject.org', 'www.rpmfind.net', 'linuxsoft.cern.ch', 'ftp.iij.ad.jp', 'trunk.rdoproject.org', 'releases.ansible.com', 'libvirt.org',
+  's3.amazonaws.com', 'fast.dpdk.org', 'api.github.com', 'github.com', 'dl.bintray.com', 'http.debian.net', 'www.linbit.com', 'www.kernel.org',
+  'git.kernel.org', 'sourceforge.net', 'git.code.sf.net', 'git.savannah.gnu.org', 'git.infradead.org', 'dl.google.com', 'storage.googleapis.com',
+  'media.luffy.cx', 'content.mellanox.com', '01.org', 'launchpad.net', 'ftp.osuosl.org',
+]; // prettier-ignore
+
+/** Files that a tree of main.ts copies, found by the listing of their folder. */
+export const FILES: readonly string[] = ['18.11', '18.11.11', '19.11.14', '20.11.10'].map(
+  (v) => `https://fast.dpdk.org/rel/dpdk-${v}.tar.xz`,
+);
+
 /** The host names that the lab answers for. */
-export const UPSTREAM_HOSTS: readonly string[] = [...new Set(UPSTREAMS.map((row) => new URL(row.url).hostname))];
+export const UPSTREAM_HOSTS: readonly string[] = [...new Set([...UPSTREAMS.map((row) => new URL(row.url).hostname), ...LISTED_HOSTS])];
 
 export const UPSTREAM_KEYS: readonly string[] = [...new Set(UPSTREAMS.map((row) => row.key))];

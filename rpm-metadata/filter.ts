@@ -3,11 +3,16 @@ import { isSource } from './package-lists';
 import type { Nevra } from './nevra';
 import { compareEvr } from './version';
 
-/** Which packages of a list a filter takes, in the order of the list. Without a filter, all. */
-export function selectPackages<P extends Nevra>(list: readonly P[], filter: Filter | undefined): readonly P[] {
+/** Which packages of a list a filter takes, in the order of the list; what `isAsked` for is taken beside these. Without a filter, all. */
+export function selectPackages<P extends Nevra>(
+  list: readonly P[],
+  filter: Filter | undefined,
+  isAsked: (item: P) => boolean = () => false,
+): readonly P[] {
   if (filter === undefined) return list;
-  const taken = list.filter(matcher(filter));
-  return filter.newest === undefined ? taken : newest(taken, filter.newest);
+  const matching = list.filter(matcher(filter));
+  const taken = new Set(filter.newest === undefined ? matching : newest(matching, filter.newest));
+  return list.filter((item) => taken.has(item) || isAsked(item));
 }
 
 /** What can be said of one package alone. */

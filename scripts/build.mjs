@@ -23,10 +23,13 @@ const groups = {
   // What people run in a checkout.
   tools: {
     'lab.cjs': 'lab/main.ts',
+    'download-mirror.cjs': 'client/main.ts',
     'campaign.cjs': 'campaign/main.ts',
     'plan.cjs': 'scripts/plan.ts',
     'preflight.cjs': 'scripts/preflight.ts',
+    'check-requests.cjs': 'scripts/check-requests.ts',
     'review.cjs': 'scripts/review.ts',
+    'import-yum-repos.cjs': 'scripts/import-yum-repos.ts',
   },
 };
 
@@ -74,7 +77,7 @@ async function one(group, output, entry) {
     sourcemap: group === 'main' ? 'linked' : false,
     banner: command ? { js: '#!/usr/bin/env node' } : {},
     plugins: [leanUndici],
-    ...(group === 'main' ? { packages: 'external' } : { external: ['cpu-features', '*.node', 'esbuild'] }),
+    ...(group === 'main' ? { packages: 'external' } : { external: ['cpu-features', '*.node', 'esbuild', 'prettier'] }),
   });
   if (command) chmodSync(outfile, 0o755);
 }

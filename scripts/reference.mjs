@@ -10,7 +10,22 @@ const programs = [
   [
     'mirrorctl',
     'dist/programs/mirrorctl.cjs',
-    ['sync', 'status', 'scrub', 'changes', 'import', 'prepare', 'promote', 'ga', 'holdback', 'uploads', 'legacy', 'lint'],
+    [
+      'sync',
+      'status',
+      'explain',
+      'scrub',
+      'changes',
+      'import',
+      'prepare',
+      'promote',
+      'ga',
+      'holdback',
+      'uploads',
+      'legacy',
+      'digests',
+      'lint',
+    ],
     'On the server: content. Root runs it with the rights of the user `mirror`.',
   ],
   [
@@ -25,6 +40,14 @@ const programs = [
     'dist/preflight.cjs',
     [],
     "On the operator's machine: whether every upstream is as declared, and what the server would need.",
+  ],
+  ['download-mirror', 'dist/download-mirror.cjs', [], "On a developer's machine: brings what lists ask for, verified."],
+  ['npm run check-requests --', 'dist/check-requests.cjs', [], "On the developer's machine: whether what lists ask for can be met."],
+  [
+    'scripts/import-yum-repos',
+    'dist/import-yum-repos.cjs',
+    [],
+    "On the operator's machine: the TypeScript that declares files of yum.repos.d, and lists.",
   ],
   [
     'npm run review --',

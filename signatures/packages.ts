@@ -79,6 +79,13 @@ export function provenPaths(stdout: string, good: string): ReadonlySet<string> {
   );
 }
 
+const UNSIGNED = 'it is not signed';
+
+/** Whether a package fails for want of a signature alone. */
+export function isUnsigned(reason: string): boolean {
+  return reason === UNSIGNED;
+}
+
 /** Why a package fails, from the output of `rpmkeys --checksig -v`. */
 export function failureReason(output: string): string {
   const lines = output.split('\n').map((l) => l.trim());
@@ -88,7 +95,7 @@ export function failureReason(output: string): string {
   if (foreign !== undefined) return foreignKey(foreign);
   const distrusted = lines.find((l) => /signature.*: NOTTRUSTED/i.test(l));
   if (distrusted !== undefined) return `its signature is not accepted (${distrusted})`;
-  if (lines.some((l) => /signature: NOTFOUND/i.test(l))) return 'it is not signed';
+  if (lines.some((l) => /signature: NOTFOUND/i.test(l))) return UNSIGNED;
   const error = lines.find((l) => l.startsWith('error:'));
   return error === undefined ? 'rpmkeys does not accept it' : `it is no intact package (${error.replace(/^error:\s*(\S+:\s*)?/, '')})`;
 }

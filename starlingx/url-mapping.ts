@@ -5,6 +5,7 @@
  * Scheme and port are dropped, so that http and https share one path.
  */
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { shown } from './shown';
 
 export interface MirrorPath {
   /** On disk, relative to the document root: `mirror/centos/download.opensuse.org/repositories/home:/x`. */
@@ -142,11 +143,4 @@ function decode(text: string, reject: Reject): string {
   if (decoded.normalize('NFC') !== decoded)
     reject('it is not in Unicode normal form C', 'Compose the characters: two spellings of one name would be two files.');
   return decoded;
-}
-
-/** A value as it may be printed: quoted, in ASCII, shortened, without a password. */
-function shown(value: string): string {
-  const text = value.replace(/\/\/[^/?#]*@/, '//***@');
-  const short = text.length > 200 ? `${text.slice(0, 200)}…(${text.length} characters)` : text;
-  return JSON.stringify(short).replace(/[^\u0020-\u007e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

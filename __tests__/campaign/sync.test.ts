@@ -218,7 +218,7 @@ test('the site is the one of the vhost, but for the address and the place of its
   expect(text).toContain('listen 127.0.0.1:8123;');
   expect(text).toContain('root /d/root/www;');
   expect(text).toContain('disable_symlinks if_not_owner');
-  expect(text).toContain('open_file_cache max=10000');
+  expect(text).toContain('open_file_cache max=200');
   expect(text).toContain('include /d/generation/nginx/serving.conf;');
   expect(text).not.toContain('/etc/mirror');
 });

@@ -113,7 +113,9 @@ test.each<[string, BackupProps, string, string]>([
 });
 
 test('what is whole is declared; one backup a server', () => {
-  expect(() => declared({ ...S3, whole: ['nothing'] })).toThrow('whole "nothing": no RpmRepository and no FileTree has this id');
+  expect(() => declared({ ...S3, whole: ['nothing'] })).toThrow(
+    'whole "nothing": no RpmRepository, FileTree, downloads or lists have this id',
+  );
   const { server } = mirror();
   new Backup(server, 'backup', S3);
   refuses(() => new Backup(server, 'second', S3), 'id', 'this id was declared');

@@ -108,7 +108,9 @@ describe('one name space', () => {
   test('of public paths', () => {
     const { server } = mirror();
     repository(server, 'one', { publishedAs: 'http://fast.dpdk.org/rel/repo/' });
-    expect(() => new FileTree(server, 'two', base)).toThrow('it lies above "/mirror/centos/fast.dpdk.org/rel/repo" of mirror/server/one');
+    expect(() => new FileTree(server, 'two', base)).toThrow(
+      'it lies above "/mirror/centos/fast.dpdk.org/rel/repo" of mirror/server/one, which was declared before it',
+    );
   });
   test('of former ids', () => {
     const { app, server } = mirror();

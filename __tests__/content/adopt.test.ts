@@ -120,10 +120,12 @@ test('what an interrupted adoption left is in the way of nothing', async () => {
   expect(readdirSync(layout.snapshots('new'))).toEqual(['1-a']);
 });
 
-test('repositories, and each component of a codename', () => {
+test('everything that is copied, and each component of a codename', () => {
   const definitions = {
     repositories: [{ id: 'a' }, { id: 'b', formerId: 'z' }],
     trees: [{ id: 'c', formerId: 'y' }],
+    downloads: [{ id: 'd', formerId: 'x' }],
+    lists: [{ id: 'e', formerId: 'w' }],
     codenames: [
       { id: 'acme/c', formerId: 'old/c', components: ['os', 'cr'] },
       { id: 'mos/c', components: ['os'] },
@@ -132,6 +134,8 @@ test('repositories, and each component of a codename', () => {
   expect(declaredAdoptions(definitions)).toEqual([
     { id: 'b', formerId: 'z' },
     { id: 'c', formerId: 'y' },
+    { id: 'd', formerId: 'x' },
+    { id: 'e', formerId: 'w' },
     { id: 'acme/c/os', formerId: 'old/c/os' },
     { id: 'acme/c/cr', formerId: 'old/c/cr' },
   ]);

@@ -238,7 +238,7 @@ test('snapshots that are lost with the disk are told to be gone, and what was fo
   expect(gone.split('\n').flatMap((line) => line.split(' ')[0] || [])).toEqual(snapshots.filter((name) => name !== current));
   await ran(mirror, 0, 'sync', '--all');
   expect(existsSync(mirror.published('kept', 'Packages/a-1-1.noarch.rpm'))).toBe(false);
-  expect(await ran(mirror, 0, 'retention', 'explain', 'kept:a-1-1')).toContain('taken from upstream no more');
+  expect(await ran(mirror, 0, 'explain', 'kept:a-1-1')).toContain('taken from upstream no more');
 });
 
 test('a release comes back byte for byte, with what it pins', async () => {

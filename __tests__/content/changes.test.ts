@@ -339,7 +339,7 @@ describe('mirrorctl changes', () => {
     [['changes', 'nobody'], /"nobody" is not declared on this server/],
     [
       ['changes', 'installer'],
-      /installer is a file tree: it has no packages of which changes are recorded\n {2}mirrorctl status installer says/,
+      /installer is no repository: it has no packages of which changes are recorded\n {2}mirrorctl status installer says/,
     ],
     [['changes', '--since', 'yesterday'], /--since "yesterday" is no day and no time\n {2}Write 2026-11-22/],
     [['changes', '--sinse', '2026-11-22'], /unknown option '--sinse'/],

@@ -1,34 +1,20 @@
 /** Declarations that change, and change back, around what owners published: nothing of it is lost, and nothing stays public that should not. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readCodenameState } from '../../content/codename-state';
 import { Layout } from '../../content/layout';
 import type { PrepareOutcome } from '../../content/prepare';
-import { HostedMirror, type RpmOptions, signedRpm } from './support/hosted';
-import { dropKey, makeKey, type TestKey } from './support/keys';
+import { hostedFixture, HostedMirror, type RpmOptions, signedRpm } from './support/hosted';
+import type { TestKey } from './support/keys';
 
 jest.setTimeout(120_000);
 
 const FORMER = 'acme/mos7.0-centos6';
 const NEXT = 'acme/mos7.1-centos6';
-const work = mkdtempSync(join(tmpdir(), 'declared-again-'));
-let own: TestKey;
 let owner: TestKey;
 let mirror: HostedMirror;
 
-beforeAll(() => {
-  own = makeKey(join(work, 'own'), 'mirror');
-  owner = makeKey(join(work, 'owner'), 'acme');
-});
-afterAll(() => {
-  for (const key of [own, owner]) dropKey(key);
-  rmSync(work, { recursive: true });
-});
-beforeEach(() => {
-  mirror = new HostedMirror(own, owner);
-});
-afterEach(() => mirror.remove());
+const work = hostedFixture('declared-again', undefined, (made) => ({ owner, mirror } = made));
 
 const rpm = (name: string, options: Partial<RpmOptions> = {}): string =>
   signedRpm(mkdtempSync(join(work, 'rpm-')), owner, { name, ...options });

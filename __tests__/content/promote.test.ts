@@ -1,12 +1,11 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { Layout } from '../../content/layout';
 import { Lock } from '../../content/lock';
 import type { PromoteOutcome } from '../../content/promote';
-import { HostedMirror, signedRpm } from './support/hosted';
-import { dropKey, makeKey, type TestKey } from './support/keys';
+import { hostedFixture, HostedMirror, signedRpm } from './support/hosted';
+import type { TestKey } from './support/keys';
 import type { Ran } from './support/mirror';
 
 jest.setTimeout(180_000);
@@ -14,25 +13,10 @@ jest.setTimeout(180_000);
 const CODENAME = 'acme/mos7.0-centos6';
 const CR = `${CODENAME}/cr`;
 const UPDATES = `${CODENAME}/updates`;
-const work = mkdtempSync(join(tmpdir(), 'promote-'));
-let own: TestKey;
 let owner: TestKey;
 let mirror: HostedMirror;
 
-beforeAll(() => {
-  own = makeKey(join(work, 'own'), 'mirror');
-  owner = makeKey(join(work, 'owner'), 'acme');
-});
-afterAll(() => {
-  for (const key of [own, owner]) dropKey(key);
-  rmSync(work, { recursive: true });
-});
-beforeEach(async () => {
-  mirror = new HostedMirror(own, owner);
-  mirror.codename(CODENAME);
-  await mirror.prepare();
-});
-afterEach(() => mirror.remove());
+const work = hostedFixture('promote', CODENAME, (made) => ({ owner, mirror } = made));
 
 const rpm = (name: string, version = '1', more: object = {}): string =>
   signedRpm(mkdtempSync(join(work, 'rpm-')), owner, { name, version, ...more });

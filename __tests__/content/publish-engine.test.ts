@@ -1,7 +1,6 @@
 /** The engine of publishing as other commands use it, many packages at once, and what a full disk does to it. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { componentNamed } from '../../content/component-name';
 import { packagesOf } from '../../content/component-record';
@@ -14,31 +13,17 @@ import { outcomeLines } from '../../content/publish-text';
 import { expectedFiles } from '../../content/expected';
 import { currentSnapshot } from '../../content/snapshot';
 import { openSigner } from '../../signatures/sign';
-import { HostedMirror, signedRpm } from './support/hosted';
-import { dropKey, makeKey, type TestKey } from './support/keys';
+import { hostedFixture, HostedMirror, signedRpm } from './support/hosted';
+import type { TestKey } from './support/keys';
 
 jest.setTimeout(300_000);
 
 const ID = 'acme/mos7.0-centos6/updates';
-const work = mkdtempSync(join(tmpdir(), 'engine-'));
 let own: TestKey;
 let owner: TestKey;
 let mirror: HostedMirror;
 
-beforeAll(() => {
-  own = makeKey(join(work, 'own'), 'mirror');
-  owner = makeKey(join(work, 'owner'), 'acme');
-});
-afterAll(() => {
-  for (const key of [own, owner]) dropKey(key);
-  rmSync(work, { recursive: true });
-});
-beforeEach(async () => {
-  mirror = new HostedMirror(own, owner);
-  mirror.codename('acme/mos7.0-centos6');
-  await mirror.prepare();
-});
-afterEach(() => mirror.remove());
+const work = hostedFixture('engine', 'acme/mos7.0-centos6', (made) => ({ own, owner, mirror } = made));
 
 /** Calls the engine in this process. */
 async function change(what: Omit<Change, 'component'>, component = ID, more: Partial<PublishContext> = {}): Promise<ChangeOutcome> {

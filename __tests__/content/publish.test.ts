@@ -13,36 +13,21 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { buildRpm, HostedMirror, type RpmOptions, signedRpm } from './support/hosted';
+import { hostedFixture, buildRpm, HostedMirror, type RpmOptions, signedRpm } from './support/hosted';
 import { dropKey, makeKey, signPackage, type TestKey } from './support/keys';
 
 jest.setTimeout(120_000);
 
 const CODENAME = 'acme/mos7.0-centos6';
 const ID = `${CODENAME}/updates`;
-const work = mkdtempSync(join(tmpdir(), 'publish-'));
 let own: TestKey;
 let owner: TestKey;
 let mirror: HostedMirror;
 /** Packages of the owner, built once. */
 const built = new Map<string, string>();
 
-beforeAll(() => {
-  own = makeKey(join(work, 'own'), 'mirror');
-  owner = makeKey(join(work, 'owner'), 'acme');
-});
-afterAll(() => {
-  for (const key of [own, owner]) dropKey(key);
-  rmSync(work, { recursive: true });
-});
-beforeEach(async () => {
-  mirror = new HostedMirror(own, owner);
-  mirror.codename(CODENAME);
-  await mirror.prepare();
-});
-afterEach(() => mirror.remove());
+const work = hostedFixture('publish', CODENAME, (made) => ({ own, owner, mirror } = made));
 
 function rpm(options: RpmOptions): string {
   const key = JSON.stringify(options);
@@ -142,6 +127,9 @@ test('packages of every kind come into their trees, with the metadata that creat
   });
   expect(packages()).toContain('any-1-1.noarch.rpm');
   for (const tree of ['x86_64', 'aarch64', 'Source']) expectAsCreaterepo(tree);
+  expect((await mirror.run('explain', 'any-2-1')).stdout).toMatch(
+    new RegExp(`^${ID}:any-2-1\\.noarch: kept: \\S+ published it here: nothing of it goes by a rule\\n  in the snapshot `),
+  );
   const changes = await mirror.run('changes', ID);
   expect(changes.stdout).toMatch(/: 4 added, 0 updated, 0 removed\n.*: 0 added, 1 updated, 0 removed/);
   const { stdout } = await mirror.run('status', ID);

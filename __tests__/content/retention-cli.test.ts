@@ -87,8 +87,8 @@ test('plan, apply, the question and its answer, restore, explain: in words', asy
   expect(readdirSync(mirror.state)).not.toContain('retention.json');
   expect((await retention('apply')).stdout).toContain('0 files removed, 0 bytes free for it');
   expect((await retention('plan')).stdout).toMatch(/^Waiting: one item/);
-  expect((await retention('explain', A)).stdout).toMatch(
-    /^epel-7:a-1-1\.noarch: announced: upstream dropped it on .*; into quarantine on .*\n {2}in 2 snapshots, \S+ to \S+\n$/,
+  expect((await mirror.run('explain', A)).stdout).toMatch(
+    /^epel-7:a-1-1\.noarch: announced: upstream dropped it on .*; into quarantine on .*\n {2}from http:\S+a-1-1\.noarch\.rpm\n {2}here since \S+\n {2}in 2 snapshots, \S+ to \S+\n$/,
   );
 
   due();
@@ -107,7 +107,7 @@ test('plan, apply, the question and its answer, restore, explain: in words', asy
     code: 2,
     stderr: expect.stringContaining('mirrorctl retention plan lists what is.'),
   });
-  expect((await retention('explain', ID)).stdout).toMatch(
+  expect((await mirror.run('explain', ID)).stdout).toMatch(
     /^epel-7: kept: packages stay: 30 days from the day on which upstream drops them; superseded snapshots stay for 90 days\nepel-7@\S+: kept: it was superseded on .*\n/,
   );
 });
@@ -123,7 +123,9 @@ test('the same for programs', async () => {
     stopped: [],
   });
   expect(await json('apply')).toMatchObject({ announce: [{}], freedBytes: 0, removedFiles: 0, failed: [] });
-  expect(await json('explain', 'a')).toMatchObject({ explanations: [{ item: A, standing: 'announced', snapshots: [{}, {}], releases: [] }] }); // prettier-ignore
+  expect(JSON.parse((await mirror.run('explain', 'a', '--json')).stdout)).toMatchObject({
+    explanations: [{ item: A, standing: 'announced', snapshots: [{}, {}], releases: [] }],
+  });
   expect(await json('restore', A)).toMatchObject({ entries: [{ item: { nevra: 'a-1-1.noarch' } }], accepted: [] });
   expect(await json('forget', A, '--reason', 'it is broken')).toMatchObject({
     entries: [{ why: 'an operator had it forgotten: it is broken', stage: 'announced', by: 'operator' }],
@@ -144,7 +146,7 @@ test('forget with and without --now; a package that is forgotten stays away unti
   });
   due();
   expect((await retention('apply')).stdout).toMatch(/^For good: were removed from quarantine: one item/);
-  expect((await retention('explain', 'a-1-1')).stdout).toContain(
+  expect((await mirror.run('explain', 'a-1-1')).stdout).toContain(
     `${A}: gone: it was forgotten by name, and is taken from upstream no more (mirrorctl retention restore ${A})\n`,
   );
   expect(await retention('restore', A)).toMatchObject({ code: 0, stdout: `${A}: published again, as an earlier snapshot had it\n` });

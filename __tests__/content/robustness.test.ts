@@ -323,6 +323,7 @@ describe('superseded content', () => {
           say: () => undefined,
           graceSeconds: 48 * 3600,
           waitSeconds: 0,
+          definitions,
           share: new BandwidthShare(client.bandwidth),
           signer: () => Promise.reject(new Error('a verbatim copy signs nothing')),
         },

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseTime, segmentsOf } from '../../content/times';
+import { INNER, innerLocations, innerRoots, releasedInnerLocations } from '../../desired-state/render/inner';
 import { ownerLocation, servingSnippet, TIME_SOCKET, vhost } from '../../desired-state/render/nginx';
 import { TestMirror } from './support/mirror';
 
@@ -73,10 +74,16 @@ beforeAll(async () => {
   put('epel-7', WITHDRAWN, { 'repodata/repomd.xml': 'withdrawn' });
   put('images', OLD, { 'a/b': 'image' });
   put(HOSTED, OLD, { 'x86_64/repodata/repomd.xml': 'secret' });
+  mirror.tree('debug', ['http://127.0.0.1:9/'], { publicPath: `${PATH.slice(1)}/debug` });
+  put('debug', OLD, { 'repodata/repomd.xml': 'old debug' });
+  put('debug', NEW, { 'repodata/repomd.xml': 'new debug', 'x/@scope/file': 'scoped debug' });
+  // Before the repository by its name, and behind it in times.
+  mirror.downloads('a-installer', [{ path: '.treeinfo', url: 'http://127.0.0.1:9/.treeinfo' }], { publicPath: PATH.slice(1) });
+  put('a-installer', OLD, { 'EFI/grub.cfg': 'installer', '.treeinfo': 'tree', 'not/claimed': 'no' });
   symlinkSync('/etc/passwd', join(mirror.root, 'repositories/epel-7/snapshots', OLD, 'link'));
   symlinkSync('/etc', join(mirror.root, 'repositories/epel-7/snapshots', OLD, 'folder'));
-  for (const id of ['epel-7', 'images', HOSTED]) {
-    const current = id === 'epel-7' ? NEW : OLD;
+  for (const id of ['epel-7', 'images', 'debug', 'a-installer', HOSTED]) {
+    const current = id === 'epel-7' || id === 'debug' ? NEW : OLD;
     symlinkSync(`snapshots/${current}`, join(mirror.root, 'repositories', id, 'current'));
   }
   const www = (path: string, id: string): void => {
@@ -85,6 +92,8 @@ beforeAll(async () => {
   };
   www(PATH.slice(1), 'epel-7');
   www('acme/centos/mos7.0-centos6/os', HOSTED);
+  www(`.inner/debug${PATH}/debug`, 'debug');
+  www(`.inner/a-installer${PATH}`, 'a-installer');
   writeFileSync(
     join(mirror.root, 'repositories/epel-7/gone'),
     `${GONE} 2026-11-20T00:00:00.000Z\n${WITHDRAWN_AND_GONE} 2026-11-20T00:00:00.000Z\n`,
@@ -112,6 +121,18 @@ beforeAll(async () => {
   mkdirSync(join(directory, 'locations'));
   writeFileSync(join(directory, 'generation.conf'), '');
   writeFileSync(join(directory, 'locations/acme.conf'), here(ownerLocation({ owner: 'acme', prefix: 'acme', networks: ['127.0.0.2'] })));
+  const at = PATH.slice(1);
+  const inner = (id: string, ...paths: string[]): string => here(innerLocations({ id, inner: paths, storageRoot: mirror.root }));
+  writeFileSync(join(directory, 'locations/copy+debug.conf'), inner('debug', `${at}/debug/`));
+  writeFileSync(join(directory, 'locations/copy+a-installer.conf'), inner('a-installer', `${at}/EFI/grub.cfg`, `${at}/.treeinfo`));
+  writeFileSync(join(directory, 'locations/inner.conf'), innerRoots());
+  const released = join(mirror.root, 'releases/3.0', INNER, 'debug', at, 'debug');
+  mkdirSync(dirname(released), { recursive: true });
+  symlinkSync(join(mirror.root, 'repositories/debug/snapshots', OLD), released);
+  mkdirSync(join(mirror.root, 'www/releases'));
+  symlinkSync('../../releases/3.0', join(mirror.root, 'www/releases/3.0'));
+  const inRelease = releasedInnerLocations('3.0', [{ id: 'debug', inner: [`${at}/debug/`] }]);
+  writeFileSync(join(directory, 'locations/release+3.0.conf'), inRelease);
   const site = here(vhost({ serverName: 'localhost', port, ipv6: false, storageRoot: mirror.root }));
   writeFileSync(
     join(directory, 'nginx.conf'),
@@ -329,4 +350,26 @@ test('paths that nginx could read otherwise are refused', () => {
     '/a%0ab',
   ])
     expect([path, segmentsOf(path)]).toEqual([path, undefined]);
+});
+
+test.each([
+  ['/repodata/repomd.xml', 200, 'new'],
+  ['/debug/repodata/repomd.xml', 200, 'new debug'],
+  ['/debug/@2026-11-02/repodata/repomd.xml', 200, 'old debug'],
+  ['/debug/x/%40scope/file', 200, 'scoped debug'],
+  ['/@2026-11-02/repodata/repomd.xml', 200, 'old'],
+  ['/debug/Packages/a%20b+c.rpm', 404, ''],
+  ['/debug', 301, ''],
+  ['/EFI/grub.cfg', 200, 'installer'],
+  ['/.treeinfo', 200, 'tree'],
+  ['/not/claimed', 404, ''],
+])('a copy in the tree of another one answers for its own names: %s', async (path, status, body) => {
+  expect(await get(PATH + path)).toMatchObject({ status, ...(status === 200 ? { body } : {}) });
+});
+test('and in a release', async () => {
+  expect(await get(`/releases/3.0${PATH}/debug/repodata/repomd.xml`)).toMatchObject({ status: 200, body: 'old debug' });
+});
+test('the roots of such copies are nobody’s', async () => {
+  expect(await get(`/.inner/debug${PATH}/debug/repodata/repomd.xml`)).toMatchObject({ status: 404 });
+  expect((await get(`${PATH}/debug`)).headers['location']).toMatch(`${PATH}/debug/`);
 });

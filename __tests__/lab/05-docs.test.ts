@@ -1,8 +1,8 @@
 /** Every command in the documentation is run, as it stands, against the lab. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ROOT, asItIs, lab, labEnvironment, onMirror, run, withDeployment } from './support';
+import { ROOT, asItIs, lab, labEnvironment, onMirror, run, withDeployment, codeBlocks } from './support';
 
 jest.setTimeout(300_000);
 
@@ -18,16 +18,16 @@ const ELSEWHERE: Record<string, string> = {
   'scripts/test': 'is what runs this',
 };
 
-/** Pages whose commands need packages to be there: run by the test that makes them. */
+/** Pages whose commands need packages to be there, or another host: run by the test that has them. */
 const PAGES_ELSEWHERE: Record<string, string> = {
   'docs/how-to/promote-packages.md': '27-promotion.test.ts',
   'docs/how-to/hold-back-a-package.md': '27-promotion.test.ts',
+  'docs/how-to/build-from-the-mirror.md': '31-developer.test.ts',
+  'docs/how-to/download-from-the-mirror.md': 'client/docs.test.ts, on a mirror of its own',
 };
 
 const blocks = PAGES.filter((page) => PAGES_ELSEWHERE[page] === undefined).flatMap((page) =>
-  [...readFileSync(join(ROOT, page), 'utf8').matchAll(/^( *)```sh\n([^]*?)^ *```/gm)].map(
-    ([, indent, text]) => [page, (text ?? '').replaceAll(new RegExp(`^${indent ?? ''}`, 'gm'), '').trim()] as const,
-  ),
+  codeBlocks(page, 'sh').map((text) => [page, text] as const),
 );
 
 let keyRing: string;

@@ -41,8 +41,10 @@ const takingOver: Edit = (main) =>
       "waivers: [Waiver.takeOver({ from: 'mirror/server', reason: 'the old deployment is given up' })],\n  $&",
     )
     .replace('  View,\n', '  View,\n  Waiver,\n');
+/** More than half of what is copied: EPEL goes, too. */
 const withoutCentos: Edit = (main) =>
   main
+    .replaceAll(/new RpmRepository\(server, 'epel-7(-source)?', \{[^]*?\n\}\);/g, '')
     .replace("['os', 'updates', 'extras']", '[] as string[]')
     .replace(
       /const interestGroups = \[[^]*?\n\];/,

@@ -11,7 +11,7 @@ jest.setTimeout(300_000);
 const UPDATES = 'centos-7-updates';
 const PATH = '/mirror/centos/centos/mirror.centos.org/centos/7/updates/x86_64';
 const UPSTREAM = 'https://vault.centos.org/7.9.2009/updates/x86_64/';
-const RELEASE = `http://${NAME}/repo-files/release-stx-3.0.repo`;
+const RELEASE = `http://${NAME}/repo-files/release-november.repo`;
 const LIVE = `http://${NAME}/repo-files/${UPDATES}.repo`;
 const ACME = `const acme = new Customer(server, 'acme', { access: Access.networks(['192.0.2.0/24']) });
 new MosCodename(acme, 'codename', { release: '7.0', distribution: Distribution.CENTOS, version: '6' });`;
@@ -19,7 +19,7 @@ new MosCodename(acme, 'codename', { release: '7.0', distribution: Distribution.C
 const work = mkdtempSync(join(tmpdir(), 'mirror-releases-'));
 /** main.ts with these lines, and what they use. */
 const declaring = (lines: string) => (main: string) => adding(lines)(main.replace('  RpmRepository,\n', '  Release,\n  RpmRepository,\n'));
-const release = (at: string, rest = '', id = 'stx-3.0'): string =>
+const release = (at: string, rest = '', id = 'november'): string =>
   `new Release(server, '${id}', {
   of: [server.node.findChild('${UPDATES}') as RpmRepository, server.node.findChild('mos7.0-centos6') as MosCodename],
   at: '${at}',${rest}
@@ -57,10 +57,10 @@ afterAll(async () => {
 
 /** Digest of every file of the release, as clients get it, by its manifest. */
 async function served(): Promise<Record<string, string>> {
-  const manifest = (await fetchPath('/releases/stx-3.0/manifest.txt')).body;
+  const manifest = (await fetchPath('/releases/november/manifest.txt')).body;
   const paths = [...manifest.matchAll(/^sha256:[0-9a-f]+\t\d+\t(.+)$/gm)].map(([, path]) => path as string);
   expect(paths.length).toBeGreaterThan(20);
-  const script = `cd /srv/mirror/www/releases/stx-3.0 && sha256sum manifest.txt release.json ${paths.map((path) => `'${path}'`).join(' ')}`;
+  const script = `cd /srv/mirror/www/releases/november && sha256sum manifest.txt release.json ${paths.map((path) => `'${path}'`).join(' ')}`;
   const found = Object.fromEntries(
     onMirror(script)
       .trim()
@@ -68,7 +68,7 @@ async function served(): Promise<Record<string, string>> {
       .map((line) => [line.slice(66), line.slice(0, 64)]),
   );
   for (const path of paths.filter((one) => !one.endsWith('.rpm'))) {
-    const { status, body } = await fetchPath(`/releases/stx-3.0/${encodeURI(path)}`);
+    const { status, body } = await fetchPath(`/releases/november/${encodeURI(path)}`);
     expect([path, status]).toEqual([path, 200]);
     if (/\.(xml|asc|key)$/.test(path)) expect([path, createHash('sha256').update(body).digest('hex')]).toEqual([path, found[path]]);
   }
@@ -87,8 +87,8 @@ function repoFile(name: string, baseurl: string): string {
 
 test('a release is frozen by the deploy, and stays what it was through syncs, another key and retention; pins change beside it', async () => {
   await withDeployment(declaring(release(frozenAt)), (deployment) => {
-    expect(deployment.plan().sentences).toEqual([`adds release stx-3.0: 6 repositories as of ${frozenAt}; once frozen it never changes`]);
-    expect(deployment.deploy()).toContain('release stx-3.0: frozen');
+    expect(deployment.plan().sentences).toEqual([`adds release november: 6 repositories as of ${frozenAt}; once frozen it never changes`]);
+    expect(deployment.deploy()).toContain('release november: frozen');
     expect(deployment.plan().sentences).toEqual([]);
   });
   const before = await served();
@@ -110,7 +110,7 @@ test('a release is frozen by the deploy, and stays what it was through syncs, an
   sync();
   onMirror('mirrorctl retention apply; mirrorctl scrub --all --wait 60');
   expect(await served()).toEqual(before);
-  expect(onMirror('mirrorctl release verify stx-3.0')).toContain('as it was frozen');
+  expect(onMirror('mirrorctl release verify november')).toContain('as it was frozen');
   const again = dnf([RELEASE], 'install', '-y', 'openssl-libs', 'bind');
   expect(again.text).toContain(`1:${frozen}-`);
   expect(again.text).not.toContain(LATEST);
@@ -118,8 +118,8 @@ test('a release is frozen by the deploy, and stays what it was through syncs, an
   expect(dnf([LIVE], 'install', '-y', 'openssl-libs').text).toContain(LATEST);
 
   await withDeployment(declaring(release(frozenAt, `\n  pins: ['openssl-libs-1:${LATER}-1.el7', 'nothing-1-1'],`)), (deployment) => {
-    expect(deployment.plan().sentences).toContain('pins nothing-1-1 for clients of release stx-3.0');
-    expect(deployment.deploy()).toContain('warning: the release stx-3.0 pins nothing-1-1, which no copied repository here has');
+    expect(deployment.plan().sentences).toContain('pins nothing-1-1 for clients of release november');
+    expect(deployment.deploy()).toContain('warning: the release november pins nothing-1-1, which no copied repository here has');
   });
   const pinned = dnf([RELEASE], 'install', '-y', 'openssl-libs');
   expect(pinned.text).toContain(LATER);
@@ -132,9 +132,9 @@ test('another declaration of what was frozen is refused by the server, and nothi
   await withDeployment(declaring(release('2026-01-01T00:00:00Z')), (deployment) => {
     const refused = deployment.apply();
     expect(refused.status).not.toBe(0);
-    expect(refused.text.replaceAll(/\s+/g, ' ')).toContain('the release stx-3.0 was frozen at');
+    expect(refused.text.replaceAll(/\s+/g, ' ')).toContain('the release november was frozen at');
   });
-  expect((await fetchPath('/releases/stx-3.0/release.json')).status).toBe(200);
+  expect((await fetchPath('/releases/november/release.json')).status).toBe(200);
 });
 
 test('a release of a time to come is frozen by the timer; declared no longer it is no longer public, and its content stays', async () => {
@@ -149,8 +149,8 @@ test('a release of a time to come is frozen by the timer; declared no longer it 
     expect(onMirror('systemctl show mirror-release.service -p ExecMainStatus')).toBe('ExecMainStatus=0\n');
   });
   await withDeployment(asItIs, (deployment) => deployment.deploy());
-  for (const id of ['soon', 'stx-3.0']) expect((await fetchPath(`/releases/${id}/release.json`)).status).toBe(404);
-  expect(onMirror('mirrorctl release list')).toMatch(/^stx-3\.0 +undeclared/m);
+  for (const id of ['soon', 'november']) expect((await fetchPath(`/releases/${id}/release.json`)).status).toBe(404);
+  expect(onMirror('mirrorctl release list')).toMatch(/^november +undeclared/m);
   expect(tryOnMirror('systemctl cat mirror-release.timer').status).not.toBe(0);
 });
 

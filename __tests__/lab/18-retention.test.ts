@@ -54,9 +54,7 @@ test('a package that upstream dropped is announced to everybody, goes, and comes
   onMirror(`mirrorctl sync --wait 300 ${ID}`);
   // Upstream has it no more, and the mirror does.
   expect(dnf([REPO_FILE], 'repoquery', NAME_DROPPED).stdout).toContain(NAME_DROPPED);
-  expect(onMirror(`mirrorctl retention explain ${NAME_DROPPED}`)).toMatch(
-    /kept: upstream dropped it on .*, 0 days ago, and it stays for 30 days/,
-  );
+  expect(onMirror(`mirrorctl explain ${NAME_DROPPED}`)).toMatch(/kept: upstream dropped it on .*, 0 days ago, and it stays for 30 days/);
 
   longAgo(`/srv/mirror/repositories/${ID}/records/*.dropped`);
   const planned = onMirror('mirrorctl retention plan');
@@ -75,7 +73,7 @@ test('a package that upstream dropped is announced to everybody, goes, and comes
   expect(dnf([REPO_FILE], 'repoquery').status).toBe(0);
   expect(onMirror(`mirrorctl changes ${ID} --since 2026-01-01 --json`)).toContain(NAME_DROPPED);
 
-  const item = /(centos-7-extras:\S+): quarantined/.exec(onMirror(`mirrorctl retention explain ${NAME_DROPPED}`))?.[1] as string;
+  const item = /(centos-7-extras:\S+): quarantined/.exec(onMirror(`mirrorctl explain ${NAME_DROPPED}`))?.[1] as string;
   expect(onMirror(`mirrorctl retention restore ${item}`)).toBe(`${item}: back in service\n`);
   const installed = dnf([REPO_FILE], 'install', '-y', NAME_DROPPED);
   expect(installed.text).toContain('Complete!');
@@ -87,8 +85,8 @@ test('what cannot be is refused with a remedy, and changes nothing', () => {
   expect(refused.text).toContain(`${ID} stays: it is declared`);
   expect(refused.text).toContain('Remove its construct from main.ts and deploy first.');
   expect(tryOnMirror('mirrorctl retention restore nothing').status).toBe(2);
-  expect(tryOnMirror('mirrorctl retention explain nothing').status).toBe(2);
-  expect(onMirror(`mirrorctl retention explain ${ID}`)).toMatch(
+  expect(tryOnMirror('mirrorctl explain nothing').status).toBe(2);
+  expect(onMirror(`mirrorctl explain ${ID}`)).toMatch(
     /centos-7-extras: kept: packages stay: 30 days from the day on which upstream drops them; superseded snapshots stay for 365 days/,
   );
 });

@@ -18,10 +18,10 @@ import {
   must,
   NAME,
   onMirror,
-  ROOT,
   run,
   tryOnMirror,
   withDeployment,
+  codeBlocks,
 } from './support';
 
 jest.setTimeout(300_000);
@@ -269,10 +269,7 @@ describe('what is uploaded', () => {
   });
 
   test('the commands of the documentation', () => {
-    const page = readFileSync(join(ROOT, 'docs/how-to/upload-packages.md'), 'utf8');
-    const blocks = [...page.matchAll(/^( *)```console\n([^]*?)^ *```/gm)].map(([, indent, text = '']) =>
-      text.replaceAll(new RegExp(`^${indent}`, 'gm'), '').replaceAll(/^\$ /gm, ''),
-    );
+    const blocks = codeBlocks('docs/how-to/upload-packages.md', 'console').map((text) => text.replaceAll(/^\$ /gm, ''));
     expect(blocks.length).toBeGreaterThan(1);
     mkdirSync(join(work, 'RPMS'));
     copyFileSync(packages.third, join(work, 'RPMS', basename(packages.third)));

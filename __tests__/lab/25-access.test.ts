@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { curl, Workshop } from './access-support';
-import { asItIs, deployEnvironment, dnf, lab, must, NAME, onMirror, ROOT, tryOnMirror, withDeployment } from './support';
+import { asItIs, deployEnvironment, dnf, lab, must, NAME, onMirror, tryOnMirror, withDeployment, codeBlocks } from './support';
 
 jest.setTimeout(600_000);
 
@@ -355,13 +355,9 @@ test('certificates by ACME: issued, renewed, and what a server that cannot be re
 });
 
 /** The commands and declarations of a page, as they stand. 05-docs.test.ts cannot run them: the real main.ts has no TLS and none of these customers. */
-function pageOf(slug: string): { commands: string[]; declarations: string[] } {
-  const text = readFileSync(join(ROOT, 'docs/how-to', `${slug}.md`), 'utf8');
-  const blocks = (kind: string): string[] =>
-    [...text.matchAll(new RegExp(`^( *)\`\`\`${kind}\\n([^]*?)^ *\`\`\``, 'gm'))].map(([, indent = '', block = '']) =>
-      block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-    );
-  return { commands: blocks('shell'), declarations: blocks('ts') };
+function pageOf(slug: string): { commands: readonly string[]; declarations: readonly string[] } {
+  const page = `docs/how-to/${slug}.md`;
+  return { commands: codeBlocks(page, 'shell'), declarations: codeBlocks(page, 'ts') };
 }
 
 test('what the documentation says is what is run: real dnf reads with a password and with a certificate, and not without', async () => {

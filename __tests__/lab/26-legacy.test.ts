@@ -1,9 +1,9 @@
 /** Old URLs and default sets on a real server, with real dnf, and who still uses what. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { buildPackage, dropKey, makeKey, signPackage, type TestKey } from '../content/support/keys';
-import { adding, asItIs, dnf, fetchPath, lab, NAME, onMirror, tryOnMirror, withDeployment } from './support';
+import { adding, asItIs, dnf, fetchPath, lab, NAME, onMirror, tryOnMirror, withDeployment, putOnMirror } from './support';
 
 jest.setTimeout(300_000);
 
@@ -25,9 +25,7 @@ new LegacyAlias(server, 'acme-old', { path: 'mos/acme', to: acme70 });`;
 function onServer(name: string, version: string): string {
   const package_ = buildPackage(work, name, version);
   signPackage(key, package_);
-  const target = `/var/tmp/${basename(package_)}`;
-  onMirror(`base64 -d > ${target} <<'X'\n${readFileSync(package_).toString('base64')}\nX\nchmod 644 ${target}`);
-  return target;
+  return putOnMirror(package_);
 }
 
 beforeAll(async () => {

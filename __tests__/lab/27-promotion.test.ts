@@ -2,11 +2,25 @@
  * Promotion, general availability, holdback and snapshots by time on a real server, with what real dnf installs of it. The commands are those of the pages
  * docs/how-to/promote-packages.md and hold-back-a-package.md, in their order.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { buildPackage, dropKey, makeKey, signPackage, type TestKey } from '../content/support/keys';
-import { adding, asItIs, dnf, fetchPath, type Finished, lab, NAME, onMirror, ROOT, run, tryOnMirror, withDeployment } from './support';
+import {
+  adding,
+  asItIs,
+  dnf,
+  fetchPath,
+  type Finished,
+  lab,
+  NAME,
+  onMirror,
+  run,
+  tryOnMirror,
+  withDeployment,
+  codeBlocks,
+  putOnMirror,
+} from './support';
 
 jest.setTimeout(300_000);
 
@@ -18,13 +32,8 @@ const BASE = ['centos-7-os', 'centos-7-updates'].map((id) => `http://${NAME}/rep
 const work = mkdtempSync(join(tmpdir(), 'mirror-promotion-'));
 let key: TestKey;
 
-/** Blocks of a page. */
-function blocks(page: string, kind: 'sh' | 'ts'): readonly string[] {
-  const text = readFileSync(join(ROOT, 'docs/how-to', `${page}.md`), 'utf8');
-  return [...text.matchAll(/^```(\w+)\n([^]*?)^```/gm)].filter(([, of]) => of === kind).map(([, , body]) => (body as string).trim());
-}
-const PROMOTE = blocks('promote-packages', 'sh');
-const HOLD_BACK = blocks('hold-back-a-package', 'sh');
+const PROMOTE = codeBlocks('docs/how-to/promote-packages.md', 'sh');
+const HOLD_BACK = codeBlocks('docs/how-to/hold-back-a-package.md', 'sh');
 
 /** What a page says, on the server. */
 function follow(script: string | undefined): string {
@@ -35,7 +44,7 @@ function follow(script: string | undefined): string {
 
 /** main.ts with a customer whose packages this test's key signs, as the page declares its codename, and another one that lets nobody in from here. */
 function declaring(main: string): string {
-  const [codename] = blocks('hold-back-a-package', 'ts');
+  const [codename] = codeBlocks('docs/how-to/hold-back-a-package.md', 'ts');
   return adding(`const acme = new Customer(server, 'acme', { access: Access.public(), keys: [PublicKey.fromFile('${join(work, 'acme.asc')}')] });
 ${codename}
 const closed = new Customer(server, 'closed', { access: Access.networks(['192.0.2.0/24']) });
@@ -46,9 +55,7 @@ new MosCodename(closed, 'codename', { release: '9.0', distribution: Distribution
 function onServer(name: string, version: string): string {
   const built = buildPackage(work, name, version);
   signPackage(key, built);
-  const target = `/var/tmp/${basename(built)}`;
-  onMirror(`base64 -d > ${target} <<'X'\n${readFileSync(built).toString('base64')}\nX\nchmod 644 ${target}`);
-  return target;
+  return putOnMirror(built);
 }
 
 /** dnf on a client that keeps what it has. */

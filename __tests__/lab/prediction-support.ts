@@ -103,7 +103,17 @@ function factOf(subject: string, print: Fingerprint): string {
   return `unit:${subject}`;
 }
 
+/** What else is copied has the files and links of a repository; its definition says what it is. */
+const KINDS = { trees: 'tree', downloads: 'downloads', lists: 'lists' } as const;
+
 function ownerOf(fact: string, print: Fingerprint, other: Fingerprint): string | undefined {
+  const thing = repositoryOr(fact, print, other);
+  const id = /^repository\/(.+)$/.exec(thing ?? '')?.[1];
+  const kind = Object.entries(KINDS).find(([directory]) => print.has(`config:definitions/${directory}/${id}.yaml`));
+  return id === undefined || kind === undefined ? thing : `${kind[1]}/${id}`;
+}
+
+function repositoryOr(fact: string, print: Fingerprint, other: Fingerprint): string | undefined {
   const [, kind = fact, name = ''] = /^([a-z]+):(.*)$/s.exec(fact) ?? [];
   if (kind === 'config') return ofFile(name);
   if (kind === 'unit' || kind === 'enabled' || kind === 'active')
@@ -124,7 +134,7 @@ function ownerOf(fact: string, print: Fingerprint, other: Fingerprint): string |
 }
 
 const FILES: readonly (readonly [RegExp, string])[] = [
-  [/^definitions\/repositories\/(.+)\.yaml$/, 'repository/$1'],
+  [/^definitions\/(?:repositories|trees|downloads|lists)\/(.+)\.yaml$/, 'repository/$1'],
   [/^definitions\/codenames\/(.+)\.yaml$/, 'codename/$1'],
   [/^(?:definitions\/aliases\/(.+)\.yaml|nginx\/locations\/alias\+(.+)\.conf)$/, 'alias/$1$2'],
   [/^repo-files\/(\d.+)\.repo$/, 'set/mos/$1'],
@@ -154,7 +164,7 @@ function ofFile(path: string): string | undefined {
 function ofTarget(target: string): string {
   const snapshots = /public-snapshots\/([^/]+\/[^/]+)$/.exec(target);
   if (snapshots !== null) return `codename/${snapshots[1]}`;
-  const path = target.replace(/^.*?repositories\//, '').replace(/\/current$/, '');
+  const path = target.replace(/^.*?repositories\//, '').replace(/\/current(\/.*)?$/, '');
   const codename = /^([^/]+\/[^/]+)\/[^/]+$/.exec(path);
   return codename ? `codename/${codename[1]}` : `repository/${path}`;
 }

@@ -6,7 +6,7 @@
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { deployEnvironment, must, ROOT, run, tryOnMirror, type Finished } from './support';
+import { deployEnvironment, must, ROOT, run, tryOnMirror, type Finished, codeBlocks } from './support';
 
 export interface Step {
   readonly where: 'server' | 'machine';
@@ -23,10 +23,7 @@ export class Runbook {
 
   /** @param slug `docs/operations/<slug>.md` */
   constructor(readonly slug: string) {
-    const blocks = [...readFileSync(join(ROOT, 'docs/operations', `${slug}.md`), 'utf8').matchAll(/^( *)```(\w+)\n([^]*?)^ *```/gm)].map(
-      ([, indent = '', kind, text = '']) => ({ kind, text: text.replaceAll(new RegExp(`^${indent}`, 'gm'), '').trim() }),
-    );
-    const of = (wanted: string): string[] => blocks.filter(({ kind }) => kind === wanted).map(({ text }) => text);
+    const of = (kind: string): readonly string[] => codeBlocks(`docs/operations/${slug}.md`, kind);
     this.messages = of('text').map(asPattern);
     this.declarations = of('ts');
     this.steps = of('sh').map((script) => {

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { canonicalJson, sha256 } from '../../desired-state/canonical';
 import type { DesiredState } from '../../desired-state/model';
@@ -58,6 +58,21 @@ export const labEnvironment = (): Record<string, string> =>
 /** Runs a shell command on the mirror host as root. */
 export const onMirror = (command: string): string => lab('ssh', 'mirror', command);
 export const tryOnMirror = (command: string): Finished => run(process.execPath, ['dist/lab.cjs', 'ssh', 'mirror', command]);
+
+/** Copies a file to the mirror host, where everybody may read it; returns its path there. */
+export function putOnMirror(file: string): string {
+  const target = `/var/tmp/${basename(file)}`;
+  onMirror(`base64 -d > ${target} <<'X'\n${readFileSync(file).toString('base64')}\nX\nchmod 644 ${target}`);
+  return target;
+}
+
+/** The blocks of one kind in a page, `docs/how-to/….md`, without the indentation of a list that they are in. */
+export function codeBlocks(page: string, kind: string): readonly string[] {
+  const found = readFileSync(join(ROOT, page), 'utf8').matchAll(/^( *)```(\w+)\n([^]*?)^ *```/gm);
+  return [...found].flatMap(([, indent = '', of, text = '']) =>
+    of === kind ? [text.replaceAll(new RegExp(`^${indent}`, 'gm'), '').trim()] : [],
+  );
+}
 
 /** The environment that deploys to the lab. */
 export function deployEnvironment(over: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {

@@ -22,6 +22,7 @@ beforeAll(() => {
     'signatures',
     'lab',
     'keys',
+    'lists',
     'package.json',
     'tsconfig.json',
   ]) {

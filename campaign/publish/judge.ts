@@ -1,6 +1,7 @@
 /** Judges a component after a kill, and after the same command has run again, without any code of the mirror. */
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { Reference } from '../kills';
 import { withoutTime } from '../retention/judge';
 import { filesBelow, readTree, storeProblems } from '../sync/checker';
 import { endedAs, isTrace } from '../sync/judge';
@@ -33,14 +34,8 @@ export async function stateOf(mirror: Mirror): Promise<State> {
   return { published: published.join('\n'), files: new Set(filesBelow(mirror.root).map(withoutTime)), problems };
 }
 
-/** What a case begins with, and what an undisturbed run of it leaves. */
-export interface Reference {
-  readonly before: State;
-  readonly after: State;
-}
-
 /** Right after a kill: what is served is whole, and old or new. */
-export async function judgeKilled(mirror: Mirror, { before, after }: Reference, ended: Ended): Promise<string[]> {
+export async function judgeKilled(mirror: Mirror, { before, after }: Reference<State>, ended: Ended): Promise<string[]> {
   const failures: string[] = [];
   if (ended.signal === null && isTrace(`${ended.stdout}\n${ended.stderr}`))
     failures.push(`an error for developers: ${ended.stderr.slice(-500)}`);
@@ -51,7 +46,7 @@ export async function judgeKilled(mirror: Mirror, { before, after }: Reference, 
 }
 
 /** The same command again: then everything is there, nothing is left behind, and the public names lead to what is published. */
-export async function judgeNext(mirror: Mirror, { command, clock }: PublishCase, { after }: Reference): Promise<string[]> {
+export async function judgeNext(mirror: Mirror, { command, clock }: PublishCase, { after }: Reference<State>): Promise<string[]> {
   const failures: string[] = [];
   const again = await mirror.start({ command, env: clockAt(clock) }).done;
   if (again.code !== 0) failures.push(`the next run ended with ${endedAs(again)}: ${again.stderr.trim().slice(-500)}`);

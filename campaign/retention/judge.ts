@@ -1,6 +1,7 @@
 /** Judges a storage root after a kill, and after the runs that follow it, without any code of the mirror. */
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import type { Reference } from '../kills';
 import { filesBelow, readTree, storeProblems, type Tree } from '../sync/checker';
 import { endedAs, isTrace } from '../sync/judge';
 import { ID, type Mirror } from '../sync/mirror';
@@ -110,14 +111,8 @@ function ledgerOf(mirror: Mirror): string {
     .join('\n');
 }
 
-/** What a case begins with, and what an undisturbed run of it leaves. */
-export interface Reference {
-  readonly before: State;
-  readonly after: State;
-}
-
 /** Right after a kill: what is served is whole, old or new, and nothing that has to be kept is lost. */
-export async function judgeKilled(mirror: Mirror, { name }: Case, { before, after }: Reference, ended: Ended): Promise<string[]> {
+export async function judgeKilled(mirror: Mirror, { name }: Case, { before, after }: Reference<State>, ended: Ended): Promise<string[]> {
   const failures: string[] = [];
   if (ended.signal === null && isTrace(`${ended.stdout}\n${ended.stderr}`))
     failures.push(`an error for developers: ${ended.stderr.slice(-500)}`);
@@ -141,7 +136,7 @@ export async function judgeKilled(mirror: Mirror, { name }: Case, { before, afte
 }
 
 /** Runs the command again, and retention after it: what is there then is what is there without a kill. */
-export async function judgeNext(mirror: Mirror, { command, clock, done }: Case, { after }: Reference): Promise<string[]> {
+export async function judgeNext(mirror: Mirror, { command, clock, done }: Case, { after }: Reference<State>): Promise<string[]> {
   const failures: string[] = [];
   const again = await mirror.start({ command, env: clockAt(clock) }).done;
   if (again.code !== 0 && done?.test(again.stderr) !== true)

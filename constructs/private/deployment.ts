@@ -8,7 +8,8 @@ import { canonicalJson, sha256 } from '../../desired-state/canonical';
 import type { DesiredState } from '../../desired-state/model';
 import { programsDigestBy } from '../../desired-state/programs';
 import type { Target } from '../../desired-state/target';
-import { TRUST_SOURCE, type TrustSource } from './source';
+import type { Releasable } from './releasable';
+import { LIST_SOURCE, type ListSource, TRUST_SOURCE, type TrustSource } from './source';
 
 const PROGRAMS = ['mirror-host.cjs', 'mirrorctl.cjs', 'mirrorctl-body.cjs', 'apply.cjs', 'observe.cjs'] as const;
 
@@ -31,7 +32,10 @@ export function deploymentFiles(
       mkdirSync(target, { recursive: true });
       writeFileSync(join(target, 'desired-state.json'), text());
       writeFileSync(join(target, 'target.json'), `${JSON.stringify(content().target, null, 2)}\n`);
-      writeFileSync(join(target, 'sources.json'), `${JSON.stringify({ trust: trustSources(scope) }, null, 2)}\n`);
+      writeFileSync(
+        join(target, 'sources.json'),
+        `${JSON.stringify({ trust: trustSources(scope), lists: listSources(scope) }, null, 2)}\n`,
+      );
       for (const name of PROGRAMS) copyFileSync(join(directory, name), join(target, name));
     },
   });
@@ -47,6 +51,16 @@ function trustSources(scope: Construct): Readonly<Record<string, string>> {
   return Object.fromEntries(
     found.map(({ data }): [string, string] => [(data as TrustSource).repository, (data as TrustSource).position]).sort(),
   );
+}
+
+/** Id of what is made from lists → those files of the project, for `npm run check-requests`. Beside the desired state, as above. */
+function listSources(scope: Construct): Readonly<Record<string, readonly ListSource[]>> {
+  const found = scope.node.findAll().flatMap((construct): [string, readonly ListSource[]][] => {
+    const sources = construct.node.metadata.filter((m) => m.type === LIST_SOURCE).map(({ data }) => data as ListSource);
+    const [made] = (construct as { readonly releasable?: readonly Releasable[] }).releasable ?? [];
+    return made === undefined || sources.length === 0 ? [] : [[made.id, sources]];
+  });
+  return Object.fromEntries(found.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function readProgram(directory: string, name: string): Buffer {

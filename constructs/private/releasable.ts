@@ -5,8 +5,10 @@ import type { RepoSection } from '../../desired-state/render/repo-file';
 export interface Releasable {
   /** Of its snapshots on the server. */
   readonly id: string;
-  /** Decoded, relative to the document root. */
+  /** Decoded, relative to the release. */
   readonly publicPath: string;
+  /** All its files, of what may have the public path of another copy: it answers for these there. */
+  readonly names?: readonly string[];
   /** Name of the customer whose access list guards it, where there is one. */
   readonly guardedBy?: string;
   /** What clients of the release configure; undefined for a tree of files. */

@@ -17,3 +17,14 @@ export interface TrustSource {
   readonly repository: string;
   readonly position: string;
 }
+
+/** Type of a construct's metadata that holds a `ListSource`. */
+export const LIST_SOURCE = 'mirror:list-source';
+
+/** A file of the project that a construct was made from. */
+export interface ListSource {
+  /** What it was given as: `list`, `lists`, `digests`. */
+  readonly prop: string;
+  /** Relative to the project. */
+  readonly path: string;
+}

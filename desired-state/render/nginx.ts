@@ -7,6 +7,12 @@ export const TIME_LOCATION = '/.mirror/repositories/';
 
 const CURRENT = `${ServerPaths.configuration}/current`;
 
+/**
+ * Files that a worker keeps open. Debian's nginx has 768 connections a worker, and its unit lets a worker have 1024 files: with more kept open than are left,
+ * a client that asks for two thousand packages gets errors 500 for the rest.
+ */
+const OPEN_FILES = 200;
+
 /** How content is served wherever it is public; included by the vhost and by each customer's location. */
 export function servingSnippet(): string {
   return `# What was there at a time: mirror-time.service says which snapshot that is, by the path as it was normalized here, and the bytes are served from it.
@@ -133,7 +139,7 @@ ${listen}    server_name ${settings.serverName};
     charset utf-8;
     autoindex_exact_size off;
     disable_symlinks if_not_owner from=$document_root;
-    open_file_cache max=10000 inactive=60s;
+    open_file_cache max=${OPEN_FILES} inactive=60s;
     open_file_cache_valid 5s;
 
     # Listings where everybody may look; above customers there is none.

@@ -123,6 +123,8 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
   const parts = [
     `${plural(of('repository').length, 'copied repository')}, whose first sync starts in the background`,
     `${plural(of('tree').length, 'file tree')}, likewise`,
+    `${plural(of('downloads').length, 'set')} of downloads, likewise`,
+    `${plural(of('lists').length, 'set')} of package lists, likewise`,
     `${plural(of('codename').length, 'codename')} (${plural(hosted, 'repository')})`,
     plural(of('customer').length, 'customer'),
     plural(of('release').length, 'release'),
@@ -137,7 +139,9 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
       ...backupSentences(things),
       ...accountSentences(things),
       ...uploadSentences(things),
-      ...things.filter((one) => one.kind === 'repository').flatMap((one) => repositoryWaivers(one.id, undefined, one.after)),
+      ...things
+        .filter((one) => ['repository', 'downloads', 'lists'].includes(one.kind))
+        .flatMap((one) => repositoryWaivers(one.id, undefined, one.after)),
       ...waiverSentences(activation, things, undefined),
     ],
     onServer: ['owner', ...things.map((one) => one.element), ...secrets].map((element) => ({ element, action: 'add' as const })),

@@ -1,11 +1,13 @@
-/** Sentences about copied repositories and file trees, and their schedules: what changes, and what that means for clients. Pure. */
+/** Sentences about what is copied (repositories, file trees, downloads, lists), and its schedules: what changes, and what that means for clients. Pure. */
 import { besides, differing, fieldsOf, plural, textField, UNKNOWN_BEFORE, UNPUBLISHED, type Change } from './changes';
+import { downloadsSentences, newDownloads } from './downloads';
+import { listsSentences, newLists } from './lists';
 import { newSelectionSentences, selectionSentences, waiverSentences } from './selection';
 import type { Triggers } from './terraform-plan';
 import { treeSentences, treeTrustSentences } from './trees';
 
 export function repositorySentences(changes: readonly Change[]): string[] {
-  const repositories = changes.filter((one) => one.kind === 'repository' || one.kind === 'tree');
+  const repositories = changes.filter((one) => Object.hasOwn(NOUNS, one.kind));
   const timers = changes.filter((one) => one.kind === 'timer');
   const told = new Set<Change>();
   const take = (one: Change | undefined): Change | undefined => {
@@ -37,16 +39,25 @@ export function repositorySentences(changes: readonly Change[]): string[] {
   return [...sentences, ...scheduleSentences(timers.filter((one) => !told.has(one))), ...otherRepoFiles(changes)];
 }
 
+/** What is copied from upstreams, by kind. */
+const NOUNS: Readonly<Record<string, string>> = { repository: 'repository', tree: 'file tree', downloads: 'downloads', lists: 'lists' };
+
 function nounOf(one: Change): string {
-  return one.kind === 'tree' ? 'file tree' : 'repository';
+  return NOUNS[one.kind] ?? one.kind;
+}
+
+/** With how much there is, where that is known from the start. */
+function namedWithSize(one: Change): string {
+  const size = one.kind === 'downloads' ? ` (${newDownloads(one.after)})` : one.kind === 'lists' ? ` (${newLists(one.after)})` : '';
+  return `${nounOf(one)} ${one.id}${size}`;
 }
 
 function added(one: Change, timer: Change | undefined, formerId: string): string {
   const synced = timer === undefined ? '' : `, synced ${calendar(timer.after)}`;
-  if (formerId !== '') return `adds ${nounOf(one)} ${one.id}${synced}; it goes on with the content of ${formerId}`;
+  if (formerId !== '') return `adds ${namedWithSize(one)}${synced}; it goes on with the content of ${formerId}`;
   const retired = textField(one.after, 'retired');
-  if (retired !== '') return `adds ${nounOf(one)} ${one.id}, which is never synced: ${retired}`;
-  return `adds ${nounOf(one)} ${one.id}${synced}; its first sync starts in the background`;
+  if (retired !== '') return `adds ${namedWithSize(one)}, which is never synced: ${retired}`;
+  return `adds ${namedWithSize(one)}${synced}; its first sync starts in the background`;
 }
 
 function renamed(one: Change, former: Change, timer: Change | undefined, formerTimer: Change | undefined): string {
@@ -76,10 +87,25 @@ function changed(one: Change): string[] {
           ? [`forgets that ${noun} ${id} was called ${textField(before, name)}: nothing changes for clients`]
           : [`says that ${noun} ${id} was called ${textField(after, name)}`];
       default:
-        return treeSentences(name, id, before, after) ?? selectionSentences(name, id, before, after) ?? [`changes ${noun} ${id} (${name})`];
+        return (
+          fieldSentences(one.kind, name, id, before, after) ??
+          selectionSentences(name, id, before, after) ?? [`changes ${noun} ${id} (${name})`]
+        );
     }
   });
   return sentences;
+}
+
+/** Of fields that mean something else for each kind. */
+function fieldSentences(
+  kind: string,
+  name: string,
+  id: string,
+  before: Triggers | undefined,
+  after: Triggers | undefined,
+): string[] | undefined {
+  if (kind === 'lists') return listsSentences(name, id, before, after);
+  return kind === 'downloads' ? downloadsSentences(name, id, before, after) : treeSentences(name, id, before, after);
 }
 
 interface TrustFields {
@@ -147,7 +173,7 @@ function scheduleSentence(one: Change): string {
 function otherRepoFiles(changes: readonly Change[]): string[] {
   const only = changes.filter(
     (one) =>
-      (one.kind === 'repository' || one.kind === 'codename') &&
+      ['repository', 'codename', 'lists'].includes(one.kind) &&
       one.action === 'change' &&
       one.before !== undefined &&
       differing(one).join() === 'repo_file',

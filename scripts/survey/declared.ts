@@ -36,13 +36,17 @@ export function synthesize(): void {
 
 /** Every server of the synthesized app, in the order of main.ts. */
 export function declaredServers(): readonly DeclaredServer[] {
+  return serverStacks().map(({ name, directory }) => declaredServer(name, directory));
+}
+
+/** The stacks that are servers, with the directories of what was synthesized. */
+export function serverStacks(): readonly { readonly name: string; readonly directory: string }[] {
   const manifest = JSON.parse(readFileSync(join(DIRECTORY, 'manifest.json'), 'utf8')) as {
     stacks: Record<string, { workingDirectory: string }>;
   };
   return Object.entries(manifest.stacks)
     .map(([name, { workingDirectory }]) => ({ name, directory: join(DIRECTORY, workingDirectory) }))
-    .filter(({ directory }) => existsSync(join(directory, STACK_FILES.desiredState)))
-    .map(({ name, directory }) => declaredServer(name, directory));
+    .filter(({ directory }) => existsSync(join(directory, STACK_FILES.desiredState)));
 }
 
 /** Reads the synthesized directory of one stack. */

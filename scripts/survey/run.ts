@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { RepositoryDefinition } from '../../desired-state/definitions';
 import { ExitCode } from '../../desired-state/errors';
 import { HttpClient } from '../../downloads/http';
 import { forEachParallel } from '../../downloads/parallel';
@@ -11,7 +12,7 @@ import type { DeclaredServer } from './declared';
 import { lookAt } from './look';
 import { type Needs, NeedsOfServer } from './needs';
 import { Progress } from './progress';
-import type { DeclaredRepository, RepositoryReport } from './types';
+import type { RepositoryReport } from './types';
 
 export interface RunOptions {
   /** Seconds in which an upstream has to answer, or to bring 1,000 bytes for each. */
@@ -27,7 +28,7 @@ export interface RunOptions {
 }
 
 /** A repository is given up after so many times `timeout`. */
-const DEADLINE_FACTOR = 10;
+export const DEADLINE_FACTOR = 10;
 
 export interface ServerReport {
   readonly stack: string;
@@ -114,10 +115,12 @@ function queue(): <T>(work: () => Promise<T>) => Promise<T> {
 }
 
 /** Key rings by what is pinned, each made once: many repositories share a key. */
-function keyRings(
+export function keyRings(
   server: DeclaredServer,
   temporary: string,
-): (repository: DeclaredRepository) => Promise<{ ring: KeyRing; verifier: PackageVerifier } | undefined> {
+): (repository: {
+  readonly definition: Pick<RepositoryDefinition, 'trust'>;
+}) => Promise<{ ring: KeyRing; verifier: PackageVerifier } | undefined> {
   const made = new Map<string, Promise<{ ring: KeyRing; verifier: PackageVerifier }>>();
   const make = async (keys: readonly { readonly file: string; readonly fingerprint: string }[], directory: string) => {
     const files = join(directory, 'files');

@@ -119,7 +119,8 @@ async function checkWhole(
   }
 }
 
-async function checkHeader(
+/** Whether one of the pinned keys signed a package's header, which names the digest of the rest. */
+export async function checkHeader(
   signatures: readonly PackageSignature[],
   header: Buffer,
   ring: KeyRing,

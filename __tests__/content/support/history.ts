@@ -6,7 +6,7 @@ import { BandwidthShare } from '../../../content/bandwidth-share';
 import { type Applied, applyRetention, type Plan, planRetention, type RetentionContext } from '../../../content/retention';
 import { type Froze, freezeReleases } from '../../../content/release-command';
 import { type Verified, verifyRelease } from '../../../content/release-verify';
-import { explain, type Explanation } from '../../../content/retention-explain';
+import { explain, type Explanation } from '../../../content/explain';
 import { forget, type Forgotten, restore, type Restored } from '../../../content/retention-operator';
 import { type SyncOutcome, syncRepository } from '../../../content/sync';
 import { copied } from '../../../content/definitions';
@@ -68,7 +68,7 @@ export class History {
     this.at = new Date(this.at.getTime() + 1000);
     const { client } = this;
     return syncRepository(
-      { ...context, layout, server: definitions.server, client, share: new BandwidthShare(client.bandwidth), retry: {} },
+      { ...context, layout, server: definitions.server, definitions, client, share: new BandwidthShare(client.bandwidth), retry: {} },
       definition,
     );
   }

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { ChangeOutcome } from '../../../content/publish';
-import { signPackage, type TestKey } from './keys';
+import { dropKey, makeKey, signPackage, type TestKey } from './keys';
 import { type Ran, TestMirror } from './mirror';
 
 export interface RpmOptions {
@@ -101,4 +102,39 @@ export class HostedMirror extends TestMirror {
   repomd(id: string, tree: string): string {
     return readFileSync(this.published(id, tree, 'repodata/repomd.xml'), 'utf8');
   }
+}
+
+/** What a test of hosted components works with. */
+export interface HostedFixture {
+  /** The mirror's key. */
+  readonly own: TestKey;
+  /** The key of who signs packages. */
+  readonly owner: TestKey;
+  readonly mirror: HostedMirror;
+}
+
+/**
+ * Makes the keys before the tests of a file, and before each a mirror, with `codename` prepared where one is named; all go with the tests. Returns a directory
+ * that goes with them, too.
+ */
+export function hostedFixture(name: string, codename: string | undefined, give: (made: HostedFixture) => void): string {
+  const work = mkdtempSync(join(tmpdir(), `${name}-`));
+  let keys: Pick<HostedFixture, 'own' | 'owner'>;
+  let mirror: HostedMirror;
+  beforeAll(() => {
+    keys = { own: makeKey(join(work, 'own'), 'mirror'), owner: makeKey(join(work, 'owner'), 'acme') };
+  });
+  afterAll(() => {
+    for (const key of Object.values(keys)) dropKey(key);
+    rmSync(work, { recursive: true });
+  });
+  beforeEach(async () => {
+    mirror = new HostedMirror(keys.own, keys.owner);
+    give({ ...keys, mirror });
+    if (codename === undefined) return;
+    mirror.codename(codename);
+    await mirror.prepare();
+  });
+  afterEach(() => mirror.remove());
+  return work;
 }

@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { stringify } from 'yaml';
-import type { RepositoryDefinition, TreeDefinition, TrustDefinition } from '../../../desired-state/definitions';
+import type {
+  DownloadedFile,
+  DownloadsDefinition,
+  RepositoryDefinition,
+  TreeDefinition,
+  TrustDefinition,
+} from '../../../desired-state/definitions';
 import type { TestKey } from './keys';
 
 export interface Ran {
@@ -74,6 +80,12 @@ export class TestMirror {
       trust: { mode: 'none', reason: 'a test upstream has no checksums' },
       ...rest,
     });
+  }
+
+  /** Declares downloads. */
+  downloads(id: string, files: readonly DownloadedFile[], rest: Partial<DownloadsDefinition> = {}): void {
+    const publicPath = `mirror/starlingx/tarballs/${id}/centos`;
+    this.write(`definitions/downloads/${id}.yaml`, { kind: 'downloads', id, publicPath, files, sums: 'SHA256SUMS', ...rest });
   }
 
   /** Puts the public key among the pinned ones and returns the trust that pins it. */

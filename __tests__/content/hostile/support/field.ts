@@ -189,6 +189,7 @@ export class Field extends Edits {
         {
           layout,
           server: { kind: 'server', storageRoot: layout.root, ownMount: false },
+          definitions: { repositories: [], lists: [] },
           client,
           share: new engine.BandwidthShare(client.bandwidth),
           retry: { backoff: 20, ...row.retry },
