@@ -2,6 +2,7 @@
 export { Access, type ClientCertificateProps } from './access';
 export { Backup, type BackupKeep, type BackupProps } from './backup';
 export { Bandwidth } from './bandwidth';
+export { BuildArchive, type BuildArchiveProps, type BuildReference, type BuildRetention } from './build-archive';
 export { Certificate } from './certificate';
 export { Customer, type CustomerProps } from './customer';
 export { DefaultSet, type DefaultSetProps } from './default-set';

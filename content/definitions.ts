@@ -6,6 +6,8 @@ import {
   AliasDefinitionSchema,
   type BackupDefinition,
   BackupDefinitionSchema,
+  type BuildsDefinition,
+  BuildsDefinitionSchema,
   type CodenameDefinition,
   CodenameDefinitionSchema,
   type CopiedDefinition,
@@ -45,6 +47,8 @@ export interface Definitions {
   readonly codenames: readonly CodenameDefinition[];
   /** Sorted by id. */
   readonly releases: readonly ReleaseDefinition[];
+  /** Builds of branches. Sorted by id. */
+  readonly builds: readonly BuildsDefinition[];
   /** Old URLs. Sorted by id. */
   readonly aliases: readonly AliasDefinition[];
   /** Accounts that upload, sorted by name. */
@@ -99,6 +103,10 @@ export async function readDefinitions(configuration: string): Promise<Definition
   for (const name of await yamlFiles(join(base, 'releases'))) {
     releases.push(withId(await readOne(join(base, 'releases', `${name}.yaml`), ReleaseDefinitionSchema), name, base));
   }
+  const builds: BuildsDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'builds'))) {
+    builds.push(withId(await readOne(join(base, 'builds', `${name}.yaml`), BuildsDefinitionSchema), name, base));
+  }
   const aliases: AliasDefinition[] = [];
   for (const name of await yamlFiles(join(base, 'aliases'))) {
     aliases.push(withId(await readOne(join(base, 'aliases', `${name}.yaml`), AliasDefinitionSchema), name, base));
@@ -111,7 +119,7 @@ export async function readDefinitions(configuration: string): Promise<Definition
   const backup = present.includes('backup.yaml') ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema) : undefined;
   const site = present.includes('site.yaml') ? await readOne(join(base, 'site.yaml'), SiteDefinitionSchema) : undefined;
   const optional = { ...(backup === undefined ? {} : { backup }), ...(site === undefined ? {} : { site }) };
-  return { directory, server, repositories, trees, downloads, lists, codenames, releases, aliases, uploads, ...optional };
+  return { directory, server, repositories, trees, downloads, lists, codenames, releases, builds, aliases, uploads, ...optional };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ANNOUNCEMENTS, MIRROR_KEY, PUBLIC_SNAPSHOTS, SENTINEL } from '../desired-state/model';
+import { ANNOUNCEMENTS, BUILDS, MIRROR_KEY, PUBLIC_SNAPSHOTS, SENTINEL } from '../desired-state/model';
 
 /** What is kept of a snapshot beside it: see `Layout.record`. */
 export const RECORD_KINDS = ['json', 'packages', 'catalogue', 'tree', 'component', 'damage', 'dropped'] as const;
@@ -75,6 +75,25 @@ export class Layout {
 
   release(id: string): string {
     return join(this.releases, id);
+  }
+
+  /** The builds of a series (`master/centos/flock`), one directory each, with links to them: what is public. */
+  series(series: string): string {
+    return join(this.root, BUILDS, ...series.split('/'));
+  }
+
+  build(series: string, timestamp: string): string {
+    return join(this.series(series), timestamp);
+  }
+
+  /** Where builds are made, and go to when they expire: a directory each. What a run that was killed left is removed by the next one. */
+  get buildWork(): string {
+    return join(this.root, 'build-work');
+  }
+
+  /** What is known of a build and is not served: `.json` (build-record.ts), `.manifest` (digest, size and path of each file, release-manifest.ts). */
+  buildRecord(series: string, timestamp: string, kind: 'json' | 'manifest'): string {
+    return join(this.root, 'build-records', ...series.split('/'), `${timestamp}.${kind}`);
   }
 
   /** What a repository takes from upstream no more, whatever upstream lists: by digest. */

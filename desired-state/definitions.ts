@@ -278,6 +278,19 @@ export const ReleaseDefinitionSchema = z.strictObject({
     .min(1),
   /** Package versions that clients of the release get instead, from a small repository of their own (pin.ts). */
   pins: z.array(z.string().min(1)).min(1).optional(),
+  /** Builds that are released with it: their inputs and outputs. */
+  builds: z
+    .array(
+      z.strictObject({
+        series: z.string(),
+        /** Name of the build. */
+        timestamp: z.string(),
+        /** Decoded, relative to the document root, and to the release: `mirror/starlingx/release/<N.M.P>/<distribution>[/<layer>]`. */
+        publicPath: z.string(),
+      }),
+    )
+    .min(1)
+    .optional(),
 });
 export type ReleaseDefinition = z.infer<typeof ReleaseDefinitionSchema>;
 
@@ -319,6 +332,31 @@ export const CodenameDefinitionSchema = z.strictObject({
   holdbackKeys: z.array(key).min(1).optional(),
 });
 export type CodenameDefinition = z.infer<typeof CodenameDefinitionSchema>;
+
+/** How long builds stay. What is absent has a default of mirrorctl. */
+export const BuildRetentionSchema = z.strictObject({
+  /** Days from its start for which a build that was marked green stays. */
+  greenDays: z.number().int().min(1).optional(),
+  yellowDays: z.number().int().min(1).optional(),
+  /** The same of a red one, of one that nobody marked, and of one that failed. */
+  otherDays: z.number().int().min(1).optional(),
+  /** So many builds of a series stay, the newest, however old they are. */
+  atLeast: z.number().int().min(1).optional(),
+});
+export type BuildRetention = z.infer<typeof BuildRetentionSchema>;
+
+/** The builds of a branch. File `definitions/builds/<id>.yaml`. */
+export const BuildsDefinitionSchema = z.strictObject({
+  kind: z.literal('builds'),
+  id: z.string(),
+  /** As its repositories call it: `r/stx.3.0`. */
+  branch: z.string().min(1),
+  distribution: z.string(),
+  /** `<branch path>/<distribution>[/<layer>]` of each; public below `mirror/starlingx/`, kept at the same path below `builds/` of the storage root. */
+  series: z.array(z.string().min(1)).min(1),
+  retention: BuildRetentionSchema.optional(),
+});
+export type BuildsDefinition = z.infer<typeof BuildsDefinitionSchema>;
 
 /** Old URLs that lead to a codename. File `definitions/aliases/<id>.yaml`. */
 export const AliasDefinitionSchema = z.strictObject({

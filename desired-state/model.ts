@@ -63,6 +63,9 @@ export const ANNOUNCEMENTS = { publicPath: 'retention.json', file: 'announcement
 /** Directory of the storage root with a codename's snapshots by time, which each codename publishes as `snapshots`. */
 export const PUBLIC_SNAPSHOTS = 'public-snapshots';
 
+/** Below the storage root: builds, by series. */
+export const BUILDS = 'builds';
+
 /** The user that owns all content. */
 export const CONTENT_USER = 'mirror';
 
