@@ -11,6 +11,7 @@ import { authorizedKeysText, checkAccountLength } from './private/deploy-account
 import { declare } from './private/declare';
 import { Customer } from './customer';
 import { MirrorServer } from './mirror-server';
+import { ModifiedPackages } from './modified-packages';
 import { MosCodename } from './mos-codename';
 
 export interface UploadAccountProps {
@@ -18,8 +19,8 @@ export interface UploadAccountProps {
   readonly name?: string;
   /** OpenSSH public keys (lines of `.pub` files) that may upload. */
   readonly authorizedKeys: readonly string[];
-  /** Codenames, of the same owner, that it may publish to. */
-  readonly codenames: readonly MosCodename[];
+  /** Codenames, of the same owner, that it may publish to; on the server modified packages, too. */
+  readonly codenames: readonly (MosCodename | ModifiedPackages)[];
   /** Of those, the components. @default every component of each codename */
   readonly components?: readonly string[];
 }
@@ -80,13 +81,15 @@ export class UploadAccount extends Construct {
 
   /** Ids of the components, in the order of the codenames. Throws where a codename is another owner's, or has none of the components. */
   private componentsOf(scope: MirrorServer | Customer, { codenames, components }: UploadAccountProps): string[] {
-    const fix = 'Pass the MosCodename that was declared on the same server or customer.';
+    const fix = 'Pass the MosCodename or ModifiedPackages that was declared on the same server or customer.';
     const isCodename = (value: unknown): Problem | undefined =>
-      value instanceof MosCodename ? undefined : { allowed: 'a codename is a MosCodename', fix };
+      value instanceof MosCodename || value instanceof ModifiedPackages
+        ? undefined
+        : { allowed: 'a codename is a MosCodename or ModifiedPackages', fix };
     checkList(this, 'codenames', codenames, 'codename', isCodename, fix);
     codenames.forEach((codename, index) => {
       if (codename.node.scope !== scope)
-        throw invalid(this, `codenames[${index}]`, show(codename.codename), {
+        throw invalid(this, `codenames[${index}]`, show(codename.node.id), {
           allowed: `it belongs to another owner (${codename.node.path})`,
           fix,
         });

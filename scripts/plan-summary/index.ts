@@ -13,6 +13,7 @@ import {
 } from './activation';
 import { aliasSentences, setSentences } from './aliases';
 import { backupSentences } from './backup';
+import { buildSentences } from './builds';
 import { changesOf, plural, type Change } from './changes';
 import { observedBy, observedInTrigger, type Observed } from './observed';
 import { accountSentences, componentCount, ownerSentences } from './owners';
@@ -88,6 +89,7 @@ export function summarize(plan: TerraformPlan): PlanSummary {
     ...ownerSentences(things),
     ...repositorySentences(things),
     ...releaseSentences(things),
+    ...buildSentences(things),
     ...aliasSentences(things),
     ...setSentences(things),
     ...backupSentences(things),
@@ -120,14 +122,17 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
   );
   const of = (kind: string): Change[] => things.filter((one) => one.kind === kind);
   const hosted = of('codename').reduce((sum, one) => sum + componentCount(one), 0);
+  const modified = of('packages').reduce((sum, one) => sum + componentCount(one), 0);
   const parts = [
     `${plural(of('repository').length, 'copied repository')}, whose first sync starts in the background`,
     `${plural(of('tree').length, 'file tree')}, likewise`,
     `${plural(of('downloads').length, 'set')} of downloads, likewise`,
     `${plural(of('lists').length, 'set')} of package lists, likewise`,
     `${plural(of('codename').length, 'codename')} (${plural(hosted, 'repository')})`,
+    `${plural(of('packages').length, 'set')} of modified packages (${plural(modified, 'repository')})`,
     plural(of('customer').length, 'customer'),
     plural(of('release').length, 'release'),
+    plural(of('builds').length, 'build archive'),
   ].filter((part) => !part.startsWith('0 '));
   const why = activation.before === undefined ? 'for the first time' : 'again, since it has no generation';
   const secrets = secretNames(activation).map((name) => `secret/${name}`);
