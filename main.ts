@@ -6,6 +6,7 @@
 import { App } from 'cdktf';
 import {
   Access,
+  BuildArchive,
   Customer,
   DefaultSet,
   Distribution,
@@ -14,10 +15,12 @@ import {
   LegacyAlias,
   MirrorServer,
   MirrorStack,
+  ModifiedPackages,
   MosCodename,
   NginxVhost,
   PackageLists,
   PublicKey,
+  Rebuilt,
   RpmRepository,
   Secret,
   State,
@@ -145,6 +148,14 @@ new InstallTree(server, 'stx-3.0-installer', {
   publishedAs: 'http://mirror.centos.org/7.6.1810/os/x86_64/',
   fetchFrom: 'https://vault.centos.org/7.6.1810/os/x86_64/',
   list: 'lists/stx-3.0/other_downloads.lst',
+});
+
+// ---- StarlingX master: its recent builds, layer by layer (`mirrorctl build list`), and the packages of the distribution that it modifies ---
+const master = new BuildArchive(server, 'stx-master', { branch: 'master', layers: ['compiler', 'distro', 'flock'] });
+new ModifiedPackages(server, 'stx-master-packages', {
+  builds: master,
+  trust: Trust.digestsOnly('StarlingX signs no packages: the metadata, which the mirror signs, vouches for each'),
+  rebuilt: { flock: Rebuilt.REPLACES },
 });
 
 // ---- MOS: /mos-repos/centos/<codename>/{os,updates,security,holdback,cr}/x86_64/ ---------------------------------------------------------
