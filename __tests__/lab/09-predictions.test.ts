@@ -44,7 +44,7 @@ const takingOver: Edit = (main) =>
 /** More than half of what is copied: EPEL goes, too. */
 const withoutCentos: Edit = (main) =>
   main
-    .replaceAll(/new RpmRepository\(server, 'epel-7(-source)?', \{[^]*?\n\}\);/g, '')
+    .replaceAll(/new RpmRepository\(server, '(?:epel-7(?:-source)?|docker-ce-7)', \{[^]*?\n\}\);/g, '')
     .replace("['os', 'updates', 'extras']", '[] as string[]')
     .replace(
       /const interestGroups = \[[^]*?\n\];/,

@@ -104,7 +104,9 @@ function factOf(subject: string, print: Fingerprint): string {
 }
 
 /** What else is copied has the files and links of a repository; its definition says what it is. */
-const KINDS = { trees: 'tree', downloads: 'downloads', lists: 'lists' } as const;
+const KINDS = { trees: 'tree', downloads: 'downloads', lists: 'lists', packages: 'packages/starlingx' } as const;
+/** The one archive of builds that main.ts declares: links lead to its series, which do not have its name. */
+const ARCHIVE = 'builds/stx-master';
 
 function ownerOf(fact: string, print: Fingerprint, other: Fingerprint): string | undefined {
   const thing = repositoryOr(fact, print, other);
@@ -123,7 +125,7 @@ function repositoryOr(fact: string, print: Fingerprint, other: Fingerprint): str
     const link = [...print.keys()].find((one) => one.startsWith(`link:${name}>`)) ?? '';
     const thing = ofTarget(link.slice(link.indexOf('>') + 1));
     // Content that is signed anew belongs to the key, unless its codename comes or goes.
-    return kind === 'signed' && other.has(fact) && thing.startsWith('codename/') ? 'secret/signing-key' : thing;
+    return kind === 'signed' && other.has(fact) && /^(?:codename|packages)\//.test(thing) ? 'secret/signing-key' : thing;
   }
   if (kind === 'secret') return `secret/${name}`;
   if (kind === 'owner') return 'owner';
@@ -134,7 +136,8 @@ function repositoryOr(fact: string, print: Fingerprint, other: Fingerprint): str
 }
 
 const FILES: readonly (readonly [RegExp, string])[] = [
-  [/^definitions\/(?:repositories|trees|downloads|lists)\/(.+)\.yaml$/, 'repository/$1'],
+  [/^definitions\/(?:repositories|trees|downloads|lists|packages)\/(.+)\.yaml$/, 'repository/$1'],
+  [/^(?:definitions\/builds\/.+\.yaml|systemd\/mirror-builds\..+)$/, ARCHIVE],
   [/^definitions\/codenames\/(.+)\.yaml$/, 'codename/$1'],
   [/^(?:definitions\/aliases\/(.+)\.yaml|nginx\/locations\/alias\+(.+)\.conf)$/, 'alias/$1$2'],
   [/^repo-files\/(\d.+)\.repo$/, 'set/mos/$1'],
@@ -163,10 +166,15 @@ function ofFile(path: string): string | undefined {
 
 function ofTarget(target: string): string {
   const snapshots = /public-snapshots\/([^/]+\/[^/]+)$/.exec(target);
-  if (snapshots !== null) return `codename/${snapshots[1]}`;
+  if (snapshots !== null) return hostedBy(snapshots[1] as string);
+  if (/^(?:\.\.\/)*builds\//.test(target)) return ARCHIVE;
   const path = target.replace(/^.*?repositories\//, '').replace(/\/current(\/.*)?$/, '');
   const codename = /^([^/]+\/[^/]+)\/[^/]+$/.exec(path);
-  return codename ? `codename/${codename[1]}` : `repository/${path}`;
+  return codename ? hostedBy(codename[1] as string) : `repository/${path}`;
+}
+
+function hostedBy(id: string): string {
+  return id.startsWith('starlingx/') ? `packages/${id}` : `codename/${id}`;
 }
 
 const PLANS = join(ROOT, '__tests__', 'scripts', 'plans');
