@@ -105,7 +105,7 @@ async function keptFor(directory: string, top: ReadonlySet<string>, outputs: Rea
     const { buffer, bytesRead } = await file.read(Buffer.alloc(REASON_BYTES), 0, REASON_BYTES, 0);
     const text = buffer.subarray(0, bytesRead).toString('utf8');
     // What came with a build is anybody's text.
-    return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\ufffd]+/g, ' ').trim();
+    return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufffd]+/g, ' ').trim();
   } finally {
     await file.close();
   }
