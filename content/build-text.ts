@@ -1,13 +1,13 @@
 /** What the commands for builds tell: rows for programs, lines for people. */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { BuildsDefinition } from '../desired-state/definitions';
 import { type BuildLink, STARLINGX } from '../starlingx/build-layout';
 import type { BuildRecord } from './build-record';
 import type { Expired, Standing } from './build-expire';
 import type { Marked } from './build-marks';
 import type { Colour, LinkChange } from './builds';
 import { BRING_BACK, type LostFile, readLost } from './damage';
-import type { Definitions } from './definitions';
 import type { Layout } from './layout';
 import { tableLines } from './lines';
 import { size } from './progress';
@@ -92,7 +92,7 @@ export interface BuildDetails extends BuildRow {
   readonly directory: string;
   /** Decoded, from the root of the site. */
   readonly publicPath: string;
-  /** Where the site answers TLS: else its name is not known here. */
+  /** The same as clients ask for it. */
   readonly url?: string;
   readonly publishedAt?: string;
   readonly repositories: readonly (BuildRecord['repositories'][number] & { readonly url: string })[];
@@ -102,17 +102,23 @@ export interface BuildDetails extends BuildRow {
   readonly context: readonly { readonly path: string; readonly commit: string }[];
 }
 
-export async function buildDetails(layout: Layout, standing: Standing, { site }: Pick<Definitions, 'site'>): Promise<BuildDetails> {
+export async function buildDetails(
+  layout: Layout,
+  standing: Standing,
+  { siteUrl }: Pick<BuildsDefinition, 'siteUrl'>,
+): Promise<BuildDetails> {
   const { series, timestamp, directory, record } = standing.build;
   const publicPath = `/${STARLINGX}/${series}/${timestamp}/`;
-  const origin = site === undefined ? '' : `https://${site.serverName}${site.tlsPort === 443 ? '' : `:${site.tlsPort}`}`;
   return {
     ...buildRow(standing),
     directory,
     publicPath,
-    ...(site === undefined ? {} : { url: origin + publicPath }),
+    ...(siteUrl === undefined ? {} : { url: siteUrl + publicPath }),
     ...(record === undefined ? {} : { publishedAt: record.publishedAt }),
-    repositories: (record?.repositories ?? []).map((repository) => ({ ...repository, url: `${origin}${publicPath}${repository.path}/` })),
+    repositories: (record?.repositories ?? []).map((repository) => ({
+      ...repository,
+      url: `${siteUrl ?? ''}${publicPath}${repository.path}/`,
+    })),
     lost: readLost(layout.buildRecord(series, timestamp, 'damage')).map(({ path, why, since }) => ({ path, why, since })),
     context: await contextOf(directory),
   };
