@@ -10,6 +10,7 @@ import { timestampOf } from '../../starlingx/build-layout';
 import {
   adding,
   asItIs,
+  codeBlocks,
   dnf,
   fetchPath,
   lab,
@@ -320,6 +321,16 @@ test('who reads the newest build while twenty are published sees whole builds on
   expect(rounds).toBeGreaterThan(20);
   expect(seen.length).toBeGreaterThan(10);
   expect(linksOf('flock')['latest_build']).toBe(times.at(-1));
+});
+
+test('what the page says', () => {
+  const PAGE = 'docs/how-to/look-after-builds.md';
+  const blocks = codeBlocks(PAGE, 'sh');
+  expect(blocks.length).toBeGreaterThan(3);
+  const timestamp = linksOf('flock')['latest_build'] as string;
+  for (const block of blocks) must('bash', ['-ec', block.replaceAll('20261101T023000Z', timestamp)]);
+  expect(linksOf('flock')['latest_green_build']).toBe(timestamp);
+  expect(onMirror(`ls /srv/mirror/builds/${seriesOf('flock')}/${timestamp}`)).not.toContain('KEEP');
 });
 
 test('builds expire by a timer: what is over goes; links, KEEP, the newest and other series stay', async () => {
