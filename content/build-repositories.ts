@@ -1,6 +1,6 @@
 /** The directories of a build that have packages: each becomes a repository with metadata that the mirror signs, and a list of its packages. */
 import { existsSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
 import { MirrorError } from '../desired-state/errors';
@@ -8,11 +8,14 @@ import { describePackages } from '../rpm-metadata/accumulate/describe';
 import type { Decide, Source } from '../rpm-metadata/accumulate/merge';
 import { type Previous, publishedSource, readAccumulated } from '../rpm-metadata/accumulate/published';
 import { writeAccumulated } from '../rpm-metadata/accumulate/write';
+import { metadataRefused } from '../rpm-metadata/errors';
+import { parseRepomd } from '../rpm-metadata/repomd';
 import type { Signer } from '../signatures/sign';
 import { identityIn, startOf } from '../signatures/package-identity';
 import { STARLINGX } from '../starlingx/build-layout';
 import { signedIndex } from './build-snapshot';
 import type { BuildFile, BuildProblem } from './build-tree';
+import { fileDigest } from './files';
 import type { Layout } from './layout';
 import type { Say } from './progress';
 import { MAX_PACKAGE_BYTES } from './publish-rules';
@@ -119,6 +122,7 @@ export async function planned(
     if (left.size === 0) break;
     const before = left.size;
     try {
+      await requireIntact(previous);
       for (const entry of await readAccumulated(previous)) if (wanted(entry)) left.delete(entry.path);
     } catch (error) {
       if (!(error instanceof MirrorError)) throw error;
@@ -129,6 +133,16 @@ export async function planned(
   }
   const [previous, ...older] = used;
   return { directory, older, fresh: [...left.values()], ...(previous === undefined ? {} : { previous }) };
+}
+
+/** What stays is copied without a look into it: throws a MirrorError where the files are not what their index says. */
+async function requireIntact({ repodata }: Previous): Promise<void> {
+  const index = join(repodata, 'repomd.xml');
+  for (const { path, checksum } of parseRepomd(await readFile(index), index, { weakChecksums: false }).records) {
+    const file = join(dirname(repodata), path);
+    if ((await fileDigest(file, checksum.algorithm).catch(() => undefined)) !== checksum.hex)
+      throw metadataRefused('PUBLISHED_DAMAGED', file, 'is damaged');
+  }
 }
 
 /** Which entries of metadata are packages of this directory. */

@@ -454,7 +454,7 @@ describe('a build that is refused changes nothing', () => {
     expect(ran.stderr).toMatch(/"outputs\/link-\d+" is a symbolic link(?:; [^;]+){9}; and 5 more/);
   });
 
-  test('a file that the user mirror may not read', async () => {
+  test('a file that the user mirror may not read', () => {
     const directory = mirror.make(FIRST, WHOLE);
     chmodSync(join(directory, 'outputs/image.inc'), 0o000);
     // Root may read everything: the program runs as somebody else.
