@@ -1,5 +1,5 @@
 /** Builds in releases: what is frozen of them, what is refused, and that nothing that becomes of a build changes it. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -306,4 +306,28 @@ test('what a hostile build has for links and odd files is no part of it', async 
   expect(await json('freeze')).toMatchObject({ code: 0, releases: [{ problems }] });
   expect(readFileSync(at('manifest.txt'), 'utf8')).not.toMatch(/passwd|fifo/);
   expect(lstatSync(at(PLACE, 'CONTEXT.sh'), { throwIfNoEntry: false })).toBeUndefined();
+});
+
+test('killed at each call that makes a link or publishes: it is frozen whole or not at all, and the next run goes on', async () => {
+  publish();
+  declare();
+  let points = 0;
+  for (const call of ['symlink', 'rename', 'fsync']) {
+    for (let when = 1; ; when++) {
+      rmSync(join(mirror.root, 'releases'), { recursive: true, force: true });
+      const inject = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${when}`];
+      const done = spawnSync('strace', [...inject, process.execPath, ...mirror.argv('release', 'freeze')], {
+        env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+        stdio: 'ignore',
+      });
+      if (lstatSync(at(), { throwIfNoEntry: false }) !== undefined)
+        expect(await json('verify')).toMatchObject({ code: 0, releases: [{ differences: [] }] });
+      if (done.status === 0) break;
+      points++;
+      expect(await json('freeze')).toMatchObject({ code: 0, errors: [] });
+      expect(await json('verify')).toMatchObject({ code: 0, releases: [{ differences: [] }] });
+      expect(readdirSync(join(mirror.root, 'releases'))).toEqual(['3.0.1']);
+    }
+  }
+  expect(points).toBeGreaterThan(4);
 });
