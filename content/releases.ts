@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { ReleaseDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
@@ -60,19 +61,27 @@ export function releasesLock(layout: Layout): string {
 
 /** A frozen release; undefined while it is not. Throws where it cannot be read: whoever asks would purge what it is made of. */
 export async function readFrozen(layout: Layout, id: string): Promise<Frozen | undefined> {
-  const path = join(layout.release(id), RELEASE_FILE);
+  const directory = layout.release(id);
   try {
-    return FrozenSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    return await frozenIn(directory);
   } catch (error) {
     if (isAbsent(error) && !(await existingReleases(layout)).includes(id)) return undefined;
-    throw new MirrorError({
-      code: 'RELEASE_DAMAGED',
-      message: `what the release ${id} is made of cannot be read: ${path}: ${error instanceof Error ? error.message : String(error)}`,
-      remedy: `Bring the file back from a backup. To give the release up, move the directory away: mv ${layout.release(id)} ${layout.release(`.${id}`)}. Its symbolic links say which snapshots it is made of.`,
-      exitCode: ExitCode.environment,
-      cause: error,
-    });
+    throw damaged(id, directory, error);
   }
+}
+
+function damaged(id: string, directory: string, error: unknown): MirrorError {
+  return new MirrorError({
+    code: 'RELEASE_DAMAGED',
+    message: `what the release ${id} is made of cannot be read: ${join(directory, RELEASE_FILE)}: ${error instanceof Error ? error.message : String(error)}`,
+    remedy: `Bring the file back from a backup. To give the release up, move the directory away: mv ${directory} ${join(dirname(directory), `.${basename(directory)}`)}. Its symbolic links say which snapshots and builds it is made of.`,
+    exitCode: ExitCode.environment,
+    cause: error,
+  });
+}
+
+async function frozenIn(directory: string): Promise<Frozen> {
+  return FrozenSchema.parse(JSON.parse(await readFile(join(directory, RELEASE_FILE), 'utf8')));
 }
 
 /** Ids of the releases that are frozen here, declared or not. Sorted. */
@@ -171,14 +180,32 @@ export function buildName({ series, timestamp }: { readonly series: string; read
 }
 
 /**
- * Builds that releases are made of, as `<series>@<timestamp>`: of frozen releases, declared or not, and of declared ones that are not frozen yet. Throws
- * where that cannot be known. Whoever removes builds by it holds `releasesLock` meanwhile.
+ * Builds that releases are made of, as `<series>@<timestamp>`: of frozen releases, declared or not, of those in quarantine, which can be had back, and of
+ * declared ones that are not frozen yet. Throws where that cannot be known. Whoever removes builds by it holds `releasesLock` meanwhile.
  */
 export async function buildsOfReleases(layout: Layout, definitions: Pick<Definitions, 'releases'>): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
   const frozen = await existingReleases(layout);
   for (const release of frozen) for (const build of (await readFrozen(layout, release))?.builds ?? []) names.add(buildName(build));
+  for (const { builds } of await frozenInQuarantine(layout)) for (const build of builds ?? []) names.add(buildName(build));
   for (const { id, builds } of definitions.releases)
     if (!frozen.includes(id)) for (const build of builds ?? []) names.add(buildName(build));
   return names;
+}
+
+/** By what is there, not by the ledger of retention, which may be lost. */
+async function frozenInQuarantine(layout: Layout): Promise<readonly Frozen[]> {
+  const found: Frozen[] = [];
+  for (const date of await namesIn(layout.damaged))
+    for (const name of await namesIn(join(layout.damaged, date))) {
+      const directory = join(layout.damaged, date, name, 'all');
+      // One that was taken back, or is being removed, has no such file.
+      if (name.startsWith('releases+') && existsSync(join(directory, RELEASE_FILE)))
+        found.push(
+          await frozenIn(directory).catch((error: unknown) => {
+            throw damaged(name.slice('releases+'.length), directory, error);
+          }),
+        );
+    }
+  return found;
 }

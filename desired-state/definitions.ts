@@ -294,6 +294,8 @@ export const ReleaseDefinitionSchema = z
       )
       .min(1)
       .optional(),
+    /** Of the release, as clients know it: `http://mirror.example.org/releases/3.0.1`; where it has builds. */
+    url: z.string().optional(),
   })
   .refine(({ members, builds }) => members.length > 0 || builds !== undefined, 'a release has members or builds');
 export type ReleaseDefinition = z.infer<typeof ReleaseDefinitionSchema>;
@@ -383,6 +385,8 @@ export const BuildsDefinitionSchema = z.strictObject({
   distribution: z.string(),
   /** `<branch path>/<distribution>[/<layer>]` of each; public below `mirror/starlingx/`, kept at the same path below `builds/` of the storage root. */
   series: z.array(z.string().min(1)).min(1),
+  /** The base URL that clients use, for the yum configuration of each build. */
+  siteUrl: z.string().url().optional(),
   retention: BuildRetentionSchema.optional(),
 });
 export type BuildsDefinition = z.infer<typeof BuildsDefinitionSchema>;

@@ -112,7 +112,7 @@ test('all that is known of a build, also by a link', async () => {
     ],
   });
   expect(shown).not.toHaveProperty('url');
-  mirror.write('definitions/site.yaml', { kind: 'site', serverName: 'mirror.example.org', tlsPort: 8443, certificate: 'made' });
+  mirror.write('definitions/builds/stx-master.yaml', { ...archive(), siteUrl: 'https://mirror.example.org:8443' });
   expect((await mirror.run('build', 'show', SERIES, timestamp)).stdout).toContain(
     `https://mirror.example.org:8443${path}outputs/RPMS/std/`,
   );

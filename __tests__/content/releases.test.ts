@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Layout } from '../../content/layout';
@@ -98,4 +98,13 @@ test('builds of a frozen release are kept for it, declared or not, and those of 
   ]);
   writeFileSync(join(layout.release('3.0.1'), 'release.json'), '{');
   await expect(buildsOfReleases(layout, { releases: [] })).rejects.toMatchObject({ code: 'RELEASE_DAMAGED' });
+  // One in quarantine can be had back.
+  mkdirSync(join(layout.damaged, '2026-11-20', 'releases+3.0.1'), { recursive: true });
+  const place = join(layout.damaged, '2026-11-20', 'releases+3.0.1', 'all');
+  renameSync(layout.release('3.0.1'), place);
+  await expect(buildsOfReleases(layout, { releases: [] })).rejects.toMatchObject({ code: 'RELEASE_DAMAGED' });
+  writeFileSync(join(place, 'release.json'), JSON.stringify(frozen));
+  expect([...(await buildsOfReleases(layout, { releases: [] }))]).toEqual(['master/centos/flock@20261101T023000Z']);
+  rmSync(join(place, 'release.json'));
+  expect([...(await buildsOfReleases(layout, { releases: [] }))]).toEqual([]);
 });
