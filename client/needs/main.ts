@@ -1,5 +1,5 @@
 /** `needs-build`: says on a build machine which packages must be rebuilt and why, and keeps what a build used. */
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -9,6 +9,7 @@ import { getSmall } from '../../downloads/http';
 import { withFailover, Sources } from '../../downloads/sources';
 import { type BuildManifest, writeManifest } from '../../starlingx/build-manifest';
 import { shown } from '../../starlingx/shown';
+import { parseYumRepos } from '../../starlingx/yum-repos';
 import { fail } from '../fail';
 import { Keys } from '../keys';
 import { usage } from '../settings';
@@ -23,6 +24,7 @@ import { needsText } from './text';
 
 /** Something must be rebuilt: no failure, and no code of one. */
 export const REBUILD = 10;
+const MAX_REPO_FILE_BYTES = 1024 * 1024;
 const RETRY = { tries: 3, backoff: 200 };
 
 const HELP = `
@@ -43,8 +45,7 @@ Examples:
   needs-build check --inputs inputs.json --record record.json --built RPMS --built SRPMS
   needs-build check --inputs inputs.json --key RPM-GPG-KEY-mirror --names \\
     --record http://mirror.example.org/mirror/starlingx/master/centos/flock/latest_build/outputs/record.json \\
-    --built http://mirror.example.org/mirror/starlingx/master/centos/flock/latest_build/outputs/RPMS/std/ \\
-    --built http://mirror.example.org/mirror/starlingx/master/centos/flock/latest_build/outputs/SRPMS/std/
+    --built http://mirror.example.org/mirror/starlingx/master/centos/flock/latest_build/build.repo
   needs-build record --inputs inputs.json --record old.json --packages acl bash --output record.json`;
 
 interface DigestFlags {
@@ -86,7 +87,7 @@ export function program(): Command {
   add('check', 'says which packages must be rebuilt; exit code 10 if any must')
     .requiredOption('--inputs <file>', 'manifest of digest')
     .option('--record <file or URL>', 'what the last build used (default: nothing was built)')
-    .option('--built <directory or URL>', 'packages or a repository, binary or source; can be given again', list)
+    .option('--built <place>', 'directory of packages, URL of a repository, or .repo file (a build.repo); can be given again', list)
     .option('--key <file>', "the mirror's public key, by which repositories must be signed (DOWNLOAD_MIRROR_KEY)")
     .option('--timeout <seconds>', 'how long a server may be silent', '30')
     .option('--names', 'print the names of the packages alone, one a line')
@@ -181,17 +182,39 @@ interface Reading {
   readonly unverified: Set<string>;
 }
 
-async function packagesAt(place: string, { web, workspace, keys, unverified }: Reading): Promise<readonly BuiltPackage[]> {
-  const text = urlOf(place, '--built');
-  if (text !== undefined) {
-    const url = text.endsWith('/') ? text : `${text}/`;
-    if (keys.isEmpty) unverified.add(`${url} (no key was given: --key)`);
-    const warn = (line: string): void => void unverified.add(line);
-    return repositoryPackages(url, { client: web.to(url, true), workspace, keys, retry: RETRY, warn });
-  }
+async function packagesAt(place: string, reading: Reading): Promise<readonly BuiltPackage[]> {
+  const url = urlOf(place, '--built');
+  if (place.endsWith('.repo')) return packagesOfRepoFile(place, url, reading);
+  if (url !== undefined) return packagesOfRepository(url, reading);
   if (statSync(place, { throwIfNoEntry: false })?.isDirectory() !== true)
     throw usage(`--built ${shown(place)} is no directory and no URL`, 'Give a directory that has packages, or the URL above repodata/.');
   return directoryPackages(place);
+}
+
+async function packagesOfRepository(text: string, { web, workspace, keys, unverified }: Reading): Promise<readonly BuiltPackage[]> {
+  const url = text.endsWith('/') ? text : `${text}/`;
+  if (keys.isEmpty) unverified.add(`${url} (no key was given: --key)`);
+  const warn = (line: string): void => void unverified.add(line);
+  return repositoryPackages(url, { client: web.to(url, true), workspace, keys, retry: RETRY, warn });
+}
+
+/** All repositories of a file that was read once: those of one build, whatever a link leads to a moment later. */
+async function packagesOfRepoFile(place: string, url: string | undefined, reading: Reading): Promise<readonly BuiltPackage[]> {
+  let bytes: Buffer;
+  if (url === undefined) bytes = readFileSync(place);
+  else {
+    const client = reading.web.to(url, true);
+    ({ bytes } = await withFailover(new Sources([url]), RETRY, () => getSmall(client, url, { maxBytes: MAX_REPO_FILE_BYTES })));
+    reading.unverified.add(`${url} (no signature covers which repositories it names)`);
+  }
+  const found: BuiltPackage[] = [];
+  for (const { id, baseurls } of parseYumRepos(bytes, place, {})) {
+    const [base] = baseurls;
+    const at = base === undefined ? undefined : urlOf(base, place);
+    if (at === undefined) throw usage(`--built ${shown(place)}: [${id}] has no baseurl over http`, 'Give the build.repo of a build.');
+    found.push(...(await packagesOfRepository(at, reading)));
+  }
+  return found;
 }
 
 /** Undefined for what is a path. */
