@@ -23,6 +23,8 @@ const PAGES_ELSEWHERE: Record<string, string> = {
   'docs/how-to/promote-packages.md': '27-promotion.test.ts',
   'docs/how-to/hold-back-a-package.md': '27-promotion.test.ts',
   'docs/how-to/build-from-the-mirror.md': '31-developer.test.ts',
+  'docs/how-to/rebuild-only-on-change.md': 'client/needs/docs.test.ts, on a mirror of its own',
+  'docs/how-to/automate-builds.md': '35-build-pipeline.test.ts',
   'docs/how-to/download-from-the-mirror.md': 'client/docs.test.ts, on a mirror of its own',
 };
 

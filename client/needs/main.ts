@@ -66,7 +66,8 @@ interface CheckFlags {
 interface RecordFlags {
   readonly inputs: string;
   readonly record?: string;
-  readonly packages?: readonly string[];
+  /** True where no name is given. */
+  readonly packages?: readonly string[] | true;
   readonly output: string;
 }
 
@@ -96,7 +97,7 @@ export function program(): Command {
   add('record', 'writes what a build used')
     .requiredOption('--inputs <file>', 'manifest of digest, made before the build')
     .option('--record <file>', 'of the build before, for the packages that were not built now')
-    .option('--packages <names...>', 'which were built (default: all)')
+    .option('--packages [names...]', 'which were built; none without a name (default: all)')
     .requiredOption('--output <file>', 'the new record; may be the old one')
     .action((flags: RecordFlags) => record(flags));
   for (const one of [command, ...command.commands]) one.configureHelp({ helpWidth: 110 }).exitOverride();
@@ -117,7 +118,7 @@ async function digest(directories: readonly string[], { with: extra = [], define
 
 function record({ inputs, record: before, packages, output }: RecordFlags): void {
   const old = before === undefined ? new Map() : readManifest(before, 'record');
-  writeWhole(output, writeManifest('record', recordOf(readManifest(inputs, 'inputs'), old, packages)));
+  writeWhole(output, writeManifest('record', recordOf(readManifest(inputs, 'inputs'), old, packages === true ? [] : packages)));
 }
 
 async function check(flags: CheckFlags): Promise<void> {

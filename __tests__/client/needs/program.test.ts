@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -162,6 +163,9 @@ describe('on a build machine', () => {
     build('acl');
     await needs('record', '--inputs', inputs, '--record', record, '--packages', 'acl', '--output', record);
     expect(await local('--names')).toMatchObject({ code: 10, stdout: 'bash\n' });
+    const before = readFileSync(record, 'utf8');
+    await needs('record', '--inputs', inputs, '--record', record, '--output', record, '--packages');
+    expect(readFileSync(record, 'utf8')).toBe(before);
   });
 
   test('a package that is missing, of another version, older than its source', async () => {
@@ -289,6 +293,14 @@ describe('on a build machine', () => {
       expect(stderr).toMatch(message);
       expect(code).toBe(3);
     }
+  });
+
+  test('a manifest that is huge, or no UTF-8', async () => {
+    await builtOnce();
+    truncateSync(inputs, 128 * 1024 * 1024 + 1);
+    expect((await local()).stderr).toMatch(/inputs\.json: it has 134,217,729 bytes, and no manifest has more than 134,217,728\n {2}/);
+    writeFileSync(inputs, Buffer.from([0x7b, 0xff]));
+    expect((await local()).stderr).toMatch(/inputs\.json: it is not UTF-8\n {2}/);
   });
 
   test('a record is written as a whole, or not at all', async () => {
