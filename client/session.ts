@@ -8,6 +8,7 @@ import { Keys, UpstreamKeys } from './keys';
 import { listsIn, type LocalLists, localLists, requestOf } from './lists';
 import type { PlaceProblem } from './places';
 import { Progress } from './progress';
+import { releasedBuilds } from './released-builds';
 import { type Report, reportOf } from './report';
 import { type Outcome, Run } from './run';
 import { servedLists } from './served-lists';
@@ -51,6 +52,7 @@ export async function download({ settings, environment, signal, progress }: Sess
     const lists = local?.lists ?? (await served(settings, mirror as MirrorPlaces, common));
     const request = requestOf(lists, settings.installUrl);
     const options = { ...common, repositories: readRepositories(settings.yumConf, local?.directories ?? [], settings.variables) };
+    const released = await releasedOf(settings, common);
     const seen = firstSights(settings.output);
     const run = new Run({
       workspace,
@@ -58,7 +60,7 @@ export async function download({ settings, environment, signal, progress }: Sess
       retry,
       parallel: web.to('http:').parallel,
       authorities: mirror === undefined ? [] : [mirror.packages, mirror.tarballs, mirror.install],
-      rounds: settings.sides.flatMap((side) => roundsOf(side, options, mirror)),
+      rounds: settings.sides.flatMap((side) => roundsOf(side, options, mirror, released)),
       recorded: new Map([...seen, ...(local?.recorded ?? [])]),
       firstSight: settings.firstSight,
       verify: settings.verify,
@@ -82,6 +84,11 @@ export async function download({ settings, environment, signal, progress }: Sess
     }
     if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** The repositories of the builds of a release; none where no release is asked for. */
+async function releasedOf({ base, release }: Settings, options: Omit<SourceOptions, 'repositories'>): ReturnType<typeof releasedBuilds> {
+  return base === undefined || release === undefined ? [] : releasedBuilds(base, release, options);
 }
 
 function localOf({ listDirectory, listFiles, distro, layer }: Settings): LocalLists | undefined {

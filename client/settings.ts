@@ -39,6 +39,8 @@ export interface Settings {
   readonly sides: readonly Side[];
   /** Without a slash at its end; undefined where no mirror is asked. A frozen release is part of it. */
   readonly base: string | undefined;
+  /** Id of that release. */
+  readonly release: string | undefined;
   /** File with the mirror's public key; undefined where no mirror is asked. */
   readonly key: string | undefined;
   /** Directory with the upstreams' keys. */
@@ -104,6 +106,7 @@ export function settingsOf(flags: Flags, listFiles: readonly string[], environme
   return {
     sides,
     base: usesMirror ? baseOf(flags.mirror ?? given(environment['DOWNLOAD_MIRROR_URL']), release) : undefined,
+    release,
     key: usesMirror ? keyOf(flags.key ?? given(environment['DOWNLOAD_MIRROR_KEY'])) : undefined,
     keys: flags.keys ?? given(environment['DOWNLOAD_MIRROR_KEYS']),
     distro,

@@ -79,8 +79,17 @@ export function mirrorPlaces(base: string, { settings, web, servers, workspace, 
   };
 }
 
-/** The order of one side: what has everything at once, then repositories by priority, then the addresses that lines give. */
-export function roundsOf(side: 'mirror' | 'upstream', options: SourceOptions, mirror: MirrorPlaces | undefined): readonly Round[] {
+/**
+ * The order of one side: what has everything at once, then the released builds, then repositories by priority, then the addresses that lines give.
+ *
+ * @param released repositories of the builds of a release
+ */
+export function roundsOf(
+  side: 'mirror' | 'upstream',
+  options: SourceOptions,
+  mirror: MirrorPlaces | undefined,
+  released: readonly Repository[],
+): readonly Round[] {
   const { settings, web, upstreamKeys } = options;
   const rounds: Round[] = [];
   const base = settings.base;
@@ -90,7 +99,8 @@ export function roundsOf(side: 'mirror' | 'upstream', options: SourceOptions, mi
     .filter(({ repo }) => repo.enabled)
     .sort((a, b) => (a.repo.priority ?? 99) - (b.repo.priority ?? 99) || a.order - b.order);
   const repositories = sorted.flatMap(({ repo }) => usable(side, repo, options));
-  for (let from = 0; from < repositories.length; from += AT_A_TIME) rounds.push(repositories.slice(from, from + AT_A_TIME));
+  const all = [...(side === 'mirror' ? released : []), ...repositories];
+  for (let from = 0; from < all.length; from += AT_A_TIME) rounds.push(all.slice(from, from + AT_A_TIME));
   const remedy = upstreamKeys.remedy([]);
   const mapped = ({ url, name, made, list, line }: Wanted): string | undefined =>
     url === undefined || base === undefined

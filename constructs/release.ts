@@ -6,6 +6,7 @@ import { releaseRepoFile } from '../desired-state/render/repo-file';
 import { releaseService, releaseTimer } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { id as validId, snapshotName, utcTime } from '../desired-state/validate';
+import type { BuildReference } from './build-archive';
 import type { FileTree } from './file-tree';
 import type { InstallTree } from './install-tree';
 import { MirrorServer } from './mirror-server';
@@ -13,16 +14,19 @@ import type { MosCodename } from './mos-codename';
 import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
 import { isReleasable, type Releasable } from './private/releasable';
+import { releasedBuilds, timeOfBuilds } from './private/released-builds';
 import type { PackageLists } from './package-lists';
 import type { RpmRepository } from './rpm-repository';
 import type { TarballDownloads } from './tarball-downloads';
 
 export interface ReleaseProps {
-  /** What it consists of; of a codename all components. With `at`. */
+  /** What it consists of; of a codename all components. With `at`, or with `builds`. */
   readonly of?: readonly (RpmRepository | FileTree | TarballDownloads | InstallTree | PackageLists | MosCodename)[];
   /**
    * Of each the newest snapshot that is not younger than this UTC time, for instance `2026-11-01T00:00:00Z`. It may be to come: the release is
    * frozen then. With `of`.
+   *
+   * @default with builds: when the last of them began, so that it is frozen together with what it was built from
    */
   readonly at?: string;
   /**
@@ -31,6 +35,11 @@ export interface ReleaseProps {
    */
   readonly snapshots?: Readonly<Record<string, string>>;
   /**
+   * Builds that are released: their inputs and outputs, at `/mirror/starlingx/release/<id>/<distribution>[/<layer>]/`. The release is called by its
+   * version then, `<N.M.P>`. Beside the others, or alone. @default none
+   */
+  readonly builds?: readonly BuildReference[];
+  /**
    * Package versions (`name-[epoch:]version-release[.arch]`) that clients of the release get instead, from a small repository of its own. They may
    * change; the release does not. @default none
    */
@@ -38,35 +47,40 @@ export interface ReleaseProps {
 }
 
 /**
- * A named set of snapshots that never changes, in a URL tree of its own: `/releases/<id>/<public path>/`. The deploy freezes it, or a timer when its
+ * A named set of snapshots, and of builds, that never changes, in a URL tree of its own: `/releases/<id>/<public path>/`. The deploy freezes it, or a timer when its
  * time has come. What was frozen stays what it is, also when it is no longer declared: then it is no longer public.
  */
 export class Release extends Construct {
   constructor(server: MirrorServer, id: string, props: ReleaseProps) {
     super(server, id);
-    checkProps(this, props, { of: true, at: true, snapshots: true, pins: true });
+    checkProps(this, props, { of: true, at: true, snapshots: true, builds: true, pins: true });
     check(this, 'id', id, validId);
-    const members = this.members(MirrorServer.of(this), props);
+    const builds = props.builds === undefined ? undefined : releasedBuilds(this, MirrorServer.of(this), props.builds);
+    const at = props.at ?? (builds === undefined || props.of === undefined ? undefined : timeOfBuilds(builds));
+    const isAlone = builds !== undefined && props.of === undefined && props.at === undefined && props.snapshots === undefined;
+    const members = isAlone ? [] : this.members(MirrorServer.of(this), { ...props, ...(at === undefined ? {} : { at }) });
     this.refuseGuarded(members);
     if (props.pins !== undefined) checkList(this, 'pins', props.pins, 'pin', packageVersion, 'Leave pins out to pin nothing.');
     const publicPath = `releases/${id}`;
     server.claimPath(this, publicPath);
+    for (const build of builds ?? []) server.claimPath(this, build.publicPath);
+    const url = `${server.siteUrl}/${publicPath}`;
     const inner = innerOf(members);
     const definition: ReleaseDefinition = {
       kind: 'release',
       id,
-      ...(props.at === undefined ? {} : { at: props.at }),
+      ...(at === undefined ? {} : { at }),
       members: members.map((member) => ({
         id: member.id,
         publicPath: inner.has(member) ? `${INNER}/${member.id}/${member.publicPath}` : member.publicPath,
         ...(props.snapshots === undefined ? {} : { snapshot: props.snapshots[member.id] as string }),
       })),
       ...(props.pins === undefined ? {} : { pins: [...props.pins] }),
+      ...(builds === undefined ? {} : { builds: [...builds], url }),
     };
     const yaml = definitionYaml(definition);
-    const url = `${server.siteUrl}/${publicPath}`;
     const sections = members.flatMap((member) => member.section({ id, url }) ?? []);
-    const repoFile = releaseRepoFile({ id, url, sections, hasPins: props.pins !== undefined });
+    const repoFile = releaseRepoFile({ id, url, sections, hasPins: props.pins !== undefined, hasBuilds: builds !== undefined });
     const service = releaseService({ root: server.storageRoot });
     const timer = releaseTimer();
     const location = inner.size === 0 ? undefined : releasedInnerLocations(id, [...inner.values()]);
@@ -81,14 +95,18 @@ export class Release extends Construct {
           'systemd/mirror-release.service': service,
           'systemd/mirror-release.timer': timer,
         },
-        links: { [publicPath]: publicPath },
+        links: Object.fromEntries([
+          [publicPath, publicPath],
+          ...(builds ?? []).map((build) => [build.publicPath, `${publicPath}/${build.publicPath}`] as const),
+        ]),
       },
       { definition: yaml, repo_file: repoFile, service, timer, ...(location === undefined ? {} : { location }) },
     );
   }
 
   private members(server: MirrorServer, { of, at, snapshots }: ReleaseProps): readonly Releasable[] {
-    const fix = "Write { of: [repository, tree, codename], at: '2026-11-01T00:00:00Z' }, or { snapshots: { id: name } }.";
+    const fix =
+      "Write { of: [repository, tree, codename], at: '2026-11-01T00:00:00Z' }, or { snapshots: { id: name } }, or { builds: [archive.build(…)] }.";
     if (snapshots !== undefined) {
       if (of !== undefined || at !== undefined)
         throw invalid(this, 'snapshots', show(snapshots), { allowed: 'they say by themselves what a release is: without of and at', fix });

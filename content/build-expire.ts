@@ -15,7 +15,7 @@ import { flushDirectory, machineFault } from './files';
 import { flat, type Layout } from './layout';
 import { holding, waitingFor } from './lock';
 import type { Say } from './progress';
-import { releasesLock } from './releases';
+import { buildsOfReleases, releasesLock } from './releases';
 import { namesIn } from './snapshot';
 import { type Failure, failureOf } from './state';
 import { requireStorage } from './storage';
@@ -100,12 +100,13 @@ function protectionOf(
 
 /** Names of the builds of a series that releases are made of, or are going to be. Whoever removes builds by it holds `releasesLock`. */
 export async function releasedBuilds(
-  _layout: Layout,
-  { releases }: Pick<Definitions, 'releases'>,
+  layout: Layout,
+  definitions: Pick<Definitions, 'releases'>,
   series: string,
 ): Promise<ReadonlySet<string>> {
-  const declared = releases.flatMap(({ builds = [] }) => builds.filter((build) => build.series === series));
-  return Promise.resolve(new Set(declared.map(({ timestamp }) => timestamp)));
+  const prefix = `${series}@`;
+  const names = [...(await buildsOfReleases(layout, definitions))];
+  return new Set(names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)));
 }
 
 export interface ExpireContext {

@@ -3,12 +3,14 @@ import { lstat, mkdir, readFile, rename, symlink, writeFile } from 'node:fs/prom
 import { dirname, join, relative } from 'node:path';
 import type { KeyReference, ReleaseDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { BUILDS_REPO, type ReleasedBuildRepository, releasedBuildsFile } from '../desired-state/render/repo-file';
 import { readComponentRecord } from './component-record';
 import type { Definitions } from './definitions';
 import { expectedFiles } from './expected';
 import { fileDigest, flushDirectory, flushFileSystem, removeTree } from './files';
 import type { Layout } from './layout';
 import { readRecord } from './record';
+import { linkBuild, repositoriesIn, unreleasable } from './release-builds';
 import { type Choice, choose, type Frozen, pinsRepository, readFrozen, RELEASE_FILE } from './releases';
 import { MANIFEST_FILE, type ManifestLine, manifestLine } from './release-manifest';
 import { filesOf, NEW, timeOf } from './snapshot';
@@ -38,13 +40,18 @@ export async function freeze(layout: Layout, definitions: Definitions, release: 
   }
   if (at !== undefined && Date.parse(at) > now.getTime()) return { id, state: 'waiting', problems: [] };
   const choices = await choose(layout, release);
-  const problems = choices.flatMap((choice) => unsatisfied(release, choice));
+  const problems = await problemsOf(layout, release, choices);
   if (problems.length > 0) return { id, state: 'unsatisfiable', problems };
   return { id, state: 'frozen', problems: await build(layout, definitions, release, choices, now) };
 }
 
+/** Why a release can never be had; nothing where it can. */
+export async function problemsOf(layout: Layout, release: ReleaseDefinition, choices: readonly Choice[]): Promise<readonly string[]> {
+  return [...choices.flatMap((choice) => unsatisfied(release, choice)), ...(await unreleasable(layout, release.builds ?? []))];
+}
+
 /** Why a member can never be had; nothing where it can. */
-export function unsatisfied({ at, members }: Pick<ReleaseDefinition, 'at' | 'members'>, choice: Choice): readonly string[] {
+function unsatisfied({ at, members }: Pick<ReleaseDefinition, 'at' | 'members'>, choice: Choice): readonly string[] {
   if (choice.snapshot !== undefined) return [];
   const named = members.find(({ id }) => id === choice.id)?.snapshot;
   const what =
@@ -69,7 +76,7 @@ export async function requireUnchanged(layout: Layout, releases: readonly Releas
   }
 }
 
-function requireSame(frozen: Frozen, { id, at, members }: ReleaseDefinition): void {
+function requireSame(frozen: Frozen, { id, at, members, builds = [] }: ReleaseDefinition): void {
   const before = new Map(frozen.members.map((member) => [member.id, member]));
   const differences = [
     ...(at !== undefined && at !== frozen.at ? [`its time was ${frozen.at ?? 'not declared, but its snapshots'}, and is ${at}`] : []),
@@ -81,6 +88,7 @@ function requireSame(frozen: Frozen, { id, at, members }: ReleaseDefinition): vo
       return member.publicPath === was.publicPath ? [] : [`${member.id} is at /${was.publicPath}/, not at /${member.publicPath}/`];
     }),
     ...frozen.members.filter((was) => !members.some((member) => member.id === was.id)).map((was) => `${was.id} is a part of it`),
+    ...differentBuilds(frozen.builds ?? [], builds),
   ];
   if (differences.length === 0) return;
   throw new MirrorError({
@@ -91,11 +99,26 @@ function requireSame(frozen: Frozen, { id, at, members }: ReleaseDefinition): vo
   });
 }
 
+function differentBuilds(frozen: NonNullable<Frozen['builds']>, declared: NonNullable<ReleaseDefinition['builds']>): readonly string[] {
+  const name = (series: string, timestamp: string): string => `the build ${series}/${timestamp}`;
+  return [
+    ...declared.flatMap(({ series, timestamp, publicPath }) => {
+      const was = frozen.find((one) => one.publicPath === publicPath);
+      if (was === undefined) return [`${name(series, timestamp)} is no part of it`];
+      if (was.series === series && was.timestamp === timestamp) return [];
+      return [`/${publicPath}/ is ${name(was.series, was.timestamp)}, not ${name(series, timestamp)}`];
+    }),
+    ...frozen
+      .filter((was) => !declared.some(({ publicPath }) => publicPath === was.publicPath))
+      .map(({ series, timestamp }) => `${name(series, timestamp)} is a part of it`),
+  ];
+}
+
 /** @returns what is missing from it */
 async function build(
   layout: Layout,
   definitions: Definitions,
-  { id, at }: ReleaseDefinition,
+  { id, at, builds, url }: ReleaseDefinition,
   choices: readonly Choice[],
   now: Date,
 ): Promise<readonly string[]> {
@@ -105,6 +128,7 @@ async function build(
   const problems: string[] = [];
   const members: Frozen['members'] = [];
   const lines: string[] = [];
+  const repositories: ReleasedBuildRepository[] = [];
   for (const { id: member, publicPath, snapshot } of choices as readonly (Choice & { snapshot: string })[]) {
     const { files, missing } = await contentsOf(layout, member, snapshot);
     if (missing.length > 0)
@@ -117,6 +141,16 @@ async function build(
     const keys = await keysOf(layout, definitions, member);
     if (keys !== undefined) lines.push(manifestLine(await writeKeys(temporary, member, keys)));
   }
+  const released: NonNullable<Frozen['builds']> = [];
+  for (const one of builds ?? []) {
+    const { lines: files, missing } = await linkBuild(layout, temporary, one);
+    if (missing.length > 0)
+      problems.push(`${missing.length} files of the build ${one.series}/${one.timestamp} are missing, ${missing[0]} the first`);
+    lines.push(...files.map(manifestLine));
+    released.push({ ...one, files: files.length, bytes: files.reduce((sum, file) => sum + file.size, 0) });
+    repositories.push(...repositoriesIn(one, files));
+  }
+  if (url !== undefined) lines.push(manifestLine(await writeOwn(temporary, BUILDS_REPO, releasedBuildsFile({ id, url }, repositories))));
   await symlink(relative(layout.release(id), layout.current(pinsRepository(id))), join(temporary, PINS));
   const manifest = lines.join('');
   await writeFile(join(temporary, MANIFEST_FILE), manifest, { mode: 0o444 });
@@ -126,6 +160,7 @@ async function build(
     ...(at === undefined ? {} : { at }),
     frozenAt: now.toISOString(),
     members,
+    ...(builds === undefined ? {} : { builds: released }),
     manifest: createHash('sha256').update(manifest).digest('hex'),
   };
   await writeFile(join(temporary, RELEASE_FILE), `${JSON.stringify(frozen, undefined, 1)}\n`, { mode: 0o444 });
@@ -188,8 +223,12 @@ async function keysOf(layout: Layout, definitions: Definitions, id: string): Pro
 }
 
 async function writeKeys(temporary: string, member: string, text: string): Promise<ManifestLine> {
-  const path = `${KEYS}/${member}`;
   await mkdir(join(temporary, KEYS), { recursive: true });
+  return writeOwn(temporary, `${KEYS}/${member}`, text);
+}
+
+/** A file of the release itself. */
+async function writeOwn(temporary: string, path: string, text: string): Promise<ManifestLine> {
   await writeFile(join(temporary, path), text, { mode: 0o444 });
   return { path, checksum: { algorithm: 'sha256', hex: createHash('sha256').update(text).digest('hex') }, size: Buffer.byteLength(text) };
 }

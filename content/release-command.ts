@@ -4,7 +4,7 @@ import type { ReleaseDefinition } from '../desired-state/definitions';
 import type { Signer } from '../signatures/sign';
 import type { Definitions } from './definitions';
 import { machineFault, removeTree } from './files';
-import { freeze, type Freeze, unsatisfied } from './freeze';
+import { freeze, type Freeze, problemsOf } from './freeze';
 import type { Layout } from './layout';
 import { shortened, tableLines } from './lines';
 import { Lock } from './lock';
@@ -90,6 +90,8 @@ export interface ReleaseRow {
   readonly frozenAt: string | undefined;
   /** Snapshots by id. */
   readonly members: Readonly<Record<string, string | undefined>>;
+  /** Names of builds by series. */
+  readonly builds: Readonly<Record<string, string>>;
   readonly files: number | undefined;
   readonly bytes: number | undefined;
   readonly pins: readonly string[];
@@ -114,19 +116,32 @@ export async function releaseRows(layout: Layout, definitions: Definitions, now:
 
 async function rowOf(layout: Layout, id: string, declared: ReleaseDefinition | undefined, now: Date): Promise<ReleaseRow> {
   const pins = declared?.pins ?? [];
-  const base = { id, at: declared?.at, frozenAt: undefined, members: {}, files: undefined, bytes: undefined, pins, missingPins: [] };
+  const builds = buildsBySeries(declared?.builds);
+  const base = {
+    id,
+    at: declared?.at,
+    frozenAt: undefined,
+    members: {},
+    builds,
+    files: undefined,
+    bytes: undefined,
+    pins,
+    missingPins: [],
+  };
   try {
     const frozen = await readFrozen(layout, id);
     const missing = declared?.pins === undefined ? [] : await missingPins(layout, declared);
     if (frozen !== undefined) {
+      const parts = [...frozen.members, ...(frozen.builds ?? [])];
       return {
         ...base,
         state: declared === undefined ? 'undeclared' : 'frozen',
         at: frozen.at,
         frozenAt: frozen.frozenAt,
         members: Object.fromEntries(frozen.members.map((member) => [member.id, member.snapshot])),
-        files: frozen.members.reduce((sum, { files }) => sum + files, 0),
-        bytes: frozen.members.reduce((sum, { bytes }) => sum + bytes, 0),
+        builds: buildsBySeries(frozen.builds),
+        files: parts.reduce((sum, { files }) => sum + files, 0),
+        bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
         missingPins: missing,
         error: missing.length === 0 ? undefined : failureOf(noSuchPackages(id, missing)),
       };
@@ -135,13 +150,17 @@ async function rowOf(layout: Layout, id: string, declared: ReleaseDefinition | u
     const choices = await choose(layout, release);
     const members = Object.fromEntries(choices.map((choice) => [choice.id, choice.snapshot]));
     const isDue = release.at === undefined || Date.parse(release.at) <= now.getTime();
-    const problems = isDue ? choices.flatMap((choice) => unsatisfied(release, choice)) : [];
+    const problems = isDue ? await problemsOf(layout, release, choices) : [];
     if (problems.length === 0) return { ...base, state: 'waiting', members, error: undefined };
     return { ...base, state: 'unsatisfiable', members, error: failureOf(unsatisfiable(id, problems)) };
   } catch (error) {
     if (!(error instanceof MirrorError)) throw error;
     return { ...base, state: 'damaged', error: failureOf(error) };
   }
+}
+
+function buildsBySeries(builds: readonly { readonly series: string; readonly timestamp: string }[] = []): Readonly<Record<string, string>> {
+  return Object.fromEntries(builds.map(({ series, timestamp }) => [series, timestamp]));
 }
 
 function noSuchPackages(id: string, pins: readonly string[]): MirrorError {
@@ -158,7 +177,8 @@ function unsatisfiable(id: string, problems: readonly string[]): MirrorError {
   return new MirrorError({
     code: 'RELEASE_UNSATISFIABLE',
     message: `the release ${id} cannot be frozen: ${problems.join('; ')}`,
-    remedy: 'Declare a later time, or snapshots that are here (each repository lists its own at <its URL>/@/), and deploy.',
+    remedy:
+      'Declare a later time, snapshots that are here (each repository lists its own at <its URL>/@/), or builds that succeeded (mirrorctl build list), and deploy.',
     exitCode: ExitCode.invalid,
   });
 }
@@ -201,13 +221,14 @@ export function verifyLines({ id, files, bytes, seconds, differences }: Verified
 export function releaseTable(rows: readonly ReleaseRow[]): string {
   if (rows.length === 0) return 'No release is declared or frozen on this server.\n';
   const cells = [
-    ['RELEASE', 'STATE', 'AT', 'FROZEN', 'MEMBERS', 'FILES', 'SIZE', 'PINS'],
+    ['RELEASE', 'STATE', 'AT', 'FROZEN', 'MEMBERS', 'BUILDS', 'FILES', 'SIZE', 'PINS'],
     ...rows.map((row) => [
       row.id,
       row.state,
       row.at ?? '-',
       row.frozenAt === undefined ? '-' : row.frozenAt.slice(0, 16).replace('T', ' '),
       String(Object.keys(row.members).length),
+      String(Object.keys(row.builds).length),
       row.files === undefined ? '-' : String(row.files),
       row.bytes === undefined ? '-' : size(row.bytes),
       row.pins.length === 0 ? '-' : `${row.pins.length - row.missingPins.length} of ${row.pins.length}`,

@@ -6,6 +6,7 @@ import type { Layout } from './layout';
 import { Progress, type Say } from './progress';
 import { KEYS } from './freeze';
 import { MANIFEST_FILE, type ManifestLine, parseReleaseManifest } from './release-manifest';
+import { buildLinks, releasedFiles } from './release-builds';
 import { existingReleases, type Frozen, readFrozen } from './releases';
 import { fileDigest, isAbsent } from './files';
 import { secondsBetween } from './lines';
@@ -42,7 +43,7 @@ export async function verifyRelease(layout: Layout, id: string, say: Say): Promi
     return { id, files: 0, bytes: 0, seconds: 0, differences: [{ path: MANIFEST_FILE, what }] };
   }
   const lines = parseReleaseManifest(manifest.toString('utf8'), join(root, MANIFEST_FILE));
-  const differences = [...(await strayLinks(root, frozen)), ...(await additional(layout, frozen, lines))];
+  const differences = [...(await strayLinks(root, frozen, lines)), ...(await additional(layout, frozen, lines))];
   const owned = lines.filter((line) => line.checksum !== undefined);
   const total = owned.reduce((sum, { size }) => sum + size, 0);
   const progress = new Progress(`release ${id}`, owned.length, total, say);
@@ -94,18 +95,23 @@ async function compare(
   }
 }
 
-/** Members whose link leads to something else than the snapshot that was frozen. */
-async function strayLinks(root: string, { members }: Frozen): Promise<Difference[]> {
+/** Links that lead to something else than the snapshot or the build that was frozen. */
+async function strayLinks(root: string, { members, builds = [] }: Frozen, lines: readonly ManifestLine[]): Promise<Difference[]> {
   const found: Difference[] = [];
-  for (const { id, publicPath, snapshot } of members) {
-    const target = await readlink(join(root, publicPath)).catch(() => undefined);
-    if (target?.endsWith(`/repositories/${id}/snapshots/${snapshot}`) !== true)
-      found.push({ path: publicPath, what: target === undefined ? 'missing' : 'differs' });
-  }
+  const look = async (path: string, end: string): Promise<void> => {
+    const target = await readlink(join(root, path)).catch(() => undefined);
+    if (target?.endsWith(end) !== true) found.push({ path, what: target === undefined ? 'missing' : 'differs' });
+  };
+  for (const { id, publicPath, snapshot } of members) await look(publicPath, `/repositories/${id}/snapshots/${snapshot}`);
+  for (const build of builds)
+    for (const [path, end] of buildLinks(build)) {
+      // A build has not each of them.
+      if (lines.some((line) => line.path === path || line.path.startsWith(`${path}/`))) await look(path, end);
+    }
   return found;
 }
 
-async function additional(layout: Layout, { id, members }: Frozen, lines: readonly ManifestLine[]): Promise<Difference[]> {
+async function additional(layout: Layout, { id, members, builds = [] }: Frozen, lines: readonly ManifestLine[]): Promise<Difference[]> {
   const known = new Set(lines.map(({ path }) => path));
   const found: Difference[] = [];
   const look = async (tree: string, prefix: string): Promise<void> => {
@@ -118,5 +124,10 @@ async function additional(layout: Layout, { id, members }: Frozen, lines: readon
   };
   for (const { id: member, publicPath, snapshot } of members) await look(`${layout.snapshots(member)}/${snapshot}`, `${publicPath}/`);
   await look(join(layout.release(id), KEYS), `${KEYS}/`);
+  for (const { series, timestamp, publicPath } of builds)
+    for (const path of await releasedFiles(layout.build(series, timestamp))) {
+      const inRelease = `${publicPath}/${path}`;
+      if (!known.has(inRelease)) found.push({ path: inRelease, what: 'additional' });
+    }
   return found;
 }

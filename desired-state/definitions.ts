@@ -290,6 +290,8 @@ export const ReleaseDefinitionSchema = z
       )
       .min(1)
       .optional(),
+    /** Of the release, as clients know it: `http://mirror.example.org/releases/3.0.1`; where it has builds. */
+    url: z.string().optional(),
   })
   .refine(({ members, builds }) => members.length > 0 || builds !== undefined, 'a release has members or builds');
 export type ReleaseDefinition = z.infer<typeof ReleaseDefinitionSchema>;

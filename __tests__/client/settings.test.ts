@@ -18,6 +18,7 @@ test('without options: mirror first, the historical output, all layers', () => {
   expect(of({})).toEqual({
     sides: ['mirror', 'upstream'],
     base: 'http://mirror.example.org',
+    release: undefined,
     key: 'key.asc',
     keys: undefined,
     distro: 'centos',
@@ -50,7 +51,7 @@ test.each<[string, Flags, Record<string, string>, object]>([
     MIRROR,
     { base: 'https://other.example.org/x', key: 'k' },
   ],
-  ['a release', { release: '3.0' }, MIRROR, { base: 'http://mirror.example.org/releases/3.0', branch: '3.0' }],
+  ['a release', { release: '3.0' }, MIRROR, { base: 'http://mirror.example.org/releases/3.0', release: '3.0', branch: '3.0' }],
   ['a release of lists of another name', { release: '3.0', branch: 'rc/3.0' }, MIRROR, { branch: 'rc/3.0' }],
   ['a layer of the environment', {}, { ...MIRROR, LAYER: 'flock' }, { layer: 'flock' }],
   ['all layers', { layer: 'all' }, { ...MIRROR, LAYER: 'flock' }, { layer: undefined }],

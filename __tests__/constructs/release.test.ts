@@ -1,6 +1,8 @@
 import { parse } from 'yaml';
 import {
   Access,
+  BuildArchive,
+  type BuildReference,
   Customer,
   Distribution,
   FileTree,
@@ -16,6 +18,7 @@ import { HOSTILE, mirror, refuses, repository, synth } from './support';
 
 const AT = '2026-11-01T00:00:00Z';
 const SNAPSHOT = '20261101T023000Z-0123456789ab';
+const BUILD = '20261101T023000Z';
 /** As main.ts passes them: synthesis checks no types. */
 const any = <T>(value: unknown): T => value as T;
 
@@ -171,4 +174,93 @@ test('what an access list guards is in no release; what everybody may read is', 
   refuses(() => new Release(server, 'r1', { of: [guarded], at: AT }), '"acme/mos7.0-centos6/os"', 'access list of the customer acme');
   refuses(() => new Release(server, 'r2', { snapshots: { 'acme/mos7.0-centos6/os': SNAPSHOT } }), 'access list of the customer acme');
   expect(new Release(server, 'r3', { of: [codenameOf('open', Access.public())], at: AT })).toBeDefined();
+});
+
+/** A branch that is built in layers, and one that is built as a whole. */
+function archives() {
+  const made = declared();
+  const layered = new BuildArchive(made.server, 'stx-3.0', { branch: 'r/stx.3.0', layers: ['compiler', 'flock'] });
+  return { ...made, layered, whole: new BuildArchive(made.server, 'stx-2018', { branch: 'r/2018.10.5' }) };
+}
+
+test('builds alone: each at its place by the version of the release, and yum configuration that the freeze writes', () => {
+  const made = archives();
+  const builds = [made.layered.build(BUILD, 'compiler'), made.layered.build('20261101T040000Z', 'flock')];
+  const { element, definition, repoFile, triggers } = release(made, { builds }, '3.0.1');
+  const place = 'mirror/starlingx/release/3.0.1/centos';
+  expect(definition).toEqual({
+    kind: 'release',
+    id: '3.0.1',
+    members: [],
+    builds: [
+      { series: 'rc/3.0/centos/compiler', timestamp: BUILD, publicPath: `${place}/compiler` },
+      { series: 'rc/3.0/centos/flock', timestamp: '20261101T040000Z', publicPath: `${place}/flock` },
+    ],
+    url: 'http://mirror.example.org/releases/3.0.1',
+  });
+  expect(element?.links).toEqual({
+    'releases/3.0.1': 'releases/3.0.1',
+    [`${place}/compiler`]: `releases/3.0.1/${place}/compiler`,
+    [`${place}/flock`]: `releases/3.0.1/${place}/flock`,
+  });
+  expect(repoFile).toBe('# Repositories of the released builds: http://mirror.example.org/releases/3.0.1/builds.repo\n');
+  expect(triggers['definition']).toContain('rc/3.0/centos/flock');
+});
+
+test('builds with what they were built from: as it was when the last of them began, or at the time that is declared', () => {
+  const made = archives();
+  const builds = [made.layered.build('20261101T040000Z', 'flock'), made.layered.build(BUILD, 'compiler')];
+  const { definition, repoFile } = release(made, { of: [made.epel], builds }, '3.0.1');
+  expect(definition).toMatchObject({ at: '2026-11-01T04:00:00Z', members: [{ id: 'epel-7' }] });
+  expect(repoFile).toMatch(/^# Repositories of the released builds: .*\n\n?\[3\.0\.1-epel-7\]$/m);
+  const other = archives();
+  expect(release(other, { of: [other.epel], at: AT, builds: [other.whole.build(BUILD)] }, '2018.10.5').definition).toMatchObject({
+    at: AT,
+    builds: [{ series: 'release/2018.10/2018.10.5/centos', publicPath: 'mirror/starlingx/release/2018.10.5/centos' }],
+  });
+  const third = archives();
+  const named = release(third, { snapshots: { 'epel-7': SNAPSHOT }, builds: [third.whole.build(BUILD)] }, '2018.10.5').definition;
+  expect(named).toMatchObject({ members: [{ id: 'epel-7', snapshot: SNAPSHOT }], builds: [{ timestamp: BUILD }] });
+  expect(named).not.toHaveProperty('at');
+});
+
+test.each<[string, (made: ReturnType<typeof archives>) => unknown, string[]]>([
+  ['none', () => ({ builds: [] }), ['builds []', 'at least one build']],
+  ['no list', ({ whole }) => ({ builds: whole.build(BUILD) }), ['at least one build']],
+  ['a name', () => ({ builds: [BUILD] }), [`builds[0] "${BUILD}"`, 'of the same server', 'archive.build(']],
+  ['nothing', () => ({ builds: [null] }), ['builds[0] null', 'of the same server']],
+  ['an archive', ({ whole }) => ({ builds: [whole] }), ['builds[0]', 'of the same server']],
+  ['one of another server', () => ({ builds: [archives().whole.build(BUILD)] }), ['builds[0]', 'of the same server']],
+  [
+    'one without its layer',
+    ({ layered }) => ({ builds: [{ archive: layered, timestamp: BUILD }] }),
+    ['build undefined', 'layers compiler, flock'],
+  ],
+  ['one without a name', ({ whole }) => ({ builds: [{ archive: whole, timestamp: '../x' }] }), ['build "../x"', 'to the second']],
+  [
+    'two of one layer',
+    ({ layered }) => ({ builds: [layered.build(BUILD, 'flock'), layered.build('20261102T023000Z', 'flock')] }),
+    ['builds[1] "rc/3.0/centos/flock"', 'the second one for /mirror/starlingx/release/3.0.1/centos/flock/'],
+  ],
+  ['a time without what is of it', ({ whole }) => ({ at: AT, builds: [whole.build(BUILD)] }), ['of undefined', 'at least one']],
+  [
+    'named snapshots of a time',
+    ({ whole }) => ({ at: AT, snapshots: { 'epel-7': SNAPSHOT }, builds: [whole.build(BUILD)] }),
+    ['without of and at'],
+  ],
+])('builds that are refused: %s', (_what, props, parts) => {
+  const made = archives();
+  refuses(() => new Release(made.server, '3.0.1', any(props(made))), ...parts);
+});
+
+test.each(['3.0', 'r1', '3.0.1.1', 'v3.0.1', '3.0.1-rc1', '3.0.x'])('builds are not released as %p', (id) => {
+  const { server, whole } = archives();
+  refuses(() => new Release(server, id, { builds: [whole.build(BUILD)] }), `id "${id}"`, '<N.M.P>');
+});
+
+test('a whole build and a layer of it lie in each other; two releases do not', () => {
+  const { server, layered, whole } = archives();
+  const build: BuildReference = layered.build(BUILD, 'flock');
+  refuses(() => new Release(server, '3.0.1', { builds: [whole.build(BUILD), build] }), 'public path', 'lies under');
+  expect(new Release(server, '3.0.2', { builds: [build] })).toBeDefined();
 });

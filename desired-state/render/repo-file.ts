@@ -12,6 +12,8 @@ export const COMPONENT_PRIORITY: Readonly<Record<string, number>> = { holdback: 
 /** Components of other names, such as `hotfix` or `9.2-updates`: the newest version of theirs and of `updates` wins. */
 const OTHER_COMPONENT_PRIORITY = 5;
 const BASE_PRIORITY = 99;
+/** What was built from the base's sources, with changes, stands before it; behind all that a codename has. */
+const RELEASED_BUILD_PRIORITY = 50;
 
 export function componentPriority(component: string): number {
   return COMPONENT_PRIORITY[component] ?? OTHER_COMPONENT_PRIORITY;
@@ -155,7 +157,13 @@ export function releasedComponent(
  * `release-<id>.repo`. What is pinned comes from several upstreams: each package was verified when it was copied, and clients check it by the
  * metadata, which the mirror signs.
  */
-export function releaseRepoFile({ id, url, sections, hasPins }: Of & { sections: readonly RepoSection[]; hasPins: boolean }): string {
+export function releaseRepoFile({
+  id,
+  url,
+  sections,
+  hasPins,
+  hasBuilds,
+}: Of & { readonly sections: readonly RepoSection[]; readonly hasPins: boolean; readonly hasBuilds: boolean }): string {
   const pins = section(`${id}-pins`, [
     ['name', `pins of ${id}`],
     ['baseurl', `${url}/pins/`],
@@ -165,7 +173,42 @@ export function releaseRepoFile({ id, url, sections, hasPins }: Of & { sections:
     ['gpgkey', `${url}/pins/repodata/repomd.xml.key`],
     ['priority', '1'],
   ]);
-  return [...(hasPins ? [pins] : []), ...sections.map(({ text }) => text)].join('\n');
+  const note = `# Repositories of the released builds: ${url}/${BUILDS_REPO}\n`;
+  return [...(hasBuilds ? [note] : []), ...(hasPins ? [pins] : []), ...sections.map(({ text }) => text)].join('\n');
+}
+
+/** Yum configuration of the builds of a release: written when it is frozen, since their repositories are known then. */
+export const BUILDS_REPO = 'builds.repo';
+
+/** A repository of a released build. */
+export interface ReleasedBuildRepository {
+  /** Decoded, relative to the release: `mirror/starlingx/release/3.0.1/centos/flock/outputs/RPMS/std`. */
+  readonly path: string;
+  /** `centos/flock`. */
+  readonly of: string;
+  /** In the build: `outputs/RPMS/std`. */
+  readonly inBuild: string;
+}
+
+/**
+ * `builds.repo` of a release. Packages of builds are signed by nobody: the metadata has their digests, and the mirror signs that; its key of then lies
+ * beside it. What was built is on; sources, and what builds took from elsewhere, are off.
+ */
+export function releasedBuildsFile({ id, url }: Of, repositories: readonly ReleasedBuildRepository[]): string {
+  return repositories
+    .map(({ path, of, inBuild }) => {
+      const base = `${url}/${path.split('/').map(encodeURIComponent).join('/')}/`;
+      return section(`${id}-${of}-${inBuild}`.replaceAll(/[^A-Za-z0-9._:-]/g, '-'), [
+        ['name', `${inBuild} of ${of}, release ${id}`],
+        ['baseurl', base],
+        ['enabled', /^outputs\/RPMS(?:\/|$)/.test(inBuild) ? '1' : '0'],
+        ['gpgcheck', '0'],
+        ['repo_gpgcheck', '1'],
+        ['gpgkey', `${base}repodata/repomd.xml.key`],
+        ['priority', String(RELEASED_BUILD_PRIORITY)],
+      ]);
+    })
+    .join('\n');
 }
 
 export interface DefaultSetFile {

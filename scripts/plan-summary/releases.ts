@@ -13,7 +13,7 @@ function sentences(one: Change): string[] {
   if (before === undefined) return [`changes release ${id} ${UNKNOWN_BEFORE}`];
   const names = differing(one);
   return [
-    ...(names.includes('at') || names.includes('members')
+    ...(names.includes('at') || names.includes('members') || names.includes('builds')
       ? [`declares release ${id} as ${contents(after)} (was ${contents(before)}): refused by the server if it was frozen otherwise`]
       : []),
     ...pinSentences(one),
@@ -31,8 +31,16 @@ function pinSentences({ id, before, after }: Change): string[] {
 }
 
 function contents(side: Triggers | undefined): string {
-  const { members } = fieldsOf(side);
+  const { members, builds } = fieldsOf(side);
   const at = textField(side, 'at');
-  const count = plural(Array.isArray(members) ? members.length : 0, 'repository');
-  return at === '' ? `named snapshots of ${count}` : `${count} as of ${at}`;
+  const count = Array.isArray(members) ? members.length : 0;
+  const repositories = plural(count, 'repository');
+  const named = at === '' ? `named snapshots of ${repositories}` : `${repositories} as of ${at}`;
+  const built = Array.isArray(builds) ? builds.map(buildText).join(', ') : '';
+  return [...(count === 0 ? [] : [named]), ...(built === '' ? [] : [`the builds ${built}`])].join(', and ');
+}
+
+function buildText(build: unknown): string {
+  const { series, timestamp } = build as Readonly<Record<string, unknown>>;
+  return `${String(series)}/${String(timestamp)}`;
 }
