@@ -27,6 +27,19 @@ const FrozenSchema = z.strictObject({
       carried: z.number(),
     }),
   ),
+  /** Released builds: of each its inputs and outputs. */
+  builds: z
+    .array(
+      z.strictObject({
+        series: z.string(),
+        timestamp: z.string(),
+        publicPath: z.string(),
+        files: z.number(),
+        bytes: z.number(),
+      }),
+    )
+    .min(1)
+    .optional(),
   /** SHA-256 of `manifest.txt`. */
   manifest: z.string().regex(/^[0-9a-f]{64}$/),
 });
@@ -150,4 +163,22 @@ export async function reachedByReleases(
   for (const release of definitions.releases.filter(({ id }) => !frozen.includes(id)))
     for (const { id, snapshot } of await choose(layout, release)) reach(release.id, id, snapshot);
   return reached;
+}
+
+/** A build among all: `<series>@<timestamp>`. */
+export function buildName({ series, timestamp }: { readonly series: string; readonly timestamp: string }): string {
+  return `${series}@${timestamp}`;
+}
+
+/**
+ * Builds that releases are made of, as `<series>@<timestamp>`: of frozen releases, declared or not, and of declared ones that are not frozen yet. Throws
+ * where that cannot be known. Whoever removes builds by it holds `releasesLock` meanwhile.
+ */
+export async function buildsOfReleases(layout: Layout, definitions: Pick<Definitions, 'releases'>): Promise<ReadonlySet<string>> {
+  const names = new Set<string>();
+  const frozen = await existingReleases(layout);
+  for (const release of frozen) for (const build of (await readFrozen(layout, release))?.builds ?? []) names.add(buildName(build));
+  for (const { id, builds } of definitions.releases)
+    if (!frozen.includes(id)) for (const build of builds ?? []) names.add(buildName(build));
+  return names;
 }

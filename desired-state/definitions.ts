@@ -260,13 +260,13 @@ export function accumulates(
 }
 
 /** A named set of snapshots that never changes. File `definitions/releases/<id>.yaml`. */
-export const ReleaseDefinitionSchema = z.strictObject({
-  kind: z.literal('release'),
-  id: z.string(),
-  /** Of each member the newest snapshot that is not younger (`2026-11-01T00:00:00Z`); absent where members name theirs. */
-  at: z.string().datetime().optional(),
-  members: z
-    .array(
+export const ReleaseDefinitionSchema = z
+  .strictObject({
+    kind: z.literal('release'),
+    id: z.string(),
+    /** Of each member the newest snapshot that is not younger (`2026-11-01T00:00:00Z`); absent where members name theirs. */
+    at: z.string().datetime().optional(),
+    members: z.array(
       z.strictObject({
         /** A copied repository or tree, or a hosted component `<owner>/<codename>/<component>`. */
         id: z.string(),
@@ -274,24 +274,24 @@ export const ReleaseDefinitionSchema = z.strictObject({
         publicPath: z.string(),
         snapshot: z.string().optional(),
       }),
-    )
-    .min(1),
-  /** Package versions that clients of the release get instead, from a small repository of their own (pin.ts). */
-  pins: z.array(z.string().min(1)).min(1).optional(),
-  /** Builds that are released with it: their inputs and outputs. */
-  builds: z
-    .array(
-      z.strictObject({
-        series: z.string(),
-        /** Name of the build. */
-        timestamp: z.string(),
-        /** Decoded, relative to the document root, and to the release: `mirror/starlingx/release/<N.M.P>/<distribution>[/<layer>]`. */
-        publicPath: z.string(),
-      }),
-    )
-    .min(1)
-    .optional(),
-});
+    ),
+    /** Package versions that clients of the release get instead, from a small repository of their own (pin.ts). */
+    pins: z.array(z.string().min(1)).min(1).optional(),
+    /** Builds that are released with it: their inputs and outputs. */
+    builds: z
+      .array(
+        z.strictObject({
+          series: z.string(),
+          /** Name of the build. */
+          timestamp: z.string(),
+          /** Decoded, relative to the document root, and to the release: `mirror/starlingx/release/<N.M.P>/<distribution>[/<layer>]`. */
+          publicPath: z.string(),
+        }),
+      )
+      .min(1)
+      .optional(),
+  })
+  .refine(({ members, builds }) => members.length > 0 || builds !== undefined, 'a release has members or builds');
 export type ReleaseDefinition = z.infer<typeof ReleaseDefinitionSchema>;
 
 /** The base URLs among the sources. */

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Layout } from '../../content/layout';
-import { reachedByReleases } from '../../content/releases';
+import { buildsOfReleases, reachedByReleases } from '../../content/releases';
 import type { ReleaseDefinition } from '../../desired-state/definitions';
 
 const directory = mkdtempSync(join(tmpdir(), 'releases-'));
@@ -75,4 +75,27 @@ test.each(['{', '{"version":2}', undefined])('a frozen release that cannot be re
   mkdirSync(layout.release('r'), { recursive: true });
   if (text !== undefined) writeFileSync(join(layout.release('r'), 'release.json'), text);
   await expect(reachedByReleases(layout, { releases: [] })).rejects.toMatchObject({ code: 'RELEASE_DAMAGED' });
+});
+
+const BUILD = { series: 'master/centos/flock', timestamp: '20261101T023000Z', publicPath: 'mirror/starlingx/release/3.0.1/centos/flock' };
+const OTHER = { ...BUILD, timestamp: '20261102T023000Z' };
+
+test('builds of a frozen release are kept for it, declared or not, and those of one that is to be frozen', async () => {
+  const layout = layoutWith({});
+  mkdirSync(layout.release('3.0.1'), { recursive: true });
+  const builds = [{ ...BUILD, files: 1, bytes: 1 }];
+  const frozen = { version: 1, id: '3.0.1', frozenAt: '2026-11-01T00:00:00.000Z', members: [], builds, manifest: 'a'.repeat(64) };
+  writeFileSync(join(layout.release('3.0.1'), 'release.json'), JSON.stringify(frozen));
+  expect([...(await buildsOfReleases(layout, { releases: [] }))]).toEqual(['master/centos/flock@20261101T023000Z']);
+  const releases = [
+    release('3.0.1', { members: [], builds: [OTHER] }),
+    release('3.0.2', { members: [], builds: [OTHER] }),
+    release('3.1', {}),
+  ];
+  expect([...(await buildsOfReleases(layout, { releases }))]).toEqual([
+    'master/centos/flock@20261101T023000Z',
+    'master/centos/flock@20261102T023000Z',
+  ]);
+  writeFileSync(join(layout.release('3.0.1'), 'release.json'), '{');
+  await expect(buildsOfReleases(layout, { releases: [] })).rejects.toMatchObject({ code: 'RELEASE_DAMAGED' });
 });
