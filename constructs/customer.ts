@@ -1,6 +1,6 @@
 import { Construct } from 'constructs';
 import { passwordsSecret } from '../desired-state/model';
-import { PRODUCT_OWNER } from '../desired-state/mos-scheme';
+import { PRODUCT_OWNER, STARLINGX_OWNER } from '../desired-state/mos-scheme';
 import { ownerLocation } from '../desired-state/render/nginx';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { id as validId, prefix } from '../desired-state/validate';
@@ -46,6 +46,11 @@ export class Customer extends Construct {
       throw invalid(this, 'id', '"mos"', {
         allowed: '"mos" is the product itself',
         fix: 'Use another id; codenames of the product are declared on the server.',
+      });
+    if (this.ownerId === STARLINGX_OWNER)
+      throw invalid(this, 'id', '"starlingx"', {
+        allowed: '"starlingx" is StarlingX itself, which owns its modified packages',
+        fix: 'Use another id; modified packages are declared on the server.',
       });
     this.prefix = props.prefix ?? this.ownerId;
     check(this, 'prefix', this.prefix, prefix);

@@ -14,6 +14,7 @@ export { LegacyAlias, type LegacyAliasProps } from './legacy-alias';
 export { MirrorServer, type JumpHost, type MirrorServerProps } from './mirror-server';
 export { MirrorStack, type MirrorStackProps } from './mirror-stack';
 export { COMPONENTS } from '../desired-state/render/repo-file';
+export { ModifiedPackages, Rebuilt, type ModifiedPackagesProps } from './modified-packages';
 export { MosCodename, Variant, type MosCodenameProps } from './mos-codename';
 export { NginxVhost, type NginxVhostProps } from './nginx-vhost';
 export { type PackageFilter } from './package-filter';

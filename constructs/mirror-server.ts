@@ -13,7 +13,7 @@ import {
 } from '../desired-state/model';
 import type { ServerDefinition } from '../desired-state/definitions';
 import { foldedName } from '../desired-state/certificates';
-import { PRODUCT_OWNER } from '../desired-state/mos-scheme';
+import { PRODUCT_OWNER, STARLINGX_OWNER } from '../desired-state/mos-scheme';
 import type { ClientCertificates } from '../desired-state/render/nginx';
 import type { Target } from '../desired-state/target';
 import {
@@ -88,6 +88,12 @@ export interface MirrorServerProps extends HostKeyPin, DeployAccountProps, Signi
   /** When the disk is too full for syncs, and when somebody is to hear of it. @default 95 %, 90 %, 30 days before it is full */
   readonly diskGuard?: DiskGuard;
 }
+
+/** Owners that are no customers, and what of theirs is in their directory of content. */
+const OWN_DIRECTORY: ReadonlyMap<string, string> = new Map([
+  [PRODUCT_OWNER, 'the product itself, whose codenames'],
+  [STARLINGX_OWNER, 'StarlingX itself, whose modified packages'],
+]);
 
 /** Kinds of elements whose ids are names of directories below `repositories/`. */
 const SHARE_DIRECTORY = ['repository', 'tree', 'downloads', 'lists', 'customer'] as const;
@@ -374,12 +380,13 @@ export class MirrorServer extends Construct {
     const [kind, name] = elementId.split('/') as [string, string];
     if (!(SHARE_DIRECTORY as readonly string[]).includes(kind)) return;
     const other = SHARE_DIRECTORY.filter((one) => one !== kind).flatMap((one) => this.elements.get(`${one}/${name}`)?.declaredAt ?? [])[0];
-    const productsOwn = kind !== 'customer' && name === PRODUCT_OWNER;
-    if (other === undefined && !productsOwn) return;
+    const reserved = kind === 'customer' ? undefined : OWN_DIRECTORY.get(name);
+    if (other === undefined && reserved === undefined) return;
     throw invalid(scope, 'id', JSON.stringify(name), {
-      allowed: productsOwn
-        ? '"mos" is the product itself, whose codenames have this directory on the server'
-        : `${other} has this id, and repositories, file trees, downloads, lists and customers share one directory on the server`,
+      allowed:
+        reserved !== undefined
+          ? `${JSON.stringify(name)} is ${reserved} have this directory on the server`
+          : `${other} has this id, and repositories, file trees, downloads, lists and customers share one directory on the server`,
       fix: 'Use another id.',
     });
   }

@@ -13,6 +13,7 @@ import { declare } from './private/declare';
 import { BuildArchive } from './build-archive';
 import { Customer } from './customer';
 import { MirrorServer } from './mirror-server';
+import { ModifiedPackages } from './modified-packages';
 import { MosCodename } from './mos-codename';
 
 /** How build systems upload. */
@@ -28,8 +29,8 @@ export interface UploadAccountProps {
   readonly name?: string;
   /** OpenSSH public keys (lines of `.pub` files) that may upload. */
   readonly authorizedKeys: readonly string[];
-  /** Codenames, of the same owner, that it may publish to. @default none */
-  readonly codenames?: readonly MosCodename[];
+  /** Codenames, of the same owner, that it may publish to; on the server modified packages, too. @default none */
+  readonly codenames?: readonly (MosCodename | ModifiedPackages)[];
   /** Of those, the components. @default every component of each codename */
   readonly components?: readonly string[];
   /** Archives of the same server that it may publish builds to, each layer in a directory `<archive>/<layer>` (`<archive>/builds` of one without layers); for an account that is declared on the server. @default none */
@@ -113,13 +114,15 @@ export class UploadAccount extends Construct {
         fix: 'Add codenames, or leave components out.',
       });
     }
-    const fix = 'Pass the MosCodename that was declared on the same server or customer.';
+    const fix = 'Pass the MosCodename or ModifiedPackages that was declared on the same server or customer.';
     const isCodename = (value: unknown): Problem | undefined =>
-      value instanceof MosCodename ? undefined : { allowed: 'a codename is a MosCodename', fix };
+      value instanceof MosCodename || value instanceof ModifiedPackages
+        ? undefined
+        : { allowed: 'a codename is a MosCodename or ModifiedPackages', fix };
     checkList(this, 'codenames', codenames, 'codename', isCodename, fix);
     codenames.forEach((codename, index) => {
       if (codename.node.scope !== scope)
-        throw invalid(this, `codenames[${index}]`, show(codename.codename), {
+        throw invalid(this, `codenames[${index}]`, show(codename.node.id), {
           allowed: `it belongs to another owner (${codename.node.path})`,
           fix,
         });

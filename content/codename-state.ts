@@ -98,6 +98,8 @@ export function frozen({ generalAvailability }: CodenameState): GeneralAvailabil
  * @param holdback the caller notes the reason
  */
 export async function requireOpen(layout: Layout, { id, codename, component }: HostedComponent, holdback: boolean): Promise<void> {
+  // A layer may be called so.
+  if (codename.kind !== 'codename') return;
   if (component === HOLDBACK && !holdback)
     throw new MirrorError({
       code: 'HOLDBACK_NEEDS_REASON',

@@ -22,7 +22,7 @@ export function componentNamed(definitions: Definitions, name: string): HostedCo
     message: `no hosted component is called ${JSON.stringify(name.slice(0, 200))}`,
     remedy:
       near.length === 0
-        ? 'None is declared on this server: add a MosCodename or a Customer to main.ts, and deploy.'
+        ? 'None is declared on this server: add a MosCodename, a Customer or ModifiedPackages to main.ts, and deploy.'
         : `There are ${someOf(near, 5)}. A new one is declared in main.ts and deployed.`,
     exitCode: ExitCode.usage,
   });

@@ -12,6 +12,16 @@ import type { Layout } from './layout';
 import { present } from './present';
 import { currentSnapshot } from './snapshot';
 
+const KeptPackageSchema = z.object({
+  /** NEVRA. */
+  package: z.string(),
+  sha256: z.string(),
+  size: z.number(),
+  /** When it was replaced (ISO). */
+  since: z.string(),
+});
+export type KeptPackages = Readonly<Record<string, z.infer<typeof KeptPackageSchema>>>;
+
 /** What is known of one snapshot of a hosted component. Flushed with it; where it is lost, its metadata says the rest. */
 const ComponentRecordSchema = z.object({
   version: z.literal(1),
@@ -25,6 +35,8 @@ const ComponentRecordSchema = z.object({
   index: z.record(z.string(), z.string()),
   /** Files of superseded snapshots that are still served: path → until when (ISO). */
   carried: z.record(z.string(), z.string()),
+  /** Packages that were replaced by others of their name and version: they stay where they were, and no metadata lists them. By path. */
+  kept: z.record(z.string(), KeptPackageSchema).optional(),
 });
 export type ComponentRecord = z.infer<typeof ComponentRecordSchema>;
 
@@ -104,14 +116,18 @@ export async function takeOverRecord(
   mkdirSync(dirname(layout.record(id, snapshot, 'component')), { recursive: true });
   const tables: Tree[] = [];
   const carried: Record<string, string> = {};
+  const kept: Record<string, KeptPackages[string]> = {};
   const lost: LostFile[] = [];
   for (const [name, origin] of origins) {
     tables.push({ name, table: await readTree(layout, id, origin, name) });
     const catalogue = layout.treeCatalogue(id, origin, name);
     if (existsSync(catalogue)) linkSync(catalogue, layout.treeCatalogue(id, snapshot, name));
     const isOfTree = (path: string): boolean => path.startsWith(`${name}/`);
-    const before = Object.entries(readComponentRecord(layout, id, origin)?.carried ?? {});
-    Object.assign(carried, Object.fromEntries(before.filter(([path]) => isOfTree(path))));
+    const before = readComponentRecord(layout, id, origin);
+    const ofTree = <T>(files: Readonly<Record<string, T>> = {}): Record<string, T> =>
+      Object.fromEntries(Object.entries(files).filter(([path]) => isOfTree(path)));
+    Object.assign(carried, ofTree(before?.carried));
+    Object.assign(kept, ofTree(before?.kept));
     lost.push(...readDamage(layout, id, origin).filter(({ path }) => isOfTree(path)));
   }
   writeComponentRecord(layout, id, snapshot, {
@@ -121,6 +137,7 @@ export async function takeOverRecord(
     ...countsOf(tables),
     index: { ...index },
     carried,
+    ...(Object.keys(kept).length === 0 ? {} : { kept }),
   });
   await writeDamage(layout, id, snapshot, lost);
   return tables;

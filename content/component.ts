@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from '../desired-state/canonical';
-import type { CodenameDefinition, KeyReference } from '../desired-state/definitions';
+import type { HostedDefinition, KeyReference } from '../desired-state/definitions';
 import { packagesFolder, SOURCE } from '../desired-state/mos-scheme';
 import { emptyMetadata } from '../rpm-metadata/empty';
 import type { Layout } from './layout';
@@ -25,12 +25,24 @@ export const OS = 'os';
 export const HOLDBACK = 'holdback';
 
 /** The keys of which one must have signed a package of this component. */
-export function keysOf({ keys, holdbackKeys = [] }: CodenameDefinition, component: string): readonly KeyReference[] {
+export function keysOf(of: HostedDefinition, component: string): readonly KeyReference[] {
+  if (of.kind === 'packages') return of.trust.mode === 'signedPackages' ? of.trust.keys : [];
+  const { keys, holdbackKeys = [] } = of;
   if (component !== HOLDBACK) return keys;
   return [...keys, ...holdbackKeys.filter(({ fingerprint }) => !keys.some((key) => key.fingerprint === fingerprint))];
 }
 
-export function shapeOf(id: string, codename: CodenameDefinition, keyText: string): ComponentShape {
+/** Whether packages need no signature: the metadata, which the mirror signs, vouches for what was published. */
+export function isDigestsOnly(of: HostedDefinition): boolean {
+  return of.kind === 'packages' && of.trust.mode === 'digestsOnly';
+}
+
+/** Whether a package that was built anew takes the place of the one that has its name and version. */
+export function replaces(of: HostedDefinition, component: string): boolean {
+  return of.kind === 'packages' && of.replaces?.includes(component) === true;
+}
+
+export function shapeOf(id: string, codename: HostedDefinition, keyText: string): ComponentShape {
   return { id, trees: [...codename.architectures, SOURCE], keyFile: codename.keyFile, keyText };
 }
 

@@ -13,8 +13,11 @@ import {
   type CopiedDefinition,
   type DownloadsDefinition,
   DownloadsDefinitionSchema,
+  type HostedDefinition,
   type ListsDefinition,
   ListsDefinitionSchema,
+  type PackagesDefinition,
+  PackagesDefinitionSchema,
   type ReleaseDefinition,
   ReleaseDefinitionSchema,
   type RepositoryDefinition,
@@ -29,6 +32,7 @@ import {
   UploadDefinitionSchema,
 } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
+import { STARLINGX_OWNER } from '../desired-state/mos-scheme';
 
 /** Everything that is declared for this server. */
 export interface Definitions {
@@ -45,6 +49,8 @@ export interface Definitions {
   readonly lists: readonly ListsDefinition[];
   /** Sorted by id. */
   readonly codenames: readonly CodenameDefinition[];
+  /** Modified packages of branches. Sorted by id. */
+  readonly packages: readonly PackagesDefinition[];
   /** Sorted by id. */
   readonly releases: readonly ReleaseDefinition[];
   /** Builds of branches. Sorted by id. */
@@ -99,6 +105,12 @@ export async function readDefinitions(configuration: string): Promise<Definition
       );
     }
   }
+  const packages: PackagesDefinition[] = [];
+  for (const name of await yamlFiles(join(base, 'packages'))) {
+    packages.push(
+      withId(await readOne(join(base, 'packages', `${name}.yaml`), PackagesDefinitionSchema), `${STARLINGX_OWNER}/${name}`, base),
+    );
+  }
   const releases: ReleaseDefinition[] = [];
   for (const name of await yamlFiles(join(base, 'releases'))) {
     releases.push(withId(await readOne(join(base, 'releases', `${name}.yaml`), ReleaseDefinitionSchema), name, base));
@@ -119,7 +131,7 @@ export async function readDefinitions(configuration: string): Promise<Definition
   const backup = present.includes('backup.yaml') ? await readOne(join(base, 'backup.yaml'), BackupDefinitionSchema) : undefined;
   const site = present.includes('site.yaml') ? await readOne(join(base, 'site.yaml'), SiteDefinitionSchema) : undefined;
   const optional = { ...(backup === undefined ? {} : { backup }), ...(site === undefined ? {} : { site }) };
-  return { directory, server, repositories, trees, downloads, lists, codenames, releases, builds, aliases, uploads, ...optional };
+  return { directory, server, repositories, trees, downloads, lists, codenames, packages, releases, builds, aliases, uploads, ...optional };
 }
 
 /** Everything that is copied from an upstream: one name space of ids. Sorted by id. */
@@ -146,15 +158,19 @@ export function definitionsReader(configuration: string): () => Promise<Definiti
 
 /** A hosted component. */
 export interface HostedComponent {
-  /** `<owner>/<codename>/<component>` */
+  /** `<owner>/<codename>/<component>`; of modified packages `starlingx/<id>/<layer>`. */
   readonly id: string;
-  readonly codename: CodenameDefinition;
+  /** What it belongs to. */
+  readonly codename: HostedDefinition;
   /** Its name, for instance `os`. */
   readonly component: string;
 }
 
-export function hostedComponents(definitions: Pick<Definitions, 'codenames'>): readonly HostedComponent[] {
-  return definitions.codenames.flatMap((codename) =>
+export function hostedComponents({
+  codenames,
+  packages = [],
+}: Pick<Definitions, 'codenames'> & Partial<Pick<Definitions, 'packages'>>): readonly HostedComponent[] {
+  return [...codenames, ...packages].flatMap((codename) =>
     codename.components.map((component) => ({ id: `${codename.id}/${component}`, codename, component })),
   );
 }

@@ -97,6 +97,8 @@ function sourceOf({ hex }: Checksum, seen: NonNullable<SnapshotRecord['seen']>):
 async function ofHosted(tree: string, record: ComponentRecord | undefined): Promise<readonly ExpectedFile[]> {
   const index = Object.entries(record?.index ?? {});
   const expected = index.map(([path, hex]): ExpectedFile => ({ path, checksum: { algorithm: 'sha256', hex }, stored: false }));
+  for (const [path, { sha256: hex, size }] of Object.entries(record?.kept ?? {}))
+    expected.push({ path, checksum: { algorithm: 'sha256', hex }, size, stored: true });
   for (const path of (await filesOf(tree)).filter((file) => file.endsWith(`/${INDEX}`) || file === INDEX)) {
     const folder = dirname(dirname(path));
     const repomd = await wholeIndex(join(tree, folder), record?.index[path]);

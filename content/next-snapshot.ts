@@ -15,17 +15,30 @@ import type { Signer } from '../signatures/sign';
 import { carrySuperseded, publishBuilt } from './build-snapshot';
 import { describeChanges, recordChanges } from './change-records';
 import { packagesFolder, SOURCE } from '../desired-state/mos-scheme';
-import { type ComponentRecord, countsOf, readComponentRecord, type Tree, writeComponentRecord } from './component-record';
+import {
+  type ComponentRecord,
+  countsOf,
+  type KeptPackages,
+  readComponentRecord,
+  type Tree,
+  writeComponentRecord,
+} from './component-record';
 import { readDamage, writeDamage } from './damage';
 import type { Layout } from './layout';
 import type { Arrived } from './offered';
 import { metadataOf } from './published';
-import { type Candidate, pathOf } from './publish-rules';
+import { type Candidate, type Listed, pathOf } from './publish-rules';
 import { freeName, GRACE_SECONDS, NEW, TreeBuilder } from './snapshot';
 import { type Incoming, Store } from './store';
 
-/** A package that is going to be in some trees. */
-export type Accepted = Arrived & Candidate;
+/** A package that gives way to another one of its name and version. */
+export interface Replaced {
+  readonly tree: string;
+  readonly item: Listed;
+}
+
+/** A package that is going to be in some trees, and what it replaces there. */
+export type Accepted = Arrived & Candidate & { readonly replaced: readonly Replaced[] };
 
 /** What the next snapshot of a component is made of. */
 export interface Plan {
@@ -38,11 +51,17 @@ export interface Plan {
   readonly snapshot: string;
   readonly trees: readonly Tree[];
   readonly accepted: readonly Accepted[];
-  readonly gone: readonly ListedPackage[];
+  /** What leaves the metadata. */
+  readonly gone: readonly Listed[];
+  /** What stays beside the metadata: it was replaced, be it now. */
+  readonly kept: KeptPackages;
   /** See `Change`. */
   readonly comps: string | null | undefined;
   readonly at: Date;
 }
+
+/** What says which file of the store is meant. */
+type Stored = Pick<ListedPackage, 'checksum' | 'size'>;
 
 const LISTS = ['primary', 'filelists', 'other'];
 const GROUPS = ['group', 'group_gz'];
@@ -84,10 +103,16 @@ export class NextSnapshot {
     const { keyFile } = this.plan;
     this.carry(builder, keyFile);
     digests.push(`${keyFile} ${this.index[keyFile]}`);
+    for (const [place, { sha256: hex, size }] of Object.entries(plan.kept)) {
+      const item = { checksum: { algorithm: 'sha256' as const, hex }, size };
+      if (!this.link(builder, place, item)) await this.regain(builder, place, item);
+    }
     const before = readComponentRecord(layout, id, plan.snapshot);
     const superseded = { tree: this.former, carried: before?.carried };
     const carried = await carrySuperseded(builder, superseded, this.own, { at: plan.at, graceSeconds: GRACE_SECONDS });
-    const record = { version: 1 as const, publishedAt: plan.at.toISOString(), ...countsOf(tables), index: this.index, carried };
+    const kept = Object.keys(plan.kept).length === 0 ? {} : { kept: plan.kept };
+    const counts = countsOf(tables);
+    const record = { version: 1 as const, publishedAt: plan.at.toISOString(), ...counts, index: this.index, carried, ...kept };
     const snapshot = await freeName(layout, id, sha256(digests.join('\n')), plan.at);
     await this.writeRecords(snapshot, record);
     await this.noteChanges(snapshot, source);
@@ -104,7 +129,7 @@ export class NextSnapshot {
     const directory = join(this.plan.layout.temporary(this.id), 'describe');
     await mkdir(directory, { recursive: true });
     return describePackages(
-      accepted.map(({ path, fileName, trees }) => ({ file: path, path: pathOf(trees[0] as string, fileName) })),
+      accepted.map(({ path, fileName, trees, folder }) => ({ file: path, path: pathOf(trees[0] as string, fileName, folder) })),
       directory,
     );
   }
@@ -142,10 +167,10 @@ export class NextSnapshot {
       else if (!this.link(builder, place, item)) await this.regain(builder, place, item);
     }
     const added = accepted.filter(({ trees }) => trees.includes(name));
-    for (const { fileName, sha256: hex } of added)
-      this.add(builder, `${name}/${pathOf(name, fileName)}`, this.plan.incoming.locate({ algorithm: 'sha256', hex }), hex);
+    for (const { fileName, folder, sha256: hex } of added)
+      this.add(builder, `${name}/${pathOf(name, fileName, folder)}`, this.plan.incoming.locate({ algorithm: 'sha256', hex }), hex);
     if (added.length === 0 && left === 0 && (groups === undefined || name === SOURCE)) return this.unchanged(builder, { name, table });
-    const paths = new Set(added.map(({ fileName }) => pathOf(name, fileName)));
+    const paths = new Set(added.map(({ fileName, folder }) => pathOf(name, fileName, folder)));
     const { layout } = this.plan;
     const written = await writeAccumulated({
       previous: { repodata: join(this.former, name, 'repodata'), catalogue: layout.treeCatalogue(this.id, this.plan.snapshot, name) },
@@ -165,7 +190,7 @@ export class NextSnapshot {
   }
 
   /** Links a package that stays: false where somebody deleted it in the store. */
-  private link(builder: TreeBuilder, place: string, { checksum }: ListedPackage): boolean {
+  private link(builder: TreeBuilder, place: string, { checksum }: Stored): boolean {
     this.own.add(place);
     if (this.lost.has(place)) return true;
     try {
@@ -178,7 +203,7 @@ export class NextSnapshot {
   }
 
   /** The same from the published tree, where it may be whole. */
-  private async regain(builder: TreeBuilder, place: string, { checksum, size }: ListedPackage): Promise<void> {
+  private async regain(builder: TreeBuilder, place: string, { checksum, size }: Stored): Promise<void> {
     await this.store.regain(checksum, size, join(this.former, place));
     builder.add({ path: place, checksum });
   }

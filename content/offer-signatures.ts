@@ -15,25 +15,28 @@ const PARALLEL = 2;
 /**
  * Looks in every package for a good signature by one of the keys, and for whole header and payload; returns those that have it not, with why.
  * Keys that expired or were revoked count for nothing.
+ *
+ * @param keys undefined where nobody needs to have signed: then it is looked for whole header and payload alone
  */
 export async function unsignedOffers(
   layout: Layout,
   id: string,
-  keys: readonly KeyReference[],
+  keys: readonly KeyReference[] | undefined,
   arrived: readonly Arrived[],
 ): Promise<ReadonlyMap<Arrived, Refusal>> {
   const refused = new Map<Arrived, Refusal>();
   if (arrived.length === 0) return refused;
   const directory = join(layout.temporary(id), 'keys');
-  const pinned = keys.map(({ file, fingerprint }) => ({ path: join(layout.configuration, file), fingerprint }));
-  const { ring, unusable } = await usableKeys(await buildKeyRing(pinned, directory), directory);
-  const verifier = await PackageVerifier.create(ring, join(layout.temporary(id), 'rpm'));
+  const pinned = keys?.map(({ file, fingerprint }) => ({ path: join(layout.configuration, file), fingerprint }));
+  const usable = pinned === undefined ? undefined : await usableKeys(await buildKeyRing(pinned, directory), directory);
+  const verifier = await PackageVerifier.create(usable?.ring, join(layout.temporary(id), 'rpm'));
   const batches = Array.from({ length: Math.ceil(arrived.length / BATCH) }, (_, i) => arrived.slice(i * BATCH, (i + 1) * BATCH));
   await forEachParallel(batches, PARALLEL, async (batch) => {
-    const failures = await verifier.failures([...new Set(batch.map(({ path }) => path))]);
+    const paths = [...new Set(batch.map(({ path }) => path))];
+    const failures = await (usable === undefined ? verifier.damaged(paths) : verifier.failures(paths));
     for (const one of batch) {
       const reason = failures.get(one.path);
-      if (reason !== undefined) refused.set(one, refusalOf(reason, keys, unusable));
+      if (reason !== undefined) refused.set(one, refusalOf(reason, keys ?? [], usable?.unusable ?? new Map()));
     }
   });
   return refused;

@@ -86,7 +86,8 @@ export async function prepare(context: PrepareContext, definitions: Definitions)
       const jobs = await jobsOf(context, signer, definitions);
       if (jobs.length > 0) incomplete = await usingStore(context.layout, () => publishAll(context, signer, jobs));
       for (const { id } of components) await updatePublicSnapshots(context.layout, id);
-      for (const { id, components: names } of definitions.codenames) await withdrawOtherSnapshots(context.layout, id, names);
+      for (const { id, components: names } of [...definitions.codenames, ...definitions.packages])
+        await withdrawOtherSnapshots(context.layout, id, names);
       await publishKey(context.layout, signer);
       if (!existsSync(context.layout.announcements)) await announce(context.layout, definitions, { entries: {} }, context.now());
       for (const { shape, published, why } of jobs) {

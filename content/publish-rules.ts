@@ -84,12 +84,26 @@ export interface Candidate extends Nevra {
   readonly fileName: string;
   readonly sha256: string;
   readonly trees: readonly string[];
+  /** Folder of its own in the folder of the packages, where other content has its place; see `ownFolder`. */
+  readonly folder?: string;
 }
 
 /** A package as a tree lists it. */
 export interface Listed extends Nevra {
   readonly path: string;
+  readonly size: number;
   readonly checksum: Checksum;
+}
+
+/** What is to become of a package in a tree. `undefined`: it is new there. */
+export type Verdict = 'same' | Refusal | { readonly replaces: Listed } | undefined;
+
+/** What of the rules does not hold. */
+export interface Allowed {
+  /** What is older than what is published, or was replaced there. */
+  readonly downgrade: boolean;
+  /** A package that was built anew takes the place of the one with its name and version. */
+  readonly replacing: boolean;
 }
 
 /** What a tree publishes of the packages with some names. */
@@ -106,10 +120,15 @@ export class Present {
     for (const item of packages) if (names.has(item.name)) this.add(item);
   }
 
-  /** `undefined`: it is new here. `same`: it is here already. */
-  judge(item: Candidate, allowDowngrade: boolean): 'same' | Refusal | undefined {
+  /** Where the tree has what is the same. */
+  placeOf(item: Candidate): string | undefined {
+    return this.byNevra.get(nevra(item))?.path;
+  }
+
+  judge(item: Candidate, { downgrade, replacing }: Allowed): Verdict {
     const known = this.byNevra.get(nevra(item));
-    if (known !== undefined) return known.checksum.hex === item.sha256 ? 'same' : changed(item, known.checksum.hex);
+    if (known?.checksum.hex === item.sha256) return 'same';
+    if (known !== undefined) return replacing ? { replaces: known } : changed(item, known.checksum.hex);
     const there = this.byPath.get(pathOf(this.tree, item.fileName));
     if (there !== undefined)
       return invalid(
@@ -118,7 +137,7 @@ export class Present {
         'Build it with another version or release.',
       );
     const newest = this.newest.get(`${item.name}.${item.arch}`);
-    if (newest === undefined || allowDowngrade || compareEvr(item, newest) >= 0) return undefined;
+    if (newest === undefined || downgrade || compareEvr(item, newest) >= 0) return undefined;
     return invalid(
       'PACKAGE_OLDER',
       `it is older than ${nevra(newest)}, which is published`,
@@ -143,9 +162,23 @@ function changed(item: Candidate, published: string): Refusal {
   );
 }
 
+/** It was published before, and another content took its place: who publishes it once more may not know. */
+export function superseded(item: Candidate, since: string, served: string): Refusal {
+  return invalid(
+    'PACKAGE_SUPERSEDED',
+    `${nevra(item)} with this content (SHA-256 ${item.sha256.slice(0, 12)}…) was replaced on ${since.slice(0, 10)}; what is served is ${served.slice(0, 12)}…`,
+    'Publish what was built last. If this one is to be served again, say --allow-downgrade.',
+  );
+}
+
 /** Where a file lies in its tree. */
-export function pathOf(tree: string, fileName: string): string {
-  return `${packagesFolder(tree)}/${fileName}`;
+export function pathOf(tree: string, fileName: string, folder?: string): string {
+  return `${packagesFolder(tree)}/${folder === undefined ? '' : `${folder}/`}${fileName}`;
+}
+
+/** Where other content has a package's place, it lies in a folder that is called by its own digest: no URL ever has two contents. */
+export function ownFolder({ sha256 }: Pick<Candidate, 'sha256'>): string {
+  return sha256.slice(0, 12);
 }
 
 /**

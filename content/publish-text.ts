@@ -2,7 +2,7 @@
 import { ExitCode } from '../desired-state/errors';
 import { shortened } from './lines';
 import { size } from './progress';
-import type { ChangeOutcome, FileOutcome } from './publish';
+import type { ChangeOutcome, FileOutcome, PlacedContent } from './publish';
 
 /** Lines of each kind; what was refused is told in full. */
 const MOST = 20;
@@ -25,6 +25,12 @@ export function outcomeLines({ id, publicPath, snapshot, files, removed, package
       MOST,
     ),
     ...shortened(
+      published.flatMap(({ package: name, replaced }) =>
+        replaced === undefined ? [] : [`  replaced   ${name}: ${replacement(replaced)}`],
+      ),
+      MOST,
+    ),
+    ...shortened(
       removed.map((name) => `  removed    ${name}`),
       MOST,
     ),
@@ -41,6 +47,11 @@ export function outcomeLines({ id, publicPath, snapshot, files, removed, package
       ? `  ${files.some(({ repaired }) => repaired === true) ? 'no new snapshot' : 'nothing was changed'}: ${has}`
       : `  ${has}: snapshot ${snapshot}`,
   ];
+}
+
+function replacement({ served, kept }: NonNullable<FileOutcome['replaced']>): string {
+  const content = ({ sha256, path }: PlacedContent): string => `SHA-256 ${sha256.slice(0, 12)}… at ${path}`;
+  return `served is ${content(served)}; kept is ${content(kept)}, for clients with older metadata`;
 }
 
 /** That of the first file that was refused. */

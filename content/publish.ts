@@ -6,21 +6,22 @@ import { nevra } from '../rpm-metadata/nevra';
 import type { ListedPackage } from '../rpm-metadata/primary';
 import type { Signer } from '../signatures/sign';
 import { requireOpen } from './codename-state';
-import { keysOf } from './component';
+import { isDigestsOnly, keysOf, replaces } from './component';
 import { componentNamed } from './component-name';
-import { type ComponentRecord, countsOf, readComponentRecord, readTrees, type Tree } from './component-record';
+import { type ComponentRecord, countsOf, type KeptPackages, readComponentRecord, readTrees, type Tree } from './component-record';
 import { readDamage } from './damage';
 import type { Definitions, HostedComponent } from './definitions';
 import { fileDigest, machineFault } from './files';
 import { Layout } from './layout';
 import { holding, usingStore, waitingFor } from './lock';
 import { Mender } from './mend';
-import { type Accepted, NextSnapshot } from './next-snapshot';
+import { type Accepted, NextSnapshot, type Replaced } from './next-snapshot';
 import { unsignedOffers } from './offer-signatures';
 import { Arrivals, type Arrived, type Offer } from './offered';
+import { present } from './present';
 import type { Say } from './progress';
 import { updatePublicSnapshots } from './public-snapshots';
-import { contradictions, invalid, pathOf, Present, type Refusal, treesFor } from './publish-rules';
+import { type Candidate, contradictions, invalid, ownFolder, pathOf, Present, type Refusal, superseded, treesFor } from './publish-rules';
 import { currentSnapshot } from './snapshot';
 import { requireRoom, requireStorage } from './storage';
 import { type Incoming, Store } from './store';
@@ -63,6 +64,12 @@ export interface PackageChange {
   readonly sha256: string;
 }
 
+/** A content of a package, and where clients find it. */
+export interface PlacedContent {
+  readonly sha256: string;
+  readonly path: string;
+}
+
 /** What became of one file. */
 export interface FileOutcome {
   readonly file: string;
@@ -72,6 +79,8 @@ export interface FileOutcome {
   readonly result: 'published' | 'skipped' | 'refused' | 'withheld';
   readonly trees?: readonly string[];
   readonly sha256?: string;
+  /** It took the place of a package with the same name and version; that one stays where it was. Places are below the component. */
+  readonly replaced?: { readonly served: PlacedContent; readonly kept: PlacedContent };
   readonly code?: string;
   /** It is published already, and its content was lost here: it is served again. */
   readonly repaired?: true;
@@ -127,6 +136,9 @@ class Publication {
   private readonly store: Store;
   private readonly outcomes = new Map<Offer, FileOutcome>();
   private readonly keys: readonly KeyReference[];
+  private readonly replacing: boolean;
+  /** Packages that were replaced, before this call. */
+  private kept: KeptPackages = {};
   /** What is published already, and a scrub found to be lost. */
   private readonly lost: Accepted[] = [];
 
@@ -137,7 +149,9 @@ class Publication {
     this.at = context.now();
     this.id = change.component.id;
     this.store = new Store(context.layout.store);
-    this.keys = keysOf(change.component.codename, change.component.component);
+    const { codename, component } = change.component;
+    this.keys = keysOf(codename, component);
+    this.replacing = replaces(codename, component);
   }
 
   async run(): Promise<ChangeOutcome> {
@@ -145,6 +159,7 @@ class Publication {
     const snapshot = await currentSnapshot(layout, this.id);
     if (snapshot === undefined) throw this.notPrepared();
     const trees = await readTrees(layout, this.id, snapshot);
+    this.kept = readComponentRecord(layout, this.id, snapshot)?.kept ?? {};
     // A run that was killed right after its publish left them as they were.
     await this.links();
     if (this.change.add.length + this.change.remove.length > 0)
@@ -177,6 +192,7 @@ class Publication {
         accepted.map((one) => ({ nevra: nevra(one), sha256: one.sha256 })),
         gone.map((item) => ({ nevra: nevra(item), sha256: item.checksum.hex })),
       );
+      const replaced = accepted.flatMap((one) => one.replaced);
       const published = await new NextSnapshot({
         layout,
         id: this.id,
@@ -186,7 +202,8 @@ class Publication {
         snapshot,
         trees,
         accepted,
-        gone,
+        gone: [...gone, ...replaced.map(({ item }) => item)],
+        kept: this.keptAfter(accepted),
         comps: this.change.comps,
         at: this.at,
       }).publish();
@@ -242,8 +259,8 @@ class Publication {
 
   /** Copies all files. What cannot be a package is refused at once. */
   private async takeIn(incoming: Incoming, sizes: ReadonlyMap<Offer, number>): Promise<readonly Arrived[]> {
-    const { add } = this.change;
-    if (add.length > 0 && this.keys.length === 0) throw this.noKeys();
+    const { add, component } = this.change;
+    if (add.length > 0 && this.keys.length === 0 && !isDigestsOnly(component.codename)) throw this.noKeys();
     const arrivals = new Arrivals(this.store, incoming, sizes);
     const arrived: Arrived[] = [];
     let said = this.started;
@@ -262,8 +279,9 @@ class Publication {
   private async judge(arrived: readonly Arrived[], trees: readonly Tree[], snapshot: string): Promise<readonly Accepted[]> {
     const { layout } = this.context;
     const names = trees.map(({ name }) => name);
-    const unsigned = await unsignedOffers(layout, this.id, this.keys, arrived);
-    const candidates: Accepted[] = [];
+    const keys = isDigestsOnly(this.change.component.codename) ? undefined : this.keys;
+    const unsigned = await unsignedOffers(layout, this.id, keys, arrived);
+    const candidates: (Arrived & Candidate)[] = [];
     for (const one of arrived) {
       const found = unsigned.get(one) ?? treesFor(one.identity, names);
       if ('code' in found) this.refuse(one.offer, found, one);
@@ -279,14 +297,18 @@ class Publication {
       if (other === 'same') this.skip(one, 'it was given twice');
       else if (other !== undefined) this.refuse(one.offer, other, one);
       else {
-        const verdicts = await this.verdicts(one, present, snapshot);
-        const refusal = verdicts.find(({ verdict }) => typeof verdict === 'object')?.verdict as Refusal | undefined;
-        const fresh = verdicts.filter(({ verdict }) => verdict === undefined).map(({ tree }) => tree);
-        const isLost = verdicts.some(({ tree, verdict }) => verdict === 'same' && lost.has(join(tree, pathOf(tree, one.fileName))));
-        if (isLost) this.lost.push(one);
-        if (refusal !== undefined) this.refuse(one.offer, refusal, one);
-        else if (fresh.length === 0) this.skip(one, 'it is published already');
-        else accepted.push({ ...one, trees: fresh });
+        const judged = await this.verdicts(one, present, snapshot);
+        if ('code' in judged) {
+          this.refuse(one.offer, judged, one);
+          continue;
+        }
+        const isLost = one.trees.some((tree) => {
+          const place = judged.trees.includes(tree) ? undefined : present.get(tree)?.placeOf(one);
+          return place !== undefined && lost.has(join(tree, place));
+        });
+        if (isLost) this.lost.push(judged);
+        if (judged.trees.length === 0) this.skip(one, 'it is published already');
+        else accepted.push(judged);
       }
     }
     return accepted;
@@ -303,25 +325,76 @@ class Publication {
     }
   }
 
-  private async verdicts(
-    one: Accepted,
-    present: ReadonlyMap<string, Present>,
-    snapshot: string,
-  ): Promise<readonly { readonly tree: string; readonly verdict: 'same' | Refusal | undefined }[]> {
-    const verdicts: { tree: string; verdict: 'same' | Refusal | undefined }[] = [];
+  /** The package with the trees in which it is new, and its place there; or why it cannot be published. */
+  private async verdicts(one: Arrived & Candidate, present: ReadonlyMap<string, Present>, snapshot: string): Promise<Accepted | Refusal> {
+    const trees: string[] = [];
+    const replaced: Replaced[] = [];
+    const allowed = { downgrade: this.change.allowDowngrade === true, replacing: this.replacing };
     for (const tree of one.trees) {
-      const verdict = (present.get(tree) as Present).judge(one, this.change.allowDowngrade === true);
-      verdicts.push({ tree, verdict: verdict ?? (await this.againstCarried(one, tree, snapshot)) });
+      const verdict = (present.get(tree) as Present).judge(one, allowed);
+      if (verdict === 'same') continue;
+      if (verdict !== undefined && 'code' in verdict) return verdict;
+      trees.push(tree);
+      if (verdict === undefined) continue;
+      const before = allowed.downgrade ? undefined : this.keptAs(one, tree);
+      if (before !== undefined) return superseded(one, before.since, verdict.replaces.checksum.hex);
+      replaced.push({ tree, item: verdict.replaces });
     }
-    return verdicts;
+    const places = trees.map((tree) => this.placeTaken(one, tree, replaced, snapshot));
+    const folder = this.replacing && (await Promise.all(places)).includes(true) ? { folder: ownFolder(one) } : {};
+    const accepted = { ...one, trees, replaced, ...folder };
+    for (const tree of trees) {
+      const refusal = await this.againstCarried(accepted, tree, snapshot);
+      if (refusal !== undefined) return refusal;
+    }
+    return accepted;
+  }
+
+  /** The same content, where it was replaced before. */
+  private keptAs({ sha256, identity }: Arrived, tree: string): KeptPackages[string] | undefined {
+    const found = Object.entries(this.kept).find(
+      ([path, kept]) => path.startsWith(`${tree}/`) && kept.sha256 === sha256 && kept.package === nevra(identity),
+    );
+    return found?.[1];
+  }
+
+  /** Whether another content has, or had, the place that a package gets unless it is told otherwise: also where that was lost. */
+  private async placeTaken(
+    one: Accepted | (Arrived & Candidate),
+    tree: string,
+    replaced: readonly Replaced[],
+    snapshot: string,
+  ): Promise<boolean> {
+    const place = pathOf(tree, one.fileName);
+    const kept = this.kept[join(tree, place)];
+    if (kept !== undefined) return kept.sha256 !== one.sha256;
+    if (replaced.some((other) => other.tree === tree && other.item.path === place)) return true;
+    const file = join(this.context.layout.snapshots(this.id), snapshot, tree, place);
+    return existsSync(file) && (await fileDigest(file, 'sha256')) !== one.sha256;
+  }
+
+  /** What stays without being listed once these are published: what they replace, and what was replaced before, unless it is served again. */
+  private keptAfter(accepted: readonly Accepted[]): KeptPackages {
+    const kept = new Map(Object.entries(this.kept));
+    for (const { replaced } of accepted)
+      for (const { tree, item } of replaced)
+        kept.set(join(tree, item.path), {
+          package: nevra(item),
+          sha256: item.checksum.hex,
+          size: item.size,
+          since: this.at.toISOString(),
+        });
+    for (const { trees, fileName, folder } of accepted) for (const tree of trees) kept.delete(join(tree, pathOf(tree, fileName, folder)));
+    return Object.fromEntries(kept);
   }
 
   /** Clients with superseded metadata still ask for a package that left: its place is free once its grace ends. */
   private async againstCarried(one: Accepted, tree: string, snapshot: string): Promise<Refusal | undefined> {
     const { layout } = this.context;
-    const place = join(layout.snapshots(this.id), snapshot, tree, pathOf(tree, one.fileName));
-    if (!existsSync(place) || (await fileDigest(place, 'sha256')) === one.sha256) return undefined;
-    const until = readComponentRecord(layout, this.id, snapshot)?.carried[join(tree, pathOf(tree, one.fileName))];
+    const place = join(tree, pathOf(tree, one.fileName, one.folder));
+    const file = join(layout.snapshots(this.id), snapshot, place);
+    if (!existsSync(file) || (await fileDigest(file, 'sha256')) === one.sha256) return undefined;
+    const until = readComponentRecord(layout, this.id, snapshot)?.carried[place];
     if (until !== undefined && Date.parse(until) <= this.at.getTime()) return undefined;
     return invalid(
       'PACKAGE_CHANGED',
@@ -334,13 +407,14 @@ class Publication {
     this.outcomes.set(offer, { file: offer.file, ...(arrived === undefined ? {} : described(arrived)), result: 'refused', ...refusal });
   }
 
-  private skip(one: Accepted, message: string): void {
+  private skip(one: Arrived & Candidate, message: string): void {
     this.outcomes.set(one.offer, { file: one.file, ...described(one), result: 'skipped', message });
   }
 
   private note(one: Accepted, result: 'published' | 'withheld'): void {
     const why = result === 'withheld' ? { message: 'another file was refused' } : {};
-    this.outcomes.set(one.offer, { file: one.file, ...described(one), result, trees: one.trees, ...why });
+    const replaced = replacedBy(one);
+    this.outcomes.set(one.offer, { file: one.file, ...described(one), result, trees: one.trees, ...present({ replaced }), ...why });
   }
 
   private outcome(
@@ -391,6 +465,17 @@ class Publication {
       cause: error,
     });
   }
+}
+
+/** What is served now, and what is kept, of a package that others of its name and version gave way to: where the first tree has it. */
+function replacedBy({ replaced, fileName, folder, sha256: hex }: Accepted): FileOutcome['replaced'] {
+  const [first] = replaced;
+  if (first === undefined) return undefined;
+  const { tree, item } = first;
+  return {
+    served: { sha256: hex, path: join(tree, pathOf(tree, fileName, folder)) },
+    kept: { sha256: item.checksum.hex, path: join(tree, item.path) },
+  };
 }
 
 function described({ identity, sha256: hex }: Arrived): Pick<FileOutcome, 'package' | 'sha256'> {

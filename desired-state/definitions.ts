@@ -2,6 +2,7 @@
  * What `mirrorctl` reads in `/etc/mirror/current/definitions/`: the YAML that a pull request's plan shows is the file on the server.
  */
 import { z } from 'zod';
+import { STARLINGX_OWNER } from './mos-scheme';
 import { fileInTheWay, LIST_NAME } from './served-names';
 
 const key = z.strictObject({
@@ -12,13 +13,16 @@ const key = z.strictObject({
 });
 export type KeyReference = z.infer<typeof key>;
 
+/** Every package must carry a good signature by one of the keys; metadata is trusted for names and digests only. */
+const signedPackages = z.strictObject({ mode: z.literal('signedPackages'), keys: z.array(key).min(1) });
+/** Nothing is signed: digests protect against damage only. The reason is for the reviewer. */
+const digestsOnly = z.strictObject({ mode: z.literal('digestsOnly'), reason: z.string().min(1) });
+
 export const TrustSchema = z.discriminatedUnion('mode', [
   /** `repomd.xml.asc` must be a good signature by one of the keys. */
   z.strictObject({ mode: z.literal('signedMetadata'), keys: z.array(key).min(1) }),
-  /** Every package must carry a good signature by one of the keys; metadata is trusted for names and digests only. */
-  z.strictObject({ mode: z.literal('signedPackages'), keys: z.array(key).min(1) }),
-  /** Nothing is signed: digests protect against damage only. The reason is for the reviewer. */
-  z.strictObject({ mode: z.literal('digestsOnly'), reason: z.string().min(1) }),
+  signedPackages,
+  digestsOnly,
 ]);
 export type TrustDefinition = z.infer<typeof TrustSchema>;
 
@@ -334,6 +338,31 @@ export const CodenameDefinitionSchema = z.strictObject({
   holdbackKeys: z.array(key).min(1).optional(),
 });
 export type CodenameDefinition = z.infer<typeof CodenameDefinitionSchema>;
+
+/** Modified packages of a distribution, as the builds of a branch take them: a hosted component for each layer. File `definitions/packages/<id>.yaml`. */
+export const PackagesDefinitionSchema = z.strictObject({
+  kind: z.literal('packages'),
+  /** `starlingx/<id>`; a component's repository id is `starlingx/<id>/<layer>`. */
+  id: z.string(),
+  owner: z.literal(STARLINGX_OWNER),
+  /** As its repositories call it: `r/stx.3.0`. */
+  branch: z.string().min(1),
+  distribution: z.string(),
+  publicPath: z.string(),
+  /** The layers. */
+  components: z.array(z.string()).min(1),
+  architectures: z.array(z.string()).min(1),
+  /** Name of the public key file in each component. */
+  keyFile: z.string(),
+  /** Who must have signed a package; with digests alone, the metadata that the mirror signs vouches for each. */
+  trust: z.discriminatedUnion('mode', [signedPackages, digestsOnly]),
+  /** Layers in which a package that was built anew takes the place of the one with its name and version. */
+  replaces: z.array(z.string()).min(1).optional(),
+});
+export type PackagesDefinition = z.infer<typeof PackagesDefinitionSchema>;
+
+/** What hosted components belong to. */
+export type HostedDefinition = CodenameDefinition | PackagesDefinition;
 
 /** How long builds stay. What is absent has a default of mirrorctl. */
 export const BuildRetentionSchema = z.strictObject({

@@ -30,6 +30,11 @@ export function publicPathOf(prefix: string, codename: Codename): string {
 /** Owner of the product's own codenames: no customer is called so. */
 export const PRODUCT_OWNER = 'mos';
 
+/** Owner of the modified packages of StarlingX: no customer is called so, either. */
+export const STARLINGX_OWNER = 'starlingx';
+/** Name of the public key file beside them. */
+export const STARLINGX_KEY_FILE = 'RPM-GPG-KEY-starlingx';
+
 /** A codename or component as people call it: without the owner where that is the product. */
 export function shortId(id: string): string {
   return id.startsWith(`${PRODUCT_OWNER}/`) ? id.slice(PRODUCT_OWNER.length + 1) : id;

@@ -35,9 +35,9 @@ function missing(manifest: Manifest, pattern: RegExp): string[] {
   return Object.values(manifest.links).filter((target) => pattern.test(target) && !existsSync(join(storage.root, target)));
 }
 
-/** What hosted content is made from: codenames, their owners, releases, secrets and programs. Pure. */
+/** What hosted content is made from: codenames, modified packages, their owners, releases, secrets and programs. Pure. */
 export function hostedDigest(manifest: Manifest): string {
-  const elements = Object.entries(manifest.elements).filter(([id]) => /^(codename|customer|release)\//.test(id));
+  const elements = Object.entries(manifest.elements).filter(([id]) => /^(codename|packages|customer|release)\//.test(id));
   return digestOf({ elements: Object.fromEntries(elements), secrets: manifest.secrets, programs: manifest.programs });
 }
 

@@ -153,6 +153,45 @@ export function releasedComponent(
   return { name, text };
 }
 
+export interface ModifiedRepoFile {
+  /** `starlingx/<id>`. */
+  readonly id: string;
+  readonly publicPath: string;
+  readonly layers: readonly string[];
+  readonly keyFile: string;
+  /** Whether the packages are signed by keys of `keyFile`; the metadata always is. */
+  readonly signed: boolean;
+}
+
+/** Modified packages go before those of the distribution that they were made from. Of several layers the newest version wins. */
+const MODIFIED_PRIORITY = 20;
+
+/** `<id>.repo` for modified packages: one section per layer. */
+export function modifiedRepoFile(siteUrl: string, file: ModifiedRepoFile): string {
+  return file.layers.map((layer) => modifiedSection(siteUrl, file, layer).text).join('\n');
+}
+
+/** A layer of modified packages as it is in a release. What is pinned goes before it. */
+export function releasedModified({ id, url }: Of, file: ModifiedRepoFile, layer: string): RepoSection {
+  return modifiedSection(url, file, layer, id);
+}
+
+function modifiedSection(base: string, file: ModifiedRepoFile, layer: string, release?: string): RepoSection {
+  const url = `${base}/${file.publicPath}/${layer}`;
+  const own = `${file.id.replace('/', '-')}-${layer}`;
+  const name = release === undefined ? own : `${release}-${own}`;
+  const text = section(name, [
+    ['name', `${file.id} ${layer}${release === undefined ? '' : ` of ${release}`}`],
+    ['baseurl', `${url}/$basearch/`],
+    ['enabled', '1'],
+    ['gpgcheck', file.signed ? '1' : '0'],
+    ['repo_gpgcheck', '1'],
+    ['gpgkey', `${url}/${file.keyFile}`],
+    ['priority', String(MODIFIED_PRIORITY)],
+  ]);
+  return { name, text };
+}
+
 /**
  * `release-<id>.repo`. What is pinned comes from several upstreams: each package was verified when it was copied, and clients check it by the
  * metadata, which the mirror signs.

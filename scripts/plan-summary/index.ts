@@ -122,12 +122,14 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
   );
   const of = (kind: string): Change[] => things.filter((one) => one.kind === kind);
   const hosted = of('codename').reduce((sum, one) => sum + componentCount(one), 0);
+  const modified = of('packages').reduce((sum, one) => sum + componentCount(one), 0);
   const parts = [
     `${plural(of('repository').length, 'copied repository')}, whose first sync starts in the background`,
     `${plural(of('tree').length, 'file tree')}, likewise`,
     `${plural(of('downloads').length, 'set')} of downloads, likewise`,
     `${plural(of('lists').length, 'set')} of package lists, likewise`,
     `${plural(of('codename').length, 'codename')} (${plural(hosted, 'repository')})`,
+    `${plural(of('packages').length, 'set')} of modified packages (${plural(modified, 'repository')})`,
     plural(of('customer').length, 'customer'),
     plural(of('release').length, 'release'),
     plural(of('builds').length, 'build archive'),

@@ -79,7 +79,7 @@ function refusedByState(planned: readonly Planned[], activation: Planned): strin
 
 function publishedBy(things: readonly (readonly [string, Triggers | undefined])[]): Record<string, string[]> {
   const paths = things.flatMap(([element, triggers]): [string, string[]][] => {
-    if (triggers === undefined || !/^(repository|codename)\//.test(element)) return [];
+    if (triggers === undefined || !/^(repository|codename|packages)\//.test(element)) return [];
     const path = textField(triggers, 'publicPath');
     const components = listField(triggers, 'components');
     return [[element, 'components' in fieldsOf(triggers) ? components.map((component) => `${path}/${component}`) : [path]]];

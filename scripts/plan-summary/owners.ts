@@ -3,7 +3,9 @@ import { besides, differing, fieldsOf, linesOf, listField, plural, textField, UN
 import type { Triggers } from './terraform-plan';
 
 /** The field that says where something is public. */
-const PATH_FIELD: Readonly<Record<string, string>> = { customer: 'prefix', codename: 'publicPath' };
+const PATH_FIELD: Readonly<Record<string, string>> = { customer: 'prefix', codename: 'publicPath', packages: 'publicPath' };
+/** What has hosted repositories, by kind. */
+const NOUNS: Readonly<Record<string, string>> = { codename: 'codename', packages: 'modified packages' };
 
 /** A customer is one sentence together with its codenames; a codename of a customer that stays, or of the product, is one of its own. */
 export function ownerSentences(changes: readonly Change[]): string[] {
@@ -42,7 +44,8 @@ export function ownerSentences(changes: readonly Change[]): string[] {
     told.add(one).add(former);
     return [`renames codename ${former.id} to ${one.id}: its content stays, and ${movedPath(former, one, 'publicPath')}`];
   });
-  return [...sentences, ...renamed, ...codenames.filter((one) => !told.has(one)).flatMap(codenameSentences)];
+  const others = [...codenames.filter((one) => !told.has(one)), ...changes.filter((one) => one.kind === 'packages')];
+  return [...sentences, ...renamed, ...others.flatMap(hostedSentences)];
 }
 
 function movedPath(former: Change, one: Change, field: 'prefix' | 'publicPath'): string {
@@ -103,30 +106,48 @@ function accessSentences(id: string, before: Readers, after: Readers): string[] 
   ];
 }
 
-function codenameSentences(one: Change): string[] {
+function hostedSentences(one: Change): string[] {
+  const what = `${NOUNS[one.kind]} ${one.id}`;
   if (one.action === 'add') {
     const formerId = textField(one.after, 'formerId');
     return [
-      `adds codename ${one.id} (${plural(componentCount(one), 'repository')})${formerId === '' ? '' : `; it goes on with the content of ${formerId}`}`,
+      `adds ${what} (${plural(componentCount(one), 'repository')})${formerId === '' ? '' : `; it goes on with the content of ${formerId}`}`,
     ];
   }
-  if (one.action === 'remove') return [`removes codename ${one.id}: ${UNPUBLISHED}`];
-  if (one.before === undefined) return [`changes codename ${one.id} ${UNKNOWN_BEFORE}`];
+  if (one.action === 'remove') return [`removes ${what}: ${UNPUBLISHED}`];
+  if (one.before === undefined) return [`changes ${what} ${UNKNOWN_BEFORE}`];
   const names = differing(one).filter((name) => name !== 'repo_file');
   return names.flatMap((name): string[] => {
-    if (name !== 'architectures') return [ownedField(one, name)];
     const [was, now] = [listField(one.before, name), listField(one.after, name)];
-    return [
-      ...besides(was, now).map((architecture) => `adds ${architecture} to codename ${one.id}`),
-      ...besides(now, was).map((architecture) => `removes ${architecture} from codename ${one.id}: its packages stay on the server`),
-    ];
+    if (name === 'architectures' || (name === 'components' && one.kind === 'packages'))
+      return [
+        ...besides(was, now).map((added) => `adds ${added} to ${what}`),
+        ...besides(now, was).map((removed) => `removes ${removed} from ${what}: its packages stay on the server`),
+      ];
+    if (one.kind !== 'packages') return [ownedField(one, name)];
+    if (name === 'replaces')
+      return [
+        ...besides(was, now).map((layer) => `lets rebuilt packages replace others in ${layer} of ${what}`),
+        ...besides(now, was).map((layer) => `refuses rebuilt packages in ${layer} of ${what} from now on`),
+      ];
+    return name === 'trust' ? [trustSentence(what, one)] : [ownedField(one, name)];
   });
 }
 
+function trustSentence(what: string, one: Change): string {
+  const [before, after] = [one.before, one.after].map((side) => (fieldsOf(side)['trust'] ?? {}) as { mode?: string; reason?: string });
+  if (after?.mode === 'digestsOnly')
+    return `${before?.mode === 'digestsOnly' ? 'gives another reason to take' : 'takes'} unsigned packages in ${what}: ${after.reason}`;
+  return before?.mode === 'digestsOnly'
+    ? `takes signed packages only in ${what} from now on`
+    : `changes whose signatures count in ${what}: clients import the keys once`;
+}
+
 /** What a field changes that customers and codenames have alike. */
-function ownedField({ kind, id, before, after }: Change, name: string): string {
+function ownedField({ kind: element, id, before, after }: Change, name: string): string {
+  const kind = NOUNS[element] ?? element;
   switch (name) {
-    case PATH_FIELD[kind]:
+    case PATH_FIELD[element]:
       return `moves ${kind} ${id} from /${textField(before, name)}/ to /${textField(after, name)}/: the old paths stop answering`;
     case 'keys':
       return `hands out other keys for ${kind} ${id}: its clients import them once`;

@@ -173,7 +173,7 @@ function scheduleSentence(one: Change): string {
 function otherRepoFiles(changes: readonly Change[]): string[] {
   const only = changes.filter(
     (one) =>
-      ['repository', 'codename', 'lists'].includes(one.kind) &&
+      ['repository', 'codename', 'packages', 'lists'].includes(one.kind) &&
       one.action === 'change' &&
       one.before !== undefined &&
       differing(one).join() === 'repo_file',

@@ -130,6 +130,6 @@ function published(triggers: Triggers): Triggers {
   const { element, definition } = triggers;
   if (element === 'activation' || element === undefined) return triggers;
   const lines = /^(publicPath: .*|components:\n( +- .*\n?)+)/gm;
-  const kept = /^(repository|codename)\//.test(element) ? (definition?.match(lines) ?? []).join('\n') : '';
+  const kept = /^(repository|codename|packages)\//.test(element) ? (definition?.match(lines) ?? []).join('\n') : '';
   return kept === '' ? { element } : { element, definition: kept };
 }
