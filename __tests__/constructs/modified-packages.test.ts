@@ -161,9 +161,11 @@ describe('is refused:', () => {
     refuses(() => new ModifiedPackages(server, 'two', { builds, trust: signed }), 'mirror/starlingx/packages/master/centos');
   });
   test('a customer, or a copy, of this name', () => {
-    const { server } = mirror();
-    refuses(() => new Customer(server, 'starlingx', { access: Access.public(), prefix: 'stx' }), '"starlingx" is StarlingX itself');
-    refuses(() => repository(server, 'starlingx'), '"starlingx" is StarlingX itself, whose modified packages have this directory');
+    refuses(
+      () => new Customer(mirror().server, 'starlingx', { access: Access.public(), prefix: 'stx' }),
+      '"starlingx" is StarlingX itself',
+    );
+    refuses(() => repository(mirror().server, 'starlingx'), '"starlingx" is StarlingX itself, whose modified packages have this directory');
   });
   test('an account of a customer for them', () => {
     const { server } = mirror();
