@@ -122,7 +122,7 @@ export class UploadAccount extends Construct {
     checkList(this, 'codenames', codenames, 'codename', isCodename, fix);
     codenames.forEach((codename, index) => {
       if (codename.node.scope !== scope)
-        throw invalid(this, `codenames[${index}]`, show(codename.node.id), {
+        throw invalid(this, `codenames[${index}]`, show(codename instanceof MosCodename ? codename.codename : codename.node.id), {
           allowed: `it belongs to another owner (${codename.node.path})`,
           fix,
         });
