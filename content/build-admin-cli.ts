@@ -83,7 +83,7 @@ export function addBuildAdminCommands(root: Command, group: Command): void {
         build,
       );
       const [found] = all.filter((standing) => standing.build.timestamp === timestamp);
-      const details = await buildDetails(found as NonNullable<typeof found>, definitions);
+      const details = await buildDetails(layout, found as NonNullable<typeof found>, definitions);
       if (options.json) printJson(details);
       else for (const line of showLines(details)) print(line);
     });

@@ -25,6 +25,7 @@ function build(days: number, rest: Partial<Build> = {}): Build {
     succeeded: true,
     noNewContent: false,
     dockerImages: false,
+    lostFiles: 0,
     ...rest,
   };
 }
