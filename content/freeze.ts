@@ -148,7 +148,7 @@ async function build(
       problems.push(`${missing.length} files of the build ${one.series}/${one.timestamp} are missing, ${missing[0]} the first`);
     lines.push(...files.map(manifestLine));
     released.push({ ...one, files: files.length, bytes: files.reduce((sum, file) => sum + file.size, 0) });
-    repositories.push(...repositoriesIn(one, files));
+    repositories.push(...(await repositoriesIn(layout, one, files)));
   }
   if (url !== undefined) lines.push(manifestLine(await writeOwn(temporary, BUILDS_REPO, releasedBuildsFile({ id, url }, repositories))));
   await symlink(relative(layout.release(id), layout.current(pinsRepository(id))), join(temporary, PINS));

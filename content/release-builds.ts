@@ -90,12 +90,19 @@ export async function releasedFiles(directory: string): Promise<readonly string[
   return found.sort();
 }
 
-/** The repositories of a released build: those of its files that are indexes say where. */
-export function repositoriesIn({ publicPath }: DeclaredBuild, lines: readonly ManifestLine[]): readonly ReleasedBuildRepository[] {
+/** The repositories of a released build: as recorded; where that is lost, those of its files that are indexes say where. */
+export async function repositoriesIn(
+  layout: Layout,
+  { series, timestamp, publicPath }: DeclaredBuild,
+  lines: readonly ManifestLine[],
+): Promise<readonly ReleasedBuildRepository[]> {
+  const record = await readBuildRecord(layout, series, timestamp);
+  const indexes = lines.flatMap(({ path }) => REPOSITORY.exec(path.slice(publicPath.length + 1))?.[1] ?? []);
+  const recorded = record?.repositories.map(({ path }) => path);
   // mirror/starlingx/release/<release>/<of>
   const of = publicPath.split('/').slice(4).join('/');
-  return lines
-    .flatMap(({ path }) => REPOSITORY.exec(path.slice(publicPath.length + 1))?.[1] ?? [])
+  return indexes
+    .filter((path) => recorded === undefined || recorded.includes(path))
     .sort()
     .map((inBuild) => ({ path: `${publicPath}/${inBuild}`, of, inBuild }));
 }

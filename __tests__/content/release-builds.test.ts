@@ -60,6 +60,8 @@ const FILES = {
   'outputs/BUILD_INFO': 'BUILD="1"\n',
   'outputs/iso/bootimage.iso': 'an image',
   'inputs/downloads/a.tar.gz': 'a tarball',
+  // Brought along, and none that the mirror made: there are no packages.
+  'outputs/RPMS/empty/repodata/repomd.xml': '<repomd/>',
 };
 
 function publish(timestamp = TIMESTAMP, files: Readonly<Record<string, string>> = FILES): string {
@@ -155,10 +157,14 @@ test('builds.repo has each repository of the builds, by its address in the relea
     `--setopt=reposdir=${mirror.directory}`,
     `--setopt=cachedir=${join(mirror.directory, 'cache')}`,
   ];
-  const found = execFileSync('dnf', [...options, '--setopt=module_platform_id=platform:el8', '--disableplugin=local', 'repoquery', '--location', 'hello'], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const found = execFileSync(
+    'dnf',
+    [...options, '--setopt=module_platform_id=platform:el8', '--disableplugin=local', 'repoquery', '--location', 'hello'],
+    {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   expect(found).toBe(`file://${at(PLACE, 'outputs/RPMS/std/hello-1.0-1.noarch.rpm')}\n`);
 });
 
@@ -182,7 +188,9 @@ test('where what was recorded of the build is lost or is not what was recorded, 
   publish();
   writeFileSync(layout.buildRecord(SERIES, TIMESTAMP, 'manifest'), `sha256:${'0'.repeat(64)}\t1\toutputs/gone\n`);
   declare();
+  rmSync(layout.buildRecord(SERIES, TIMESTAMP, 'json'));
   expect(await json('freeze')).toMatchObject({ code: 0, releases: [{ state: 'frozen', problems: [] }] });
+  expect(readFileSync(at('builds.repo'), 'utf8')).toContain('/outputs/RPMS/std/\n');
   expect(await json('verify')).toMatchObject({ code: 0, releases: [{ differences: [] }] });
 });
 

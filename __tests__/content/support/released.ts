@@ -38,7 +38,11 @@ export function makeBuildWithPackages(layout: Layout, key: TestKey, { repositori
   writeFileSync(manifest, lines.join(''));
   const record = layout.buildRecord(series, made.timestamp, 'json');
   const known = JSON.parse(readFileSync(record, 'utf8')) as Record<string, unknown>;
-  writeFileSync(record, JSON.stringify({ ...known, manifest: createHash('sha256').update(lines.join('')).digest('hex') }));
+  const described = Object.entries(repositories).map(([path, packages]) => ({ path, packages: packages.length }));
+  writeFileSync(
+    record,
+    JSON.stringify({ ...known, repositories: described, manifest: createHash('sha256').update(lines.join('')).digest('hex') }),
+  );
   return directory;
 }
 
