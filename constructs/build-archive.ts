@@ -86,6 +86,7 @@ export class BuildArchive extends Construct {
       branch: this.branch,
       distribution: this.distribution,
       series: [...this.series],
+      siteUrl: server.siteUrl,
       ...(retention === undefined ? {} : { retention }),
     };
     const yaml = definitionYaml(definition);

@@ -5,6 +5,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { CONTENT_USER, ServerPaths } from '../desired-state/model';
 import { addBackupCommands } from './backup-cli';
 import { addBuildAdminCommands } from './build-admin-cli';
+import { addBuildCommands } from './build-cli';
 import type { BackupSecrets } from './backup-secrets';
 import { addAvailabilityCommands } from './ga-cli';
 import { addExplainCommand } from './explain-cli';
@@ -256,7 +257,10 @@ export function program(): Command {
   addHoldbackCommands(root, () => keys as KeySource);
   addReleaseCommands(root, () => keys as KeySource);
   addRetentionCommands(root, () => keys as KeySource);
-  addBuildAdminCommands(root, root.command('build').description('builds of StarlingX, and the links that lead to them'));
+  addBuildAdminCommands(
+    root,
+    addBuildCommands(root, () => keys as KeySource),
+  );
   addUploadCommands(root, () => keys as KeySource);
   addHealthCommand(root);
   addLegacyCommand(root, () => legacyLogs);

@@ -100,24 +100,23 @@ export async function removeUnfinished(layout: Layout, id: string): Promise<void
   }
 }
 
-/** Builds a tree under a temporary name in `snapshots/` and returns its path. Nothing is flushed yet. */
+/** Builds a tree under a temporary name. Nothing is flushed yet. */
 export class TreeBuilder {
-  readonly directory: string;
   private readonly made = new Set<string>();
 
   private constructor(
     private readonly store: Store,
-    layout: Layout,
-    id: string,
-    at: Date,
-  ) {
-    this.directory = join(layout.snapshots(id), `${NEW}${stamp(at)}`);
+    readonly directory: string,
+  ) {}
+
+  static start(store: Store, layout: Layout, id: string, at: Date): Promise<TreeBuilder> {
+    return TreeBuilder.at(store, join(layout.snapshots(id), `${NEW}${stamp(at)}`));
   }
 
-  static async start(store: Store, layout: Layout, id: string, at: Date): Promise<TreeBuilder> {
-    const builder = new TreeBuilder(store, layout, id, at);
-    await mkdir(builder.directory, { recursive: true });
-    return builder;
+  /** The same in a directory that the caller names. */
+  static async at(store: Store, directory: string): Promise<TreeBuilder> {
+    await mkdir(directory, { recursive: true });
+    return new TreeBuilder(store, directory);
   }
 
   folder(path: string): void {

@@ -354,6 +354,8 @@ export const BuildsDefinitionSchema = z.strictObject({
   distribution: z.string(),
   /** `<branch path>/<distribution>[/<layer>]` of each; public below `mirror/starlingx/`, kept at the same path below `builds/` of the storage root. */
   series: z.array(z.string().min(1)).min(1),
+  /** The base URL that clients use, for the yum configuration of each build. */
+  siteUrl: z.string().url().optional(),
   retention: BuildRetentionSchema.optional(),
 });
 export type BuildsDefinition = z.infer<typeof BuildsDefinitionSchema>;

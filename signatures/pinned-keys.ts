@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { run } from './run';
@@ -41,9 +42,25 @@ export function primaryFingerprints(colons: string): readonly string[] {
 export async function buildKeyRing(keys: readonly PinnedKey[], directory: string): Promise<KeyRing> {
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const home = join(directory, 'home');
-  await mkdir(home, { mode: 0o700 });
-  const base = ['--homedir', home, '--batch', '--no-tty', '--no-autostart', '--quiet'];
+  return inKeyHome((base) => fillKeyRing(keys, directory, base));
+}
+
+/**
+ * Works with public keys in a home of gpg's own.
+ *
+ * @param work is given the options of every gpg in it
+ */
+export async function inKeyHome<T>(work: (base: readonly string[]) => Promise<T>): Promise<T> {
+  // Where the machine has no /run/user, gpg wants its agent's socket in its home, and the path of a socket ends at 108 bytes.
+  const home = await mkdtemp(join(tmpdir(), 'key-ring-'));
+  try {
+    return await work(['--homedir', home, '--batch', '--no-tty', '--no-autostart', '--quiet']);
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+async function fillKeyRing(keys: readonly PinnedKey[], directory: string, base: readonly string[]): Promise<KeyRing> {
   const files = [...new Set(keys.map((k) => k.path))];
   for (const path of files) await checkFile(path, keys, base);
   await gpg([...base, '--import', '--', ...files]);

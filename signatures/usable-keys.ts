@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import type { KeyRing } from './pinned-keys';
+import { inKeyHome, type KeyRing } from './pinned-keys';
 import { run } from './run';
 
 /** Why a key or subkey signs no more. */
@@ -26,8 +26,14 @@ const WHY: Readonly<Record<string, Unusable>> = { e: 'expired', r: 'revoked' };
  *
  * @param directory where `buildKeyRing` built it; unusable subkeys are taken out of what lies there
  */
-export async function usableKeys(ring: KeyRing, directory: string): Promise<UsableKeys> {
-  const base = ['--homedir', join(directory, 'home'), '--batch', '--no-tty', '--no-autostart', '--quiet', '--yes'];
+export function usableKeys(ring: KeyRing, directory: string): Promise<UsableKeys> {
+  return inKeyHome(async (base) => {
+    await gpg([...base, '--import', '--', ...ring.armoured]);
+    return partedKeys(ring, directory, [...base, '--yes']);
+  });
+}
+
+async function partedKeys(ring: KeyRing, directory: string, base: readonly string[]): Promise<UsableKeys> {
   const keys = listedKeys((await gpg([...base, '--with-colons', '--list-keys'])).stdout);
   const unusable = new Map<string, Unusable>();
   const usable = new Set<string>();

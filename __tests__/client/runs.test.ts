@@ -398,3 +398,14 @@ function overwrite(file: string, bytes: Buffer): void {
   rmSync(file);
   writeFileSync(file, bytes);
 }
+
+/** Nobody's session: gpg then wants the sockets of its agent in its home. */
+const NO_RUN_USER = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /run && exec "$0" "$@"'];
+
+test('an output with a path that is longer than that of a socket may be', async () => {
+  const output = join(world.directory, 'x'.repeat(100), 'output');
+  const { code, stderr } = await world.run(['-S', '--lists', world.lists, '--keys', world.keys], { output, under: NO_RUN_USER });
+  expect(stderr).not.toContain('gpg');
+  expect(code).toBe(0);
+  expect(world.there(output)).toEqual(world.expected);
+});

@@ -17,6 +17,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
+// Where no sshd was ever started.
+beforeAll(() => {
+  mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
+});
 const sshd = (...args: string[]) => spawnSync('/usr/sbin/sshd', args, { encoding: 'utf8' });
 
 /** A configuration as Debian's: what is in files of its own comes first. */

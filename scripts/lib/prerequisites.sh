@@ -20,7 +20,9 @@ MIRROR_CACHE="${MIRROR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/package-mirror-as-
 export MIRROR_CACHE
 
 # What the unit tests run for real beside Node and gpg: an sshd and certificates of their own, the libraries by which dnf reads groups and modules, and restic.
-MIRROR_UNIT_PACKAGES=(openssh-client openssh-server openssl smartmontools sudo gir1.2-modulemd-2.0 libmodulemd-tools python3-gi python3-libcomps restic rsync)
+MIRROR_UNIT_PACKAGES=(
+  openssh-client openssh-server openssl smartmontools sudo gir1.2-modulemd-2.0 libmodulemd-tools python3-gi python3-libcomps restic rsync faketime
+)
 
 # What the lab runs. gnupg1 makes the version 3 signatures that CentOS' vault carries; gpg 2 cannot.
 MIRROR_LAB_PACKAGES=(

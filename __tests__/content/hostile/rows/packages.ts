@@ -64,7 +64,7 @@ export const PACKAGES_ROWS: readonly Row[] = [
   {
     name: 'a flipped bit',
     attack: 'arbitrary software',
-    guard: guard(FILE, 'if (declared !== expected.hex)'),
+    guard: guard(FILE, 'if (hex !== undefined && declared !== hex)'),
     hostile: (field) => {
       const bytes = field.file(RPM);
       bytes[bytes.length - 9] = (bytes[bytes.length - 9] as number) ^ 1;

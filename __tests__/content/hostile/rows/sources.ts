@@ -236,7 +236,7 @@ export const SOURCES: readonly Row[] = [
   {
     name: 'a list of mirrors that leads into the private network',
     attack: 'arbitrary software',
-    guard: guard('content/source-lists.ts', "everywhere ? 'all' : declaredHosts(definition.fetchFrom)", "'all'"),
+    guard: guard('content/source-lists.ts', "everywhere ? 'all' : declaredHosts([...declaredSources(definition), ...before])", "'all'"),
     hostile: async (field) => {
       const inside = await field.another(HostileServer.start(field.root, '127.0.0.2'));
       field.put('list', `${inside.url}\n`);
