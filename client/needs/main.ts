@@ -199,7 +199,10 @@ async function packagesOfRepository(text: string, { web, workspace, keys, unveri
   return repositoryPackages(url, { client: web.to(url, true), workspace, keys, retry: RETRY, warn });
 }
 
-/** All repositories of a file that was read once: those of one build, whatever a link leads to a moment later. */
+/**
+ * The repositories of a file that was read once: those of one build, whatever a link leads to a moment later. What a build was made of (`inputs/`) it
+ * did not build.
+ */
 async function packagesOfRepoFile(place: string, url: string | undefined, reading: Reading): Promise<readonly BuiltPackage[]> {
   let bytes: Buffer;
   if (url === undefined) bytes = readFileSync(place);
@@ -213,7 +216,7 @@ async function packagesOfRepoFile(place: string, url: string | undefined, readin
     const [base] = baseurls;
     const at = base === undefined ? undefined : urlOf(base, place);
     if (at === undefined) throw usage(`--built ${shown(place)}: [${id}] has no baseurl over http`, 'Give the build.repo of a build.');
-    found.push(...(await packagesOfRepository(at, reading)));
+    if (!new URL(at).pathname.includes('/inputs/')) found.push(...(await packagesOfRepository(at, reading)));
   }
   return found;
 }

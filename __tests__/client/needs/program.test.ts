@@ -333,7 +333,9 @@ describe('against a repository', () => {
     copyFileSync(record, join(build, 'record.json'));
     const section = (name: string): string =>
       `[${name.replace('/', '-')}]\nname=x\nbaseurl=${web.url}/20261101T023000Z/outputs/${name}/\nrepo_gpgcheck=1\n`;
-    writeFileSync(join(web.root, 'build.repo'), section('RPMS/std') + section('SRPMS/std'));
+    // What is in inputs/ was not built: nobody even looks there.
+    const inputsSection = `[inputs]\nname=x\nbaseurl=${web.url}/20261101T023000Z/inputs/RPMS/\n`;
+    writeFileSync(join(web.root, 'build.repo'), section('RPMS/std') + inputsSection + section('SRPMS/std'));
   }
   const at = (path: string): string => `${web.url}/20261101T023000Z/outputs/${path}`;
   const remote = (...argv: string[]): Promise<Ran> => check('--record', at('record.json'), '--built', at('RPMS/std'), '--built', at('SRPMS/std/'), ...argv); // prettier-ignore
