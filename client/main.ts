@@ -3,9 +3,8 @@ import { setMaxListeners } from 'node:events';
 import { renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-import { Command, CommanderError } from 'commander';
-import { ExitCode, faultCode, MirrorError } from '../desired-state/errors';
-import { remedyOf } from './remedies';
+import { Command } from 'commander';
+import { fail } from './fail';
 import { reportText } from './report';
 import { type Flags, settingsOf, usage } from './settings';
 
@@ -125,38 +124,4 @@ function writeWhole(file: string, text: string): void {
   renameSync(`${file}.new`, file);
 }
 
-/** What the machine refuses, in words. */
-function described(error: unknown): unknown {
-  const fault = error as NodeJS.ErrnoException;
-  const code = faultCode(fault);
-  const remedies: Readonly<Record<string, string>> = {
-    ENOSPC: 'Make room on that disk, and run it again: what came stays.',
-    EDQUOT: 'Make room within your quota, and run it again: what came stays.',
-    EROFS: 'Give another directory by --output.',
-    EACCES: 'Give a directory that you may write to by --output.',
-    EPERM: 'Give a directory that you may write to by --output.',
-    ENOTDIR: 'Something that is no directory is in the way: remove it, or give another directory by --output.',
-    EISDIR: 'A directory is where a file has to go: remove it, or give another directory by --output.',
-    ENOTEMPTY: 'A directory is where a file has to go: remove it, or give another directory by --output.',
-  };
-  const remedy = remedies[code ?? ''];
-  if (error instanceof MirrorError || remedy === undefined) return error;
-  return new MirrorError({ code: 'MACHINE', message: fault.message, remedy, exitCode: ExitCode.environment, cause: error });
-}
-
-if (require.main === module)
-  main().catch((error: unknown) => {
-    if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-      return;
-    }
-    const said = described(error);
-    if (said instanceof MirrorError) {
-      process.stderr.write(`download-mirror: ${said.message}\n  ${remedyOf(said)}\n`);
-      process.exitCode = said.exitCode;
-      return;
-    }
-    const stack = process.env['MIRROR_DEBUG'] === undefined ? String(said) : ((said as Error).stack ?? String(said));
-    process.stderr.write(`download-mirror: this is a defect: ${stack}\n`);
-    process.exitCode = ExitCode.internal;
-  });
+if (require.main === module) main().catch((error: unknown) => fail('download-mirror', error));

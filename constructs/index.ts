@@ -33,6 +33,6 @@ export { TarballDownloads, type TarballDownloadsProps } from './tarball-download
 export { Http, Tls, type TlsAcmeProps, type TlsFilesProps } from './tls';
 export { TreeTrust } from './tree-trust';
 export { Trust } from './trust';
-export { UploadAccount, type UploadAccountProps } from './upload-account';
+export { UploadAccount, type UploadAccountProps, UploadProtocol } from './upload-account';
 export { Upstream } from './upstream';
 export { Waiver } from './waiver';

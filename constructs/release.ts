@@ -10,6 +10,7 @@ import type { BuildReference } from './build-archive';
 import type { FileTree } from './file-tree';
 import type { InstallTree } from './install-tree';
 import { MirrorServer } from './mirror-server';
+import type { ModifiedPackages } from './modified-packages';
 import type { MosCodename } from './mos-codename';
 import { check, checkList, checkProps, invalid, show } from './private/check';
 import { declare } from './private/declare';
@@ -21,7 +22,7 @@ import type { TarballDownloads } from './tarball-downloads';
 
 export interface ReleaseProps {
   /** What it consists of; of a codename all components. With `at`, or with `builds`. */
-  readonly of?: readonly (RpmRepository | FileTree | TarballDownloads | InstallTree | PackageLists | MosCodename)[];
+  readonly of?: readonly (RpmRepository | FileTree | TarballDownloads | InstallTree | PackageLists | MosCodename | ModifiedPackages)[];
   /**
    * Of each the newest snapshot that is not younger than this UTC time, for instance `2026-11-01T00:00:00Z`. It may be to come: the release is
    * frozen then. With `of`.
@@ -116,13 +117,14 @@ export class Release extends Construct {
     check(this, 'at', at, utcTime);
     if (!Array.isArray(of) || of.length === 0)
       throw invalid(this, 'of', show(of), {
-        allowed: 'at least one RpmRepository, FileTree, TarballDownloads, InstallTree, PackageLists or MosCodename',
+        allowed: 'at least one RpmRepository, FileTree, TarballDownloads, InstallTree, PackageLists, MosCodename or ModifiedPackages',
         fix,
       });
     const members = of.flatMap((one: unknown, index) => {
       if (!isReleasable(one) || MirrorServer.of(one) !== server)
         throw invalid(this, `of[${index}]`, show(one), {
-          allowed: 'an RpmRepository, a FileTree, TarballDownloads, an InstallTree, PackageLists or a MosCodename of the same server',
+          allowed:
+            'an RpmRepository, a FileTree, TarballDownloads, an InstallTree, PackageLists, a MosCodename or ModifiedPackages of the same server',
           fix,
         });
       return one.releasable;

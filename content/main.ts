@@ -296,12 +296,18 @@ async function main(): Promise<void> {
   }
 }
 
+/** What Node has on POSIX, and its types lack. */
+interface InitGroups {
+  initgroups(user: string, group: number): void;
+}
+
 /** Root's `mirrorctl sync x` does what it says, with the rights of the content user: what upstreams send is never handled by root. */
 function becomeContentUser(): void {
   if (process.getuid?.() !== 0) return;
   try {
     process.setgid?.(CONTENT_USER);
-    process.setgroups?.([process.getgid?.() ?? 0]);
+    // With the groups of accounts that upload by rsync.
+    (process as Partial<InitGroups>).initgroups?.(CONTENT_USER, process.getgid?.() ?? 0);
     process.setuid?.(CONTENT_USER);
     process.env.HOME = ServerPaths.state;
   } catch (error) {

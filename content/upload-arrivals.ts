@@ -30,8 +30,14 @@ export interface ArrivedFile {
   readonly mark: string;
 }
 
+/** What has not changed for so long is complete. In ms. */
+export const SETTLED = 10_000;
+/** While something arrives, and so long after its last change, the run waits for its end, so that it is taken at once. */
+export const LINGERS = 60_000;
+/** What is cut may still be on its way for so long after its last change. */
+export const CUT_FOR = 15 * 60_000;
 /** So many entries of a directory are looked at in one go; the next ones have their turn when those are gone. */
-const AT_ONCE = 1000;
+export const AT_ONCE = 1000;
 /** A batch of more is refused: nobody could read its result. */
 export const MAX_BATCH = 5000;
 /** A call of publish has no more bytes than these: deploys wait for it. */
@@ -39,7 +45,7 @@ export const MAX_BYTES = 16 * 1024 ** 3;
 /** The same of the files in all batches together: an account that has many takes no memory from what looks after all. */
 const FILES_AT_ONCE = 4 * MAX_BATCH;
 /** Names that clients give what they have not finished: ours, WinSCP's, and hidden ones (lftp). */
-const ARRIVING = /^\.|\.(part|filepart)$/;
+export const ARRIVING = /^\.|\.(part|filepart)$/;
 /** What the name of a package file can be. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._+~^-]*\.rpm$/;
 /** What the name of a batch can be: it becomes the name of its result. */
@@ -59,11 +65,11 @@ export async function arrivalsIn(directory: string): Promise<readonly Arrival[]>
 }
 
 /** Names as the file system has them: they need not be text. Undefined where there is no such directory, or it cannot be read. */
-async function namesIn(directory: string | Buffer, most: number): Promise<readonly Buffer[] | undefined> {
+export async function namesIn(directory: string | Buffer, most: number): Promise<readonly Buffer[] | undefined> {
   const names: Buffer[] = [];
   try {
     // The type of Node's encoding is that of strings.
-    const entries = await opendir(directory, { encoding: 'buffer' as BufferEncoding });
+    const entries = await opendir(directory, { encoding: 'buffer' as BufferEncoding, bufferSize: 1024 });
     for await (const entry of entries) {
       names.push(entry.name as unknown as Buffer);
       if (names.length >= most) break;
@@ -125,7 +131,8 @@ function faultOf(name: string, entry: Buffer, stat: BigIntStats): string | undef
   return undefined;
 }
 
-async function lookAt(path: Buffer): Promise<BigIntStats | undefined> {
+/** Undefined where there is nothing, or it may not be looked at. */
+export async function lookAt(path: Buffer): Promise<BigIntStats | undefined> {
   try {
     return await lstat(path, { bigint: true });
   } catch (error) {
@@ -168,7 +175,7 @@ async function removeUnchanged(path: Buffer, { mark }: ArrivedFile): Promise<voi
 }
 
 /** Moves what is refused to where the account cannot enter. False where it does not let itself be moved: it then stays. */
-export async function moveAway(arrival: Arrival, target: string): Promise<boolean> {
+export async function moveAway(arrival: Pick<Arrival, 'path'>, target: string): Promise<boolean> {
   try {
     await rename(arrival.path, target);
     return true;
@@ -179,7 +186,7 @@ export async function moveAway(arrival: Arrival, target: string): Promise<boolea
 }
 
 /** The name with what no text has, or would disturb one, replaced. */
-function readable(entry: Buffer): string {
+export function readable(entry: Buffer): string {
   return entry.toString('utf8').replace(/[^\x20-\x7e]/g, '?');
 }
 
@@ -187,10 +194,10 @@ function isText(entry: Buffer): boolean {
   return Buffer.from(readable(entry)).equals(entry);
 }
 
-function inside(directory: string, entry: Buffer): Buffer {
+export function inside(directory: string, entry: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${directory}/`), entry]);
 }
 
-function isDenied(error: unknown): boolean {
+export function isDenied(error: unknown): boolean {
   return ['EACCES', 'EPERM', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -3,9 +3,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { ExitCode } from '../desired-state/errors';
 import { UPLOADS } from '../desired-state/model';
 import { removeTree, writeAtomically } from './files';
 import { readJson } from './json-file';
+
+/** Faults of what was uploaded, or of what is declared for it: everything else passes, or is for an operator. */
+export const CONCERNS_UPLOAD: ReadonlySet<ExitCode> = new Set([ExitCode.invalid, ExitCode.untrusted]);
 
 /** How long results and what was refused are kept. */
 export const KEPT_DAYS = 30;
@@ -22,9 +26,9 @@ const FileSchema = z.object({
 export type UploadedFile = z.infer<typeof FileSchema>;
 
 const ResultSchema = z.object({
-  /** Name of the file or batch. */
+  /** Name of the file or batch; of a build its time. */
   upload: z.string(),
-  /** Id of the component. */
+  /** Id of the component, or the series of a build. */
   component: z.string(),
   at: z.string(),
   result: z.enum(['published', 'refused']),
@@ -43,7 +47,7 @@ export function resultText({ upload, component, at, result, files }: UploadResul
   return [`${component}, ${upload}: ${result} at ${at}`, ...lines, ''].join('\n');
 }
 
-/** Says in `results/<codename>/<component>/` what became of an upload, in the place of what became of one of the same name before. */
+/** Says in `results/<codename>/<component>/`, or `results/<archive>/<layer>/`, what became of an upload, in the place of what became of one of the same name before. */
 export async function tellAccount(place: string, directory: string, result: UploadResult): Promise<void> {
   const base = join(place, UPLOADS.results, directory, fileName(result.upload));
   await writeAtomically(`${base}.json`, `${JSON.stringify(result, undefined, 1)}\n`);

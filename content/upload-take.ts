@@ -1,6 +1,6 @@
 /**
- * `mirrorctl uploads take`: publishes what an account uploaded. Each batch is one publish, all or nothing; files that lie by themselves have
- * each its own fate. What was published leaves the directory only afterwards: a run that is killed leaves it there, and the next one finds that it is
+ * `mirrorctl uploads take`: publishes what an account uploaded. Each batch is one publish, all or nothing, each build too
+ * (upload-take-builds.ts); files that lie by themselves have each its own fate. What was published leaves the directory only afterwards: a run that is killed leaves it there, and the next one finds that it is
  * published already.
  */
 import { stat } from 'node:fs/promises';
@@ -14,20 +14,15 @@ import { holding, waitingFor } from './lock';
 import { changeComponent, type ChangeOutcome, type PublishContext } from './publish';
 import { present } from './present';
 import { requireStorage } from './storage';
-import { type Arrival, arrivalsIn, MAX_BYTES, moveAway, removeTaken, withDirectory } from './upload-arrivals';
-import { forgetOld, REFUSED, refusedDirectory, tellAccount, type UploadedFile, type UploadResult } from './upload-results';
+import { type Arrival, arrivalsIn, CUT_FOR, LINGERS, MAX_BYTES, moveAway, removeTaken, SETTLED, withDirectory } from './upload-arrivals';
+import { CONCERNS_UPLOAD, forgetOld, REFUSED, refusedDirectory, tellAccount, type UploadedFile, type UploadResult } from './upload-results';
+import { TakingBuilds } from './upload-take-builds';
 
 export interface TakeContext extends PublishContext {
   /** Where uploads arrive: `UPLOADS.root`. */
   readonly uploads: string;
 }
 
-/** What has not changed for so long is complete. In ms. */
-const SETTLED = 10_000;
-/** While something arrives, and so long after its last change, the run waits for its end, so that it is taken at once. */
-const LINGERS = 60_000;
-/** A package that is cut may still be on its way for so long after its last change. */
-const CUT_FOR = 15 * 60_000;
 /** From one look to the next. */
 const LOOKS = 1000;
 
@@ -66,12 +61,19 @@ class Taking {
       // Each time anew: the run goes on while something arrives, and a deploy may end meanwhile.
       const definitions = await this.context.declared();
       const account = definitions.uploads.find(({ id }) => id === this.account.id);
+      let looked = 0;
       const components = hostedComponents(definitions).filter(({ id }) => account?.components.includes(id));
       let moves = false;
       for (const component of components) moves = (await this.component(component)) || moves;
+      for (const build of account?.builds ?? []) {
+        const found = await this.builds(build);
+        moves ||= found.moves;
+        looked += found.looked;
+      }
       if (this.hindrance !== undefined) throw this.hindrance;
       if (!moves) return this.results;
-      await sleep(LOOKS);
+      // Looking at builds of many files is work: a twentieth of the time at most.
+      await sleep(Math.min(Math.max(LOOKS, 20 * looked), LINGERS));
     }
   }
 
@@ -94,6 +96,18 @@ class Taking {
       return false;
     }
     return ready.length > 0 || others.some(({ changed }) => now - changed < LINGERS);
+  }
+
+  /** The same of the builds of a series. */
+  private async builds(build: { readonly series: string; readonly directory: string }): Promise<{ moves: boolean; looked: number }> {
+    const { series, directory } = build;
+    const tell = (result: UploadResult): Promise<void> => this.tell(result, directory);
+    try {
+      return await new TakingBuilds({ ...this.context, tell, left: this.left, place: this.place }, series, directory).run();
+    } catch (error) {
+      this.hindrance ??= error as Error;
+      return { moves: false, looked: 0 };
+    }
   }
 
   /** Those that are good are published together, as many as one call takes; each that is refused leaves first. */
@@ -185,10 +199,10 @@ class Taking {
     return { upload: arrival.name, component: component.id, at: this.context.now().toISOString(), result, files: [...files] };
   }
 
-  private async tell(result: UploadResult): Promise<void> {
+  private async tell(result: UploadResult, directory = uploadDirectory(result.component)): Promise<void> {
     this.results.push(result);
     try {
-      await tellAccount(this.place, uploadDirectory(result.component), result);
+      await tellAccount(this.place, directory, result);
     } catch (error) {
       // The account may have filled the disk: what it uploaded leaves all the same.
       this.context.say(`what became of ${result.upload} cannot be told to ${this.account.id}: ${(machineFault(error) as Error).message}`);
@@ -200,9 +214,6 @@ const UNREADABLE = 'Upload it as FILE.part, give it a mode that the mirror may r
 
 /** What a file is refused for that is not all here yet. */
 const UNFINISHED = ['PACKAGE_CUT', 'FILE_CHANGED'];
-
-/** Faults of what was uploaded, or of what is declared for it: everything else passes, or is for an operator. */
-const CONCERNS_UPLOAD: ReadonlySet<ExitCode> = new Set([ExitCode.invalid, ExitCode.untrusted]);
 
 function odds({ name, fault = '' }: Arrival): UploadedFile {
   return { file: name, result: 'refused', code: 'UPLOAD_REFUSED', message: fault, remedy: 'Upload it again as it should be.' };

@@ -5,8 +5,9 @@ import type { KeySource } from '../signatures/sign';
 import { opened, print, printJson, sayWhenInterrupted, warn, wholeSeconds, withSigner } from './cli';
 
 const EXAMPLES = `
-An account that is declared (new UploadAccount(…)) puts packages by SFTP into <codename>/<component>/. What is complete is published by the rules
-of mirrorctl publish, and leaves; what is refused is kept for 30 days in refused/, and the account reads in results/ what became of each.
+An account that is declared (new UploadAccount(…)) puts packages into <codename>/<component>/, and builds into <archive>/<layer>/<time>/, by SFTP or
+rsync. What is complete is published by the rules of mirrorctl publish and build publish, and leaves; what is refused is kept for 30 days in
+refused/, and the account reads in results/ what became of each. A build is complete when every file is there that its SHA256SUMS names.
 
 Examples:
   mirrorctl uploads                     what waits, and what was refused and why
@@ -15,7 +16,7 @@ Examples:
 
 const TAKE_EXAMPLES = `
 It ends when nothing arrives any more. What has not changed for 10 seconds is complete, unless its name ends with .part. A file is published by
-itself, a directory of files as a whole or not at all. What is refused is told to the account, and is no failure of this command.
+itself, a directory of files as a whole or not at all. A build waits until every file is there that its SHA256SUMS names. What is refused is told to the account, and is no failure of this command.
 
 Examples:
   mirrorctl uploads take acme-build
@@ -25,7 +26,7 @@ Examples:
 export function addUploadCommands(root: Command, keys: () => KeySource): void {
   const group = root
     .command('uploads')
-    .description('what build systems upload over SFTP: what waits, what was refused')
+    .description('what build systems upload: what waits, what was refused')
     .addOption(new Option('--directory <directory>', 'where uploads arrive').default(UPLOADS.root))
     .addHelpText('after', EXAMPLES);
   const directory = (): string => group.opts<{ directory: string }>().directory;

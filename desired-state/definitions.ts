@@ -495,14 +495,18 @@ export const BackupDefinitionSchema = z.strictObject({
 });
 export type BackupDefinition = z.infer<typeof BackupDefinitionSchema>;
 
-/** An account that uploads packages. File `definitions/uploads/<account>.yaml`. */
+/** An account that uploads packages, builds, or both. File `definitions/uploads/<account>.yaml`. */
 export const UploadDefinitionSchema = z.strictObject({
   kind: z.literal('upload'),
   /** Name of the account. */
   id: z.string(),
   owner: z.string(),
+  /** By what it uploads; absent for SFTP. */
+  protocol: z.literal('rsync').optional(),
   /** Ids `<owner>/<codename>/<component>` of what it may publish; it sees each as a directory `<codename>/<component>`. */
-  components: z.array(z.string()).min(1),
+  components: z.array(z.string()),
+  /** Series whose builds it may publish, each with its directory in the account's place: `<archive>/<layer>`, or `<archive>/builds`. */
+  builds: z.array(z.strictObject({ series: z.string(), directory: z.string() })).optional(),
 });
 export type UploadDefinition = z.infer<typeof UploadDefinitionSchema>;
 

@@ -79,6 +79,8 @@ export const UPLOADS = {
   results: 'results',
   /** In each account's place: what was not taken, for operators. */
   refused: 'refused',
+  /** Name begins so, in the place of an upload that was taken, until it is removed. */
+  taken: '.taken-',
 } as const;
 
 /** Debian packages of a server that takes uploads. */
@@ -132,6 +134,7 @@ const relativePath = z
  * - `systemd/*.service`, `.socket`, `.timer`, `.path`: installed in `/etc/systemd/system`; all but services are enabled and started
  * - `ssh/authorized_keys`: who may log in as the deploy account
  * - `ssh/uploads/<account>`: who may upload as that account
+ * - `ssh/rsync/<account>.conf`: what rsync lets an account do that uploads by it
  * - `definitions/**.yaml`: read by `mirrorctl`
  * - `keys/*`: public keys of upstreams, served at `/keys/` and used by `mirrorctl`
  * - `repo-files/*.repo`: yum configuration, served at `/repo-files/`
@@ -139,7 +142,7 @@ const relativePath = z
  */
 const generationFile = relativePath.refine(
   (p) =>
-    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|nginx\/(tls|client-authorities)\/[^/]+\.pem|systemd\/mirror-(?!revert\.)[^/]+\.(service|socket|timer|path)|ssh\/authorized_keys|ssh\/uploads\/[^/]+|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
+    /^(nginx\/(vhost|serving)\.conf|nginx\/locations\/[^/]+\.conf|nginx\/(tls|client-authorities)\/[^/]+\.pem|systemd\/mirror-(?!revert\.)[^/]+\.(service|socket|timer|path)|ssh\/authorized_keys|ssh\/uploads\/[^/]+|ssh\/rsync\/[^/]+\.conf|definitions\/.+\.yaml|keys\/[^/]+|repo-files\/[^/]+\.repo|owners\/[^/]+\/[^/]+)$/.test(
       p,
     ),
   { message: 'is not a place that a generation has' },
@@ -158,9 +161,13 @@ export const ElementSchema = z.strictObject({
   links: z.record(relativePath, relativePath),
   /** Former `<id>`: the element goes on with that one's content, which mirrorctl finds before the switch. */
   adopts: relativePath.optional(),
-  /** An account that puts files into these directories below `UPLOADS.root/<account>`, by SFTP, and can do nothing else. */
+  /** An account that puts files into these directories below `UPLOADS.root/<account>`, by SFTP or by rsync, and can do nothing else. */
   uploads: z
-    .strictObject({ account: accountName, directories: z.array(z.string().regex(/^[a-z0-9][a-z0-9.-]*\/[a-z0-9][a-z0-9.-]*$/)).min(1) })
+    .strictObject({
+      account: accountName,
+      directories: z.array(z.string().regex(/^[a-z0-9][a-z0-9.-]*\/[a-z0-9][a-z0-9.-]*$/)).min(1),
+      protocol: z.literal('rsync').optional(),
+    })
     .optional(),
 });
 export type Element = z.infer<typeof ElementSchema>;

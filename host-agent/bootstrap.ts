@@ -64,7 +64,7 @@ export async function bootstrap(
   linkPrograms(paths, programs, 'ifMissing');
   await ensureRevertUnit(paths);
   if (desired.deployAccount !== undefined) await ensureAccount(paths, desired.deployAccount, accountBefore, report);
-  await ensureUploads(paths, uploadsOf(desired).uploads ?? {}, user, report);
+  await ensureUploads(paths, uploadsOf(desired), user, report);
   await ensureNginxSite(paths, report);
   return user;
 }

@@ -14,7 +14,7 @@ import {
 import { clientCertificates } from '../desired-state/render/nginx';
 import { asMirrorError } from './events';
 import { ensureDirectory, isMissing, linkTarget, readIfPresent, syncDirectory, writeDurably, writePlain } from './files';
-import { EMPTY_MANIFEST, readManifest, type Manifest } from './manifest';
+import { EMPTY_MANIFEST, readManifest, type Manifest, type UploadAccounts } from './manifest';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
 
@@ -150,9 +150,13 @@ export function manifestFor(request: ActivationRequest, content: GenerationConte
 }
 
 /** The accounts that upload, with their directories; absent where there is none. Pure. */
-export function uploadsOf(desired: Pick<DesiredState, 'elements'>): Pick<Manifest, 'uploads'> {
+export function uploadsOf(desired: Pick<DesiredState, 'elements'>): UploadAccounts {
   const declared = desired.elements.flatMap(({ uploads }) => (uploads === undefined ? [] : [uploads]));
-  return declared.length === 0 ? {} : { uploads: Object.fromEntries(declared.map(({ account, directories }) => [account, directories])) };
+  const byRsync = declared.filter(({ protocol }) => protocol === 'rsync').map(({ account }) => account);
+  return {
+    ...(declared.length === 0 ? {} : { uploads: Object.fromEntries(declared.map(({ account, directories }) => [account, directories])) }),
+    ...(byRsync.length === 0 ? {} : { uploadsByRsync: byRsync.sort() }),
+  };
 }
 
 /** Manifests of the generations on disk, oldest first. A damaged one is none: it must not stand in the way of the others. */

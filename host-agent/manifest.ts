@@ -33,10 +33,15 @@ export const ManifestSchema = z.object({
   deployAccount: z.string().optional(),
   /** Account that uploads → its directories below `UPLOADS.root/<account>`. */
   uploads: z.record(z.string(), z.array(z.string())).optional(),
+  /** Of those, the ones that upload by rsync. */
+  uploadsByRsync: z.array(z.string()).optional(),
   /** False until the generation was confirmed. */
   activated: z.boolean(),
 });
 export type Manifest = z.infer<typeof ManifestSchema>;
+
+/** The accounts that upload, of a generation. */
+export type UploadAccounts = Pick<Manifest, 'uploads' | 'uploadsByRsync'>;
 
 /** What generation 0 is made from: nothing. It is the previous generation of the first one. */
 export const EMPTY_MANIFEST: Manifest = {

@@ -75,8 +75,7 @@ export async function deviations(paths: HostPaths, manifest: Manifest): Promise<
   const left = readIfPresent(paths.leftRecord);
   if (left !== undefined) found.push(left);
   found.push(...revertUnitDeviations(paths), ...accountDeviations(paths, manifest.deployAccount));
-  const uploads = manifest.uploads ?? {};
-  found.push(...uploadDeviations(paths, uploads, findContentUser(paths)), ...(await sshdDeviations(paths, Object.keys(uploads))));
+  found.push(...uploadDeviations(paths, manifest, findContentUser(paths)), ...(await sshdDeviations(paths, manifest)));
   found.push(...compareDigests(manifest.files, filesOf(directory), (file) => join(paths.current, file), { unexpected: true }));
   found.push(
     ...secretDeviations(paths, manifest, directory),

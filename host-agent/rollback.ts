@@ -28,7 +28,7 @@ export async function rollback(paths: HostPaths, to: number | undefined, by: str
   const context = contextFor(paths, known);
   if (target.storage !== undefined) judgeStorage(target.storage, storageFacts(paths, target.storage.root));
   if (target.deployAccount !== undefined) await ensureAccount(paths, target.deployAccount, current.deployAccount, report);
-  await ensureUploads(paths, target.uploads ?? {}, context.user, report);
+  await ensureUploads(paths, target, context.user, report);
   await armRevert(TAKEN_BACK_AFTER_S);
   openJournal(paths, { from: current.generation, to: target.generation, by, lastDrift: '' });
   try {

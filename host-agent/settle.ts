@@ -65,7 +65,7 @@ async function finishConfirmation(paths: HostPaths, current: Manifest, report: R
   closeJournal(paths);
   await disarmRevert();
   await keepAccounts(paths, current.deployAccount === undefined ? [] : [current.deployAccount], report);
-  await keepUploads(paths, current.uploads ?? {}, report);
+  await keepUploads(paths, current, report);
   const before = manifestsOnDisk(paths);
   pruneGenerations(paths, current.generation, GENERATIONS_KEPT);
   pruneGeneratedKeys(paths, before, manifestsOnDisk(paths));

@@ -60,5 +60,5 @@ export async function switchTo(context: SwitchContext, target: Manifest): Promis
   await startUnits(units);
   // At the end, so that a configuration of sshd that somebody broke keeps nothing else from being restored.
   const deployers = ['root', ...new Set([target, ...known].flatMap(({ deployAccount }) => deployAccount ?? []))];
-  await tellSshd(paths, Object.keys(target.uploads ?? {}), deployers, context.afterCrash === true);
+  await tellSshd(paths, target, deployers, context.afterCrash === true);
 }

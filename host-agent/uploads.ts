@@ -6,18 +6,17 @@ import { chmodSync, chownSync, lstatSync, readdirSync, rmdirSync } from 'node:fs
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { UPLOADS } from '../desired-state/model';
+import { CONTENT_USER, UPLOADS } from '../desired-state/model';
 import type { ContentUser } from './bootstrap';
 import type { Reporter } from './events';
 import { ensureDirectory, kindOf, namesIn, readIfPresent } from './files';
-import type { Manifest } from './manifest';
+import type { UploadAccounts } from './manifest';
 import { passwdEntry } from './passwd';
 import type { HostPaths } from './paths';
 import { lastWords, run } from './run';
 
-export type Uploads = NonNullable<Manifest['uploads']>;
-
-const SHELL = '/usr/sbin/nologin';
+/** By which sshd starts rsync, and nothing else: what it may start is in its own configuration (sshd.ts). SFTP needs no shell. */
+const SHELLS = { sftp: '/usr/sbin/nologin', rsync: '/bin/sh' } as const;
 /** No password matches it, and sshd does not take the account for a locked one. */
 const NO_PASSWORD = '*';
 /** New files get the group of the directory: by that mirrorctl, and nobody else, takes them. */
@@ -31,15 +30,30 @@ interface Directory {
   readonly gid: number;
 }
 
+/** What an account is beside its name. */
+interface Kind {
+  readonly shell: string;
+  /** Of its group: rsync gives what arrives that group, and modes by which mirrorctl takes it. */
+  readonly members: readonly string[];
+}
+
+function kindsOf({ uploadsByRsync = [] }: UploadAccounts, account: string): Kind {
+  const byRsync = uploadsByRsync.includes(account);
+  return { shell: byRsync ? SHELLS.rsync : SHELLS.sftp, members: byRsync ? [CONTENT_USER] : [] };
+}
+
 /** Makes sure that the accounts and their directories exist, beside those that exist already: they go with the confirmation. */
-export async function ensureUploads(paths: HostPaths, uploads: Uploads, content: ContentUser, report: Reporter): Promise<void> {
-  for (const [account, directories] of Object.entries(uploads)) {
-    await ensureAccount(paths, account, report);
+export async function ensureUploads(paths: HostPaths, declared: UploadAccounts, content: ContentUser, report: Reporter): Promise<void> {
+  for (const [account, directories] of Object.entries(declared.uploads ?? {})) {
+    const kind = kindsOf(declared, account);
+    // An account that uploaded by rsync may have to do so again, until the generation is confirmed.
+    const before = [kind, { shell: SHELLS.rsync, members: [CONTENT_USER] }];
+    if (!before.some((one) => accountFaults(paths, account, one).length === 0)) await ensureAccount(paths, account, kind, report);
     for (const { path, mode, uid, gid } of directoriesOf(paths, account, directories, content)) ensureDirectory(path, mode, uid, gid);
   }
 }
 
-async function ensureAccount(paths: HostPaths, account: string, report: Reporter): Promise<void> {
+async function ensureAccount(paths: HostPaths, account: string, kind: Kind, report: Reporter): Promise<void> {
   const place = join(paths.uploads, account);
   const home = passwdEntry(paths, account)?.[5];
   if (home === undefined) {
@@ -50,7 +64,7 @@ async function ensureAccount(paths: HostPaths, account: string, report: Reporter
       '--home-dir',
       place,
       '--shell',
-      SHELL,
+      kind.shell,
       '--password',
       NO_PASSWORD,
       account,
@@ -61,20 +75,30 @@ async function ensureAccount(paths: HostPaths, account: string, report: Reporter
     report.progress(`created the account ${account}, for uploads`);
   } else if (home !== place) {
     throw refused(account, `it exists, and is not one for uploads (its home is ${home})`, 'Declare another name for the UploadAccount.');
-  } else if (accountFaults(paths, account).length > 0) {
-    const repaired = await run('usermod', ['--shell', SHELL, '--password', NO_PASSWORD, '--gid', account, '--groups', '', account]);
+  } else {
+    const repaired = await run('usermod', ['--shell', kind.shell, '--password', NO_PASSWORD, '--gid', account, '--groups', '', account]);
     if (repaired.exitCode !== 0) throw refused(account, `usermod: ${lastWords(repaired)}`, 'Remove the account (userdel); deploy again.');
     report.progress(`repaired the account ${account}`);
   }
+  await setMembers(paths, account, kind.members);
+}
+
+async function setMembers(paths: HostPaths, account: string, members: readonly string[]): Promise<void> {
+  if (membersOf(paths, account).join() === members.join()) return;
+  const set = await run('gpasswd', ['--members', members.join(), account]);
+  if (set.exitCode !== 0)
+    throw refused(account, `gpasswd: ${lastWords(set)}`, 'Remove the account and its group (userdel, groupdel); deploy again.');
 }
 
 /** Ends the accounts that are no longer declared, and closes directories that are not. What they hold stays. */
-export async function keepUploads(paths: HostPaths, uploads: Uploads, report: Reporter): Promise<void> {
+export async function keepUploads(paths: HostPaths, declared: UploadAccounts, report: Reporter): Promise<void> {
   for (const account of namesIn(paths.uploads)) {
     const place = join(paths.uploads, account);
-    const declared = uploads[account];
-    if (declared !== undefined) {
-      closeOthers(place, declared);
+    const directories = declared.uploads?.[account];
+    if (directories !== undefined) {
+      closeOthers(place, directories);
+      const kind = kindsOf(declared, account);
+      if (accountFaults(paths, account, kind).length > 0) await ensureAccount(paths, account, kind, report);
       continue;
     }
     const entry = passwdEntry(paths, account);
@@ -82,6 +106,8 @@ export async function keepUploads(paths: HostPaths, uploads: Uploads, report: Re
     if (kindOf(place) === 'directory') chmodSync(place, 0o700);
     if (entry?.[5] !== place) continue;
     await endProcesses(Number(entry[2]));
+    // userdel leaves a group that has members.
+    await setMembers(paths, account, []);
     const removed = await run('userdel', [account]);
     if (removed.exitCode === 0) report.progress(`removed the account ${account}; what it uploaded and was not taken stays in ${place}`);
     else report.warning(`the account ${account} can upload no more, but is still there: ${lastWords(removed)}`);
@@ -89,9 +115,9 @@ export async function keepUploads(paths: HostPaths, uploads: Uploads, report: Re
 }
 
 /** What deviates of the accounts and their directories. */
-export function uploadDeviations(paths: HostPaths, uploads: Uploads, content: ContentUser | undefined): string[] {
-  return Object.entries(uploads).flatMap(([account, directories]) => {
-    const faults = accountFaults(paths, account);
+export function uploadDeviations(paths: HostPaths, declared: UploadAccounts, content: ContentUser | undefined): string[] {
+  return Object.entries(declared.uploads ?? {}).flatMap(([account, directories]) => {
+    const faults = accountFaults(paths, account, kindsOf(declared, account));
     if (content === undefined || faults.some((fault) => fault.endsWith('missing'))) return faults;
     const wrong = directoriesOf(paths, account, directories, content).flatMap(({ path, mode, uid, gid }) => {
       const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -103,16 +129,26 @@ export function uploadDeviations(paths: HostPaths, uploads: Uploads, content: Co
 }
 
 /** What of an account lets it do more than upload, or nothing at all. */
-function accountFaults(paths: HostPaths, account: string): string[] {
+function accountFaults(paths: HostPaths, account: string, { shell: wanted, members }: Kind): string[] {
   const entry = passwdEntry(paths, account);
   if (entry === undefined) return [`the account ${account} missing`];
   const [, , , gid, , home, shell] = entry;
-  const lines = (path: string): string[][] => (readIfPresent(path) ?? '').split('\n').map((line) => line.split(':'));
-  const ofOthers = lines(paths.group).filter((group) => group[3]?.split(',').includes(account));
-  const own = lines(paths.group).find((group) => group[0] === account)?.[2];
-  const password = lines(paths.shadow).find((fields) => fields[0] === account)?.[1];
-  const right = home === join(paths.uploads, account) && shell === SHELL && gid === own && password === NO_PASSWORD;
-  return right && ofOthers.length === 0 ? [] : [`the account ${account} modified`];
+  const ofOthers = fieldsOf(paths.group).filter((group) => group[3]?.split(',').includes(account));
+  const own = fieldsOf(paths.group).find((group) => group[0] === account)?.[2];
+  const password = fieldsOf(paths.shadow).find((fields) => fields[0] === account)?.[1];
+  const right = home === join(paths.uploads, account) && shell === wanted && gid === own && password === NO_PASSWORD;
+  const alone = ofOthers.length === 0 && membersOf(paths, account).join() === members.join();
+  return right && alone ? [] : [`the account ${account} modified`];
+}
+
+/** Of the account's own group. */
+function membersOf(paths: HostPaths, account: string): readonly string[] {
+  const [, , , members = ''] = fieldsOf(paths.group).find(([name]) => name === account) ?? [];
+  return members.split(',').filter((member) => member !== '');
+}
+
+function fieldsOf(path: string): string[][] {
+  return (readIfPresent(path) ?? '').split('\n').map((line) => line.split(':'));
 }
 
 /** From the outermost to the innermost. */

@@ -24,6 +24,7 @@ const groups = {
   tools: {
     'lab.cjs': 'lab/main.ts',
     'download-mirror.cjs': 'client/main.ts',
+    'needs-build.cjs': 'client/needs/main.ts',
     'campaign.cjs': 'campaign/main.ts',
     'plan.cjs': 'scripts/plan.ts',
     'preflight.cjs': 'scripts/preflight.ts',

@@ -42,6 +42,7 @@ const programs = [
     "On the operator's machine: whether every upstream is as declared, and what the server would need.",
   ],
   ['download-mirror', 'dist/download-mirror.cjs', [], "On a developer's machine: brings what lists ask for, verified."],
+  ['needs-build', 'dist/needs-build.cjs', ['digest', 'check', 'record'], 'On a build machine: which packages must be rebuilt, and why.'],
   ['npm run check-requests --', 'dist/check-requests.cjs', [], "On the developer's machine: whether what lists ask for can be met."],
   [
     'scripts/import-yum-repos',

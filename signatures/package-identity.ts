@@ -17,6 +17,7 @@ const ENTRY = 16;
 const INT32 = 4;
 const STRING = 6;
 const TAGS = { name: 1000, version: 1001, release: 1002, epoch: 1003, arch: 1022, sourceRpm: 1044 };
+const BUILD_TIME = 1006;
 const WANTED: ReadonlySet<number> = new Set(Object.values(TAGS));
 /** Bytes. No file name holds more; each tag of a hostile header may name all of its data. */
 const MAX_TEXT = 4096;
@@ -64,6 +65,17 @@ export function identityIn(header: Buffer): PackageIdentity | undefined {
   const [name, version, release, arch] = [of(TAGS.name), of(TAGS.version), of(TAGS.release), of(TAGS.arch)];
   if (name === undefined || version === undefined || release === undefined || arch === undefined) return undefined;
   return { name, version, release, epoch: of(TAGS.epoch) ?? '0', arch: of(TAGS.sourceRpm) === undefined ? 'src' : arch };
+}
+
+/** When the package was built, as its main header says: Unix seconds; undefined where it says nothing. Pure. */
+export function buildTimeIn(header: Buffer): number | undefined {
+  const entries = header.readUInt32BE(8);
+  const data = header.subarray(INTRO + entries * ENTRY);
+  for (let i = 0; i < entries; i++) {
+    const [tag, type, offset] = [0, 4, 8].map((n) => header.readUInt32BE(INTRO + i * ENTRY + n)) as [number, number, number];
+    if (tag === BUILD_TIME) return type === INT32 && offset + 4 <= data.length ? data.readUInt32BE(offset) : undefined;
+  }
+  return undefined;
 }
 
 function endOf(data: Buffer, offset: number): number {

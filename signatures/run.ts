@@ -13,6 +13,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   gpgconf: 'gpgconf',
   gpgv: 'gpgv',
   rpmkeys: 'rpm',
+  rpmspec: 'rpm',
   flock: 'util-linux',
   sync: 'coreutils',
 };

@@ -1,6 +1,15 @@
 /** What an UploadAccount makes of its props, and what it refuses. */
 import { parse } from 'yaml';
-import { Access, Customer, Distribution, MosCodename, UploadAccount, type UploadAccountProps } from '../../constructs';
+import {
+  Access,
+  BuildArchive,
+  Customer,
+  Distribution,
+  MosCodename,
+  UploadAccount,
+  type UploadAccountProps,
+  UploadProtocol,
+} from '../../constructs';
 import { type UploadDefinition, UploadDefinitionSchema } from '../../desired-state/definitions';
 import { DesiredStateSchema } from '../../desired-state/model';
 import { summarize } from '../../scripts/plan-summary';
@@ -71,7 +80,76 @@ test('an account changes nothing of what is declared beside it', () => {
   expect(added?.['authorized_keys']).toContain('alice@example.org');
 });
 
+test('an account for builds, by rsync', () => {
+  const { app, server, product } = declared();
+  const flock = new BuildArchive(server, 'stx-master', { branch: 'master', layers: ['compiler', 'flock'] });
+  const old = new BuildArchive(server, 'stx-3', { branch: 'r/stx.3.0' });
+  new UploadAccount(server, 'stx-build', { authorizedKeys: [ALICE], builds: [flock, old], protocol: UploadProtocol.RSYNC });
+  new UploadAccount(server, 'both', { authorizedKeys: [BOB], builds: [old], codenames: [product], components: ['cr'], protocol: UploadProtocol.SFTP }); // prettier-ignore
+  const result = synth(app);
+  const builds = [
+    { series: 'master/centos/compiler', directory: 'stx-master/compiler' },
+    { series: 'master/centos/flock', directory: 'stx-master/flock' },
+    { series: 'rc/3.0/centos', directory: 'stx-3/builds' },
+  ];
+  expect(definition(result, 'stx-build')).toEqual({
+    kind: 'upload',
+    id: 'stx-build',
+    owner: 'mos',
+    protocol: 'rsync',
+    components: [],
+    builds,
+  });
+  expect(definition(result, 'both')).toEqual({ kind: 'upload', id: 'both', owner: 'mos', components: ['mos/mos9.0-centos7/cr'], builds: builds.slice(2) }); // prettier-ignore
+  const { elements } = DesiredStateSchema.parse(result.desiredState);
+  const of = (account: string) => elements.find(({ id }) => id === `upload/${account}`);
+  expect(of('stx-build')?.uploads).toEqual({
+    account: 'stx-build',
+    directories: builds.map(({ directory }) => directory),
+    protocol: 'rsync',
+  });
+  expect(of('both')?.uploads).toEqual({ account: 'both', directories: ['mos9.0-centos7/cr', 'stx-3/builds'] });
+  expect(of('stx-build')?.files['ssh/rsync/stx-build.conf']).toContain('\npath = /var/lib/mirror-uploads/stx-build\n');
+  expect(of('both')?.files['ssh/rsync/both.conf']).toBeUndefined();
+  expect(result.element('upload/stx-build').triggers['rsync']).toContain('refuse options = * ');
+  expect(of('stx-build')?.files['systemd/mirror-uploads@stx-build.path']).toContain(
+    'PathChanged=/var/lib/mirror-uploads/stx-build/stx-master/flock\n',
+  );
+});
+
 describe('what cannot be', () => {
+  test('an account for nothing, or with components of no codenames', () => {
+    refuses(() => uploading({ codenames: any(undefined) }), 'codenames undefined', 'builds: [ … ]');
+    const { server } = declared();
+    const builds = [new BuildArchive(server, 'a', { branch: 'master' })];
+    refuses(
+      () => new UploadAccount(server, 'b', { authorizedKeys: [ALICE], builds, components: ['cr'] }),
+      'components ["cr"]',
+      'there are none',
+    );
+  });
+  test('archives: none, twice, of another server, of a customer, or something else', () => {
+    const { server, acme } = declared();
+    const archive = new BuildArchive(server, 'stx', { branch: 'master' });
+    const foreign = new BuildArchive(declared().server, 'stx', { branch: 'master' });
+    let number = 0;
+    const with_ = (builds: readonly BuildArchive[], scope: typeof server | Customer = server) =>
+      new UploadAccount(scope, `build${++number}`, { authorizedKeys: [ALICE], builds });
+    refuses(() => with_([]), 'builds', 'at least one archive');
+    refuses(() => with_([archive, archive]), 'builds[1]', 'once');
+    refuses(() => with_([any('stx')]), 'builds[0] "stx"', 'is a BuildArchive');
+    refuses(() => with_([foreign]), 'builds[0] "stx"', 'another server');
+    refuses(() => with_([archive], acme), 'builds', 'Declare the UploadAccount on the server');
+  });
+  test.each(['results', 'refused'])('an archive whose directory would be that of %s', (id) => {
+    const { server } = declared();
+    const builds = [new BuildArchive(server, id, { branch: 'master' })];
+    refuses(() => new UploadAccount(server, 'b', { authorizedKeys: [ALICE], builds }), `builds "${id}/builds"`, 'another id');
+  });
+  test.each(['ftp', '', 1, null])('the protocol %j', (protocol) => {
+    refuses(() => uploading({ protocol: any(protocol) }), 'protocol', 'UploadProtocol.RSYNC');
+  });
+
   test.each([...HOSTILE.filter((one) => one !== 'a_b'), '0build', 'x'.repeat(33)])('the name %j', (name) => {
     refuses(() => uploading({ name }), 'name');
   });
@@ -151,5 +229,20 @@ test('what a plan says of it', () => {
   ]);
   expect(said(text(['acme/c/cr'], ALICE), { ...text(['acme/c/cr'], ALICE), service: 't' })).toEqual([
     'changes the upload account acme-build (service)',
+  ]);
+  const builds = (protocol: string, series: string): Record<string, string> => {
+    const plain = text([], ALICE);
+    return { ...plain, definition: `kind: upload\n${protocol}components: []\nbuilds:\n  - series: ${series}\n    directory: a/b\n` };
+  };
+  expect(said(null, builds('protocol: rsync\n', 'master/centos'))).toEqual([
+    'makes the upload account acme-build by rsync: lets alice@example.org (ssh-ed25519 …AAAAAAAA) publish to builds of master/centos',
+  ]);
+  expect(said(builds('', 'master/centos'), builds('protocol: rsync\n', 'rc/3.0/centos'))).toEqual([
+    'lets acme-build publish to builds of rc/3.0/centos',
+    'lets acme-build publish to builds of master/centos no longer: what lies in its directory stays there',
+    'lets acme-build upload by rsync, and no other way',
+  ]);
+  expect(said(builds('protocol: rsync\n', 'master/centos'), builds('', 'master/centos'))).toEqual([
+    'lets acme-build upload by SFTP, and no other way',
   ]);
 });

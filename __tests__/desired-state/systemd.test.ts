@@ -93,6 +93,7 @@ test('uploads: no error of systemd, and started as often as something is uploade
   const [unit] = service.split('[Service]');
   expect(unit).toContain('\nStartLimitIntervalSec=0\n');
   expect(service).toContain('\nReadWritePaths=/srv/mirror /var/lib/mirror -/var/lib/mirror-uploads\n');
+  expect(service).toMatch(/^ExecStopPost=-\+\/usr\/bin\/setpriv --reuid=%i --regid=%i .* -maxdepth 3 -name \.taken-\* /m);
   for (const line of ['User=mirror', 'ExecStart=/usr/local/bin/mirrorctl uploads take --wait 3600 %i', 'NoNewPrivileges=true'])
     expect(service.split('\n')).toContain(line);
 });

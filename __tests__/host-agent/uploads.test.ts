@@ -41,26 +41,47 @@ function configuration(mirrors: string | undefined, others: Readonly<Record<stri
 const effective = (main: string, user: string): string =>
   sshd('-T', '-f', main, '-C', `user=${user},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22`).stdout;
 
+const ACME = { uploads: { 'acme-build': ['mos9.0-centos7/cr'] } };
+const BOTH = { uploads: { 'mos-build': ['p7/cr'], ...ACME.uploads } };
+const STX = {
+  uploads: { ...ACME.uploads, 'stx-build': ['stx-master/flock'], 'stx-other': ['stx-rc/builds'] },
+  uploadsByRsync: ['stx-build', 'stx-other'],
+};
+
 describe('what sshd is told', () => {
   test('is nothing where there is no account', () => {
-    expect(sshdText([])).toBeUndefined();
+    expect(sshdText({})).toBeUndefined();
   });
   test('is understood by sshd, for these accounts and nobody else', () => {
     const before = effective(configuration(undefined), 'root');
-    const main = configuration(sshdText(['mos-build', 'acme-build']));
+    const main = configuration(sshdText(BOTH));
     expect(sshd('-t', '-f', main)).toMatchObject({ status: 0, stderr: '' });
-    for (const account of ['acme-build', 'mos-build']) expect(unlikeDeclared(effective(main, account))).toEqual([]);
+    for (const account of ['acme-build', 'mos-build']) expect(unlikeDeclared(effective(main, account), BOTH, account)).toEqual([]);
     expect(effective(main, 'acme-build')).toContain('chrootdirectory /var/lib/mirror-uploads/%u');
     expect(before).toContain('permittty yes');
     expect(effective(main, 'root')).toBe(before);
     expect(effective(main, 'acme-builder')).toContain('permittty yes');
   });
+  test('of accounts that upload by rsync: that rsync runs, by the configuration of the account, and nothing else', () => {
+    const main = configuration(sshdText(STX));
+    expect(sshd('-t', '-f', main)).toMatchObject({ status: 0, stderr: '' });
+    for (const account of Object.keys(STX.uploads)) expect(unlikeDeclared(effective(main, account), STX, account)).toEqual([]);
+    const command = (account: string): string => /^forcecommand (.*)$/m.exec(effective(main, account))?.[1] ?? '';
+    expect(command('stx-build')).toBe(
+      'exec /usr/bin/env -i /usr/bin/rsync --server --daemon --config=/etc/mirror/current/ssh/rsync/stx-build.conf .',
+    );
+    expect(command('stx-other')).toContain('/stx-other.conf .');
+    expect(command('acme-build')).toMatch(/^internal-sftp/);
+    for (const line of ['chrootdirectory none', 'permittty no', 'disableforwarding yes', 'passwordauthentication no'])
+      expect(effective(main, 'stx-build').split('\n')).toContain(line);
+    expect(unlikeDeclared(effective(main, 'stx-other'), STX, 'stx-build')).toEqual(['ForceCommand']);
+  });
   test('names what another file says of an account', () => {
-    const main = configuration(sshdText(['acme-build']), { '00-first.conf': 'Match User acme-*\n  PermitTTY yes\n  ForceCommand none\n' });
-    expect(unlikeDeclared(effective(main, 'acme-build'))).toEqual(['ForceCommand', 'PermitTTY']);
+    const main = configuration(sshdText(ACME), { '00-first.conf': 'Match User acme-*\n  PermitTTY yes\n  ForceCommand none\n' });
+    expect(unlikeDeclared(effective(main, 'acme-build'), ACME, 'acme-build')).toEqual(['ForceCommand', 'PermitTTY']);
   });
   test('is missed where the file is not read', () => {
-    expect(unlikeDeclared(effective(configuration(undefined), 'acme-build'))).toEqual(
+    expect(unlikeDeclared(effective(configuration(undefined), 'acme-build'), ACME, 'acme-build')).toEqual(
       expect.arrayContaining(['ChrootDirectory', 'ForceCommand']),
     );
   });
@@ -71,6 +92,11 @@ test('the elements of a desired state say which accounts there are', () => {
   expect(uploadsOf({ elements: [element()] })).toEqual({});
   const uploads = { account: 'acme-build', directories: ['mos9.0-centos7/cr'] };
   expect(uploadsOf({ elements: [element(), element(uploads)] })).toEqual({ uploads: { 'acme-build': ['mos9.0-centos7/cr'] } });
+  expect(uploadsOf({ elements: [element(uploads), element({ ...uploads, account: 'stx-build', protocol: 'rsync' })] })).toEqual({
+    uploads: { 'acme-build': ['mos9.0-centos7/cr'], 'stx-build': ['mos9.0-centos7/cr'] },
+    uploadsByRsync: ['stx-build'],
+  });
+  expect(() => element({ ...uploads, protocol: 'ftp' })).toThrow();
   for (const bad of ['..', '../x', 'a', 'a/b/c', 'a/..', '/a/b', 'a/B', 'results'])
     expect(() => element({ ...uploads, directories: [bad] })).toThrow();
   for (const bad of ['Root', '../x', 'a b', 'x'.repeat(32), '']) expect(() => element({ ...uploads, account: bad })).toThrow();
@@ -98,12 +124,27 @@ describe('what deviates', () => {
       chmodSync(join(paths.uploads, path), mode);
     }
   }
-  const deviating = (): string[] => uploadDeviations(paths, uploads, content).map((text) => text.replace(directory, ''));
+  const deviating = (uploadsByRsync: string[] = []): string[] =>
+    uploadDeviations(paths, { uploads, uploadsByRsync }, content).map((text) => text.replace(directory, ''));
 
   test('nothing', () => {
     intact();
     expect(deviating()).toEqual([]);
     expect(uploadDeviations(paths, {}, content)).toEqual([]);
+  });
+  test('an account that uploads by rsync: a shell, by which sshd starts it, and a group that the mirror is in', () => {
+    const place = join(paths.uploads, 'acme-build');
+    const passwd = `acme-build:x:${content.uid}:${content.gid}::${place}:/bin/sh\n`;
+    const group = `acme-build:x:${content.gid}:mirror\n`;
+    intact({ passwd, group });
+    expect(deviating(['acme-build'])).toEqual([]);
+    expect(deviating()).toEqual(['the account acme-build modified']);
+    intact({ passwd });
+    expect(deviating(['acme-build'])).toEqual(['the account acme-build modified']);
+    intact({ group });
+    expect(deviating(['acme-build'])).toEqual(['the account acme-build modified']);
+    intact({ passwd, group: `acme-build:x:${content.gid}:mirror,alice\n` });
+    expect(deviating(['acme-build'])).toEqual(['the account acme-build modified']);
   });
   test('an account that is gone', () => {
     intact({ passwd: 'root:x:0:0::/root:/bin/bash\n' });

@@ -25,6 +25,8 @@ const PAGES_ELSEWHERE: Record<string, string> = {
   'docs/how-to/build-from-the-mirror.md': '31-developer.test.ts',
   'docs/how-to/release-a-build.md': '36-build-releases.test.ts',
   'docs/how-to/look-after-builds.md': '32-builds.test.ts',
+  'docs/how-to/rebuild-only-on-change.md': 'client/needs/docs.test.ts, on a mirror of its own',
+  'docs/how-to/automate-builds.md': '35-build-pipeline.test.ts',
   'docs/how-to/download-from-the-mirror.md': 'client/docs.test.ts, on a mirror of its own',
 };
 

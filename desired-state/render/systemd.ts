@@ -172,8 +172,15 @@ export function uploadService(storage: Storage): string {
     writes: UPLOADS.root,
     priority: BEHIND,
     startsOften: true,
+    afterwards: REMOVE_TAKEN,
   });
 }
+
+/**
+ * Removes what was taken and the user mirror may not remove, since its directories have another mode than they get: as the account whose it
+ * is, with no right beyond that one's.
+ */
+const REMOVE_TAKEN = `-+/usr/bin/setpriv --reuid=%i --regid=%i --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all /usr/bin/find ${UPLOADS.root}/%i -mindepth 3 -maxdepth 3 -name ${UPLOADS.taken}* -prune -exec /usr/bin/chmod -R u+rwX {} + -exec /usr/bin/rm -rf {} +`;
 
 /** `mirror-uploads@<account>.path`: starts the service when something changes in one of the directories. */
 export function uploadPath(account: string, directories: readonly string[]): string {
@@ -375,6 +382,8 @@ interface Service {
   readonly priority: typeof BEHIND | typeof IDLE;
   /** Whether it is started however often it ran just now: a limit would end the watch that starts it. */
   readonly startsOften?: true;
+  /** A command that runs when the service has ended, however it did. */
+  readonly afterwards?: string;
   /** @default the network and the storage root */
   readonly dependencies?: string;
 }
@@ -382,7 +391,7 @@ interface Service {
 /** Runs as the content user, which can write to the storage root and its own state, and nowhere else. */
 function service(
   storage: Storage,
-  { description, command, timeout, keys, credentials = [], writes, priority, dependencies, startsOften }: Service,
+  { description, command, timeout, keys, credentials = [], writes, priority, dependencies, startsOften, afterwards }: Service,
 ): string {
   return `[Unit]
 Description=${description}
@@ -392,7 +401,7 @@ ${startsOften === undefined ? '' : 'StartLimitIntervalSec=0\n'}
 Type=oneshot
 User=${CONTENT_USER}
 ${keys.map(credential).join('')}${credentials.join('')}ExecStart=/usr/local/bin/mirrorctl ${command}
-TimeoutStartSec=${timeout}
+${afterwards === undefined ? '' : `ExecStopPost=${afterwards}\n`}TimeoutStartSec=${timeout}
 ${priority}UMask=0022
 ${HARDENED}ReadWritePaths=${dependencies === undefined ? '' : '-'}${storage.root} ${ServerPaths.state}${writes === undefined ? '' : ` -${writes}`}
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX

@@ -1,0 +1,2 @@
+#!/bin/sh
+for name in "$@"; do greeting "$name"; done
