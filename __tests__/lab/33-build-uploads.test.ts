@@ -27,7 +27,7 @@ const publicHalf = (): string => readFileSync(`${identity}.pub`, 'utf8').trim();
 
 const declared = (main: string): string =>
   adding(`const uploaded = new BuildArchive(server, 'lab-uploads', { branch: 'f/uploads', layers: ['flock'] });
-const bySftp = new BuildArchive(server, 'lab-sftp', { branch: 'f/by-sftp' });
+const bySftp = new BuildArchive(server, 'lab-old', { branch: 'f/by-sftp' });
 new UploadAccount(server, 'lab-build', { authorizedKeys: ['${publicHalf()}'], builds: [uploaded], protocol: UploadProtocol.RSYNC });
 new UploadAccount(server, 'lab-sftp', { authorizedKeys: ['${publicHalf()}'], builds: [bySftp] });`)(
     ['BuildArchive', 'UploadAccount', 'UploadProtocol'].reduce(
@@ -101,7 +101,8 @@ test('the commands of the documentation: a build by rsync and one by SFTP are pu
     const script = block
       .replaceAll('ssh -i build-key', rsh())
       .replaceAll('sftp -b - -i build-key', `sftp -F ${SSH} -b - -i ${identity}`)
-      .replaceAll('stx-sftp', 'lab-sftp')
+      .replaceAll('stx-sftp@', 'lab-sftp@')
+      .replaceAll('stx-3/', 'lab-old/')
       .replaceAll('stx-master/', 'lab-uploads/')
       .replaceAll('stx-build@', 'lab-build@');
     const finished = inWork(script);
@@ -142,7 +143,21 @@ describe('an account by rsync', () => {
     expect(onClient('timeout', '20', 'scp', '-O', '-F', SSH, '-i', identity, SSH, `lab-build@${address()}:/tmp/x`).status).not.toBe(0);
     // Without the daemon's own path it is a command of the client, which is not run.
     expect(rsync('-r', `lab-build@${address()}:/etc/passwd`, join(work, 'passwd')).status).not.toBe(0);
-    expect(ssh('-W', '127.0.0.1:22', '-v').text).not.toContain('SSH-2.0-OpenSSH_9 x');
+    const forwarded = onClient(
+      'timeout',
+      '20',
+      'ssh',
+      '-F',
+      SSH,
+      '-o',
+      'LogLevel=INFO',
+      '-i',
+      identity,
+      '-W',
+      '127.0.0.1:22',
+      `lab-build@${address()}`,
+    );
+    expect(forwarded.text).toMatch(/administratively prohibited|open failed/);
     expect(tryOnMirror('ls /tmp/x').status).not.toBe(0);
   });
 
@@ -164,7 +179,7 @@ describe('an account by rsync', () => {
       'uploads/',
       'uploads/lab-uploads/',
       'uploads/lab-uploads/other/',
-      'uploads/../lab-sftp/lab-sftp/builds/',
+      'uploads/../lab-sftp/lab-old/builds/',
       'uploads/../../../tmp/x',
       'results/',
       'other/',
