@@ -1,6 +1,7 @@
 import { Construct } from 'constructs';
 import type { BuildRetention as RetentionDefinition, BuildsDefinition } from '../desired-state/definitions';
 import { BUILDS } from '../desired-state/model';
+import { buildsService, buildsTimer } from '../desired-state/render/systemd';
 import { definitionYaml } from '../desired-state/render/yaml';
 import { distribution as validDistribution, id as validId } from '../desired-state/validate';
 import { wholeNumber } from '../desired-state/validate-sync';
@@ -48,7 +49,8 @@ const RETENTION = { greenDays: DAYS, yellowDays: DAYS, otherDays: DAYS, atLeast:
 
 /**
  * The builds of a branch of StarlingX, at `/mirror/starlingx/<branch path>/<distribution>[/<layer>]/<timestamp>/{inputs,outputs,logs}`, with
- * links to the newest one that succeeded. What builds there are is operated, not declared: `mirrorctl build publish`, or an UploadAccount.
+ * links to the newest one that succeeded. What builds there are is operated, not declared: `mirrorctl build publish`, or an UploadAccount. A timer removes
+ * those whose time is over.
  */
 export class BuildArchive extends Construct {
   readonly branch: string;
@@ -88,14 +90,20 @@ export class BuildArchive extends Construct {
       ...(retention === undefined ? {} : { retention }),
     };
     const yaml = definitionYaml(definition);
+    const service = buildsService({ root: server.storageRoot });
+    const timer = buildsTimer();
     declare(
       this,
       {
         id: `builds/${id}`,
-        files: { [`definitions/builds/${id}.yaml`]: yaml },
+        files: {
+          [`definitions/builds/${id}.yaml`]: yaml,
+          'systemd/mirror-builds.service': service,
+          'systemd/mirror-builds.timer': timer,
+        },
         links: Object.fromEntries(this.series.map((series) => [`${STARLINGX}/${series}`, `${BUILDS}/${series}`])),
       },
-      { definition: yaml },
+      { definition: yaml, service, timer },
     );
   }
 

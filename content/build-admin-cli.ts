@@ -75,6 +75,7 @@ export function addBuildAdminCommands(root: Command, group: Command): void {
       const { layout, definitions } = await looking(root);
       const { standings } = await import('./build-expire');
       const { buildNamed } = await import('./build-marks');
+      const { requireSeries } = await import('./builds');
       const { buildDetails, showLines } = await import('./build-text');
       const all = await standings({ layout, definitions, now: () => new Date() }, name);
       const { timestamp } = buildNamed(
@@ -83,7 +84,7 @@ export function addBuildAdminCommands(root: Command, group: Command): void {
         build,
       );
       const [found] = all.filter((standing) => standing.build.timestamp === timestamp);
-      const details = await buildDetails(found as NonNullable<typeof found>, definitions);
+      const details = await buildDetails(layout, found as NonNullable<typeof found>, requireSeries(definitions, name));
       if (options.json) printJson(details);
       else for (const line of showLines(details)) print(line);
     });

@@ -9,13 +9,23 @@ import type { BuildRetention } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { run } from '../signatures/run';
 import { type BuildLink, isTimestamp, timeOfBuild } from '../starlingx/build-layout';
-import { type Build, buildsOf, type LinkChange, linksOf, requireSeries, seriesLock, timestampsOf, updateBuildLinks } from './builds';
+import {
+  type Build,
+  buildsOf,
+  type LinkChange,
+  linksOf,
+  MARK_IN_WORK,
+  requireSeries,
+  seriesLock,
+  timestampsOf,
+  updateBuildLinks,
+} from './builds';
 import type { Definitions } from './definitions';
 import { flushDirectory, machineFault } from './files';
 import { flat, type Layout } from './layout';
 import { holding, waitingFor } from './lock';
 import type { Say } from './progress';
-import { releasesLock } from './releases';
+import { buildsOfReleases, releasesLock } from './releases';
 import { namesIn } from './snapshot';
 import { type Failure, failureOf } from './state';
 import { requireStorage } from './storage';
@@ -100,12 +110,13 @@ function protectionOf(
 
 /** Names of the builds of a series that releases are made of, or are going to be. Whoever removes builds by it holds `releasesLock`. */
 export async function releasedBuilds(
-  _layout: Layout,
-  { releases }: Pick<Definitions, 'releases'>,
+  layout: Layout,
+  definitions: Pick<Definitions, 'releases'>,
   series: string,
 ): Promise<ReadonlySet<string>> {
-  const declared = releases.flatMap(({ builds = [] }) => builds.filter((build) => build.series === series));
-  return Promise.resolve(new Set(declared.map(({ timestamp }) => timestamp)));
+  const prefix = `${series}@`;
+  const names = [...(await buildsOfReleases(layout, definitions))];
+  return new Set(names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)));
 }
 
 export interface ExpireContext {
@@ -221,9 +232,9 @@ async function takeAway(layout: Layout, series: string, gone: readonly Standing[
   if (left.length > 0) await flushDirectory(records);
 }
 
+/** Whatever is known of a build begins with its name. */
 function isRecordName(name: string): boolean {
-  const [timestamp, kind, ...more] = name.split('.');
-  return more.length === 0 && isTimestamp(timestamp ?? '') && (kind === 'json' || kind === 'manifest');
+  return name.includes('.') && isTimestamp(name.split('.')[0] as string);
 }
 
 const GOING = '@going-';
@@ -236,6 +247,13 @@ function goingTo(layout: Layout, series: string, timestamp: string): string {
 /** Builds of a series that are being removed, also those that a run left which was killed. */
 async function goingOf(layout: Layout, series: string): Promise<readonly string[]> {
   return (await namesIn(layout.buildWork)).filter((name) => name.startsWith(flat(series) + GOING)).sort();
+}
+
+/** Directories of builds that are being made, elsewhere than where they are served; those that are being removed do not count any more. */
+export async function buildsInWork({ buildWork }: Layout): Promise<readonly string[]> {
+  return (await namesIn(buildWork))
+    .filter((name) => !name.includes(GOING) && !name.endsWith(MARK_IN_WORK))
+    .map((name) => join(buildWork, name));
 }
 
 /** By rm, which takes a third of the time that Node's own needs. Another run may be at it. */

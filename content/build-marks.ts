@@ -12,6 +12,7 @@ import {
   KEEP,
   type LinkChange,
   linksOf,
+  MARK_IN_WORK,
   MARKS,
   requireSeries,
   seriesLock,
@@ -140,7 +141,7 @@ async function changing(
 /** One rename puts a mark there, whole. What was there may be a link to the store: it is replaced, never written to. */
 async function put(layout: Layout, { series, directory }: Build, name: string, text: string): Promise<void> {
   await mkdir(layout.buildWork, { recursive: true });
-  const temporary = join(layout.buildWork, `${flat(series)}@mark`);
+  const temporary = join(layout.buildWork, flat(series) + MARK_IN_WORK);
   await rm(temporary, { force: true });
   const file = await open(temporary, 'wx', 0o444);
   try {

@@ -1,12 +1,14 @@
 /** What the commands for builds tell: rows for programs, lines for people. */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { BuildsDefinition } from '../desired-state/definitions';
 import { type BuildLink, STARLINGX } from '../starlingx/build-layout';
 import type { BuildRecord } from './build-record';
 import type { Expired, Standing } from './build-expire';
 import type { Marked } from './build-marks';
 import type { Colour, LinkChange } from './builds';
-import type { Definitions } from './definitions';
+import { BRING_BACK, type LostFile, readLost } from './damage';
+import type { Layout } from './layout';
 import { tableLines } from './lines';
 import { size } from './progress';
 import { count, day } from './retention-text';
@@ -23,6 +25,8 @@ export interface BuildRow {
   readonly files?: number;
   readonly bytes?: number;
   readonly newBytes?: number;
+  /** So many files of it are damaged, and not served. */
+  readonly lostFiles: number;
   readonly links: readonly BuildLink[];
   /** What keeps it whatever its age. */
   readonly protection?: string;
@@ -35,7 +39,7 @@ export interface BuildRow {
 }
 
 export function buildRow({ build, links, protection, rule, until, goes }: Standing): BuildRow {
-  const { series, timestamp, succeeded, noNewContent, colour, kept, record } = build;
+  const { series, timestamp, succeeded, noNewContent, colour, kept, record, lostFiles } = build;
   return {
     series,
     build: timestamp,
@@ -43,6 +47,7 @@ export function buildRow({ build, links, protection, rule, until, goes }: Standi
     ...(colour === undefined ? {} : { colour }),
     ...(kept === undefined ? {} : { kept }),
     ...(record === undefined ? {} : { files: record.files, bytes: record.bytes, newBytes: record.newBytes }),
+    lostFiles,
     links,
     ...(protection === undefined ? {} : { protection }),
     rule,
@@ -62,7 +67,7 @@ export function listLines(series: string, rows: readonly BuildRow[]): readonly s
   if (rows.length === 0) return [`${series}: no build`];
   const cells = rows.map((row) => [
     row.build,
-    row.result.replaceAll('-', ' '),
+    resultOf(row),
     row.colour ?? '-',
     row.files === undefined ? '?' : String(row.files),
     row.bytes === undefined ? '?' : size(row.bytes),
@@ -71,6 +76,10 @@ export function listLines(series: string, rows: readonly BuildRow[]): readonly s
     stays(row),
   ]);
   return [`${series}:`, ...tableLines([['build', 'result', 'colour', 'files', 'size', 'new', 'links', 'stays'], ...cells])];
+}
+
+function resultOf({ result, lostFiles }: Pick<BuildRow, 'result' | 'lostFiles'>): string {
+  return `${result.replaceAll('-', ' ')}${lostFiles === 0 ? '' : `, ${count(lostFiles, 'file')} lost`}`;
 }
 
 function stays({ protection, goes, until }: Pick<BuildRow, 'protection' | 'goes' | 'until'>): string {
@@ -83,25 +92,34 @@ export interface BuildDetails extends BuildRow {
   readonly directory: string;
   /** Decoded, from the root of the site. */
   readonly publicPath: string;
-  /** Where the site answers TLS: else its name is not known here. */
+  /** The same as clients ask for it. */
   readonly url?: string;
   readonly publishedAt?: string;
   readonly repositories: readonly (BuildRecord['repositories'][number] & { readonly url: string })[];
+  /** Files that are damaged, and not served. */
+  readonly lost: readonly Pick<LostFile, 'path' | 'why' | 'since'>[];
   /** What it was built from: directories of the sources, and their commits. */
   readonly context: readonly { readonly path: string; readonly commit: string }[];
 }
 
-export async function buildDetails(standing: Standing, { site }: Pick<Definitions, 'site'>): Promise<BuildDetails> {
+export async function buildDetails(
+  layout: Layout,
+  standing: Standing,
+  { siteUrl }: Pick<BuildsDefinition, 'siteUrl'>,
+): Promise<BuildDetails> {
   const { series, timestamp, directory, record } = standing.build;
   const publicPath = `/${STARLINGX}/${series}/${timestamp}/`;
-  const origin = site === undefined ? '' : `https://${site.serverName}${site.tlsPort === 443 ? '' : `:${site.tlsPort}`}`;
   return {
     ...buildRow(standing),
     directory,
     publicPath,
-    ...(site === undefined ? {} : { url: origin + publicPath }),
+    ...(siteUrl === undefined ? {} : { url: siteUrl + publicPath }),
     ...(record === undefined ? {} : { publishedAt: record.publishedAt }),
-    repositories: (record?.repositories ?? []).map((repository) => ({ ...repository, url: `${origin}${publicPath}${repository.path}/` })),
+    repositories: (record?.repositories ?? []).map((repository) => ({
+      ...repository,
+      url: `${siteUrl ?? ''}${publicPath}${repository.path}/`,
+    })),
+    lost: readLost(layout.buildRecord(series, timestamp, 'damage')).map(({ path, why, since }) => ({ path, why, since })),
     context: await contextOf(directory),
   };
 }
@@ -123,7 +141,7 @@ async function contextOf(directory: string): Promise<BuildDetails['context']> {
 }
 
 export function showLines(details: BuildDetails): readonly string[] {
-  const { series, build, result, colour, kept, files, bytes, newBytes, links, repositories, context } = details;
+  const { series, build, colour, kept, files, bytes, newBytes, links, repositories, context } = details;
   const content =
     files === undefined
       ? 'not known: its record is lost'
@@ -131,7 +149,7 @@ export function showLines(details: BuildDetails): readonly string[] {
   return [
     `${series} ${build}`,
     ...tableLines([
-      ['  result', result.replaceAll('-', ' ')],
+      ['  result', resultOf(details)],
       ['  colour', colour ?? 'not marked'],
       ...(kept === undefined ? [] : [['  kept', kept === '' ? 'yes' : kept]]),
       ['  content', content],
@@ -143,6 +161,9 @@ export function showLines(details: BuildDetails): readonly string[] {
     ...(repositories.length === 0
       ? []
       : ['Repositories:', ...tableLines(repositories.map(({ url, packages }) => [`  ${count(packages, 'package')}`, url]))]),
+    ...(details.lost.length === 0
+      ? []
+      : [`Lost (${BRING_BACK}):`, ...details.lost.map(({ path, why, since }) => `  ${path} ${why} (found on ${day(since)})`)]),
     ...(context.length === 0 ? [] : ['Built from:', ...tableLines(context.map(({ path, commit }) => [`  ${path}`, commit]))]),
   ];
 }

@@ -10,6 +10,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import { byDistance } from '../desired-state/nearest';
 import { BUILD_LINKS, type BuildLink, isTimestamp } from '../starlingx/build-layout';
 import { type BuildRecord, readBuildRecord } from './build-record';
+import { readLost } from './damage';
 import type { Definitions } from './definitions';
 import { flushDirectory, isAbsent, removeTree } from './files';
 import type { Layout } from './layout';
@@ -23,6 +24,8 @@ export type Colour = (typeof COLOURS)[number];
 /** Files in a build that say what is to be thought of it. */
 export const MARKS: Readonly<Record<Colour, string>> = { red: 'RED', yellow: 'YELLOW', green: 'GREEN' };
 export const KEEP = 'KEEP';
+/** What a mark that is being written is called in `Layout.buildWork`, after its series. */
+export const MARK_IN_WORK = '@mark';
 const SUCCESS = 'Success';
 const NO_NEW_CONTENT = 'No_New_Content';
 
@@ -40,6 +43,8 @@ export interface Build {
   readonly dockerImages: boolean;
   /** Undefined where it is lost. */
   readonly record?: BuildRecord;
+  /** So many of its files a scrub found to be damaged, and nothing has them whole: they are not served. */
+  readonly lostFiles: number;
 }
 
 /** The builds of a series, the newest first. Reads a record and two directories of each, never the files. */
@@ -75,6 +80,7 @@ async function readBuild(layout: Layout, series: string, timestamp: string): Pro
     directory,
     succeeded: record?.succeeded ?? has(SUCCESS),
     noNewContent: record?.noNewContent ?? has(NO_NEW_CONTENT),
+    lostFiles: readLost(layout.buildRecord(series, timestamp, 'damage')).length,
     dockerImages: record?.dockerImages ?? (await entriesOf(join(directory, 'outputs', 'docker-images'))).length > 0,
     ...(colour === undefined ? {} : { colour }),
     ...(kept === undefined ? {} : { kept }),
@@ -118,6 +124,28 @@ async function entriesOf(directory: string): Promise<readonly Dirent[]> {
     if (isAbsent(error) || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return [];
     throw error;
   }
+}
+
+/** Whether a path below a build is that of a mark, which is put and removed after the build was published. */
+export function isMark(path: string): boolean {
+  return path === KEEP || Object.values(MARKS).includes(path);
+}
+
+/** How deep series are: `release/2018.10/2018.10.5/centos/flock`. */
+const MAX_DEPTH = 6;
+
+/** Every series that has builds here, declared or not. Sorted. */
+export async function seriesHere(layout: Layout): Promise<readonly string[]> {
+  const found: string[] = [];
+  const walk = async (path: string, depth: number): Promise<void> => {
+    const folders = (await entriesOf(layout.series(path))).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    if (folders.some(isTimestamp)) found.push(path);
+    if (depth === MAX_DEPTH) return;
+    const below = folders.filter((name) => !isTimestamp(name) && !name.startsWith('.'));
+    for (const name of below) await walk(path === '' ? name : `${path}/${name}`, depth + 1);
+  };
+  await walk('', 0);
+  return found.sort();
 }
 
 /** What of a build decides which links lead to it. */

@@ -33,12 +33,20 @@ const DamageSchema = z.object({ version: z.literal(1), files: z.array(LostFileSc
 
 /** What of a snapshot is lost. A record that cannot be read is none: the next scrub finds what is missing. */
 export function readDamage(layout: Layout, id: string, snapshot: string): readonly LostFile[] {
-  return readJsonSync(layout.record(id, snapshot, 'damage'), DamageSchema)?.files ?? [];
+  return readLost(layout.record(id, snapshot, 'damage'));
+}
+
+/** The same, by the path of the record. */
+export function readLost(path: string): readonly LostFile[] {
+  return readJsonSync(path, DamageSchema)?.files ?? [];
 }
 
 /** Writes what of a snapshot is lost; a snapshot that lacks nothing has no such record. */
 export async function writeDamage(layout: Layout, id: string, snapshot: string, files: readonly LostFile[]): Promise<void> {
-  const path = layout.record(id, snapshot, 'damage');
+  await writeLost(layout.record(id, snapshot, 'damage'), files);
+}
+
+export async function writeLost(path: string, files: readonly LostFile[]): Promise<void> {
   if (files.length === 0) await rm(path, { force: true });
   else await writeAtomically(path, `${JSON.stringify({ version: 1, files }, undefined, 1)}\n`);
 }

@@ -91,8 +91,11 @@ export class Layout {
     return join(this.root, 'build-work');
   }
 
-  /** What is known of a build and is not served: `.json` (build-record.ts), `.manifest` (digest, size and path of each file, release-manifest.ts). */
-  buildRecord(series: string, timestamp: string, kind: 'json' | 'manifest'): string {
+  /**
+   * What is known of a build and is not served: `.json` (build-record.ts), `.manifest` (digest, size and path of each file, release-manifest.ts),
+   * `.damage` (what a scrub found to be lost).
+   */
+  buildRecord(series: string, timestamp: string, kind: 'json' | 'manifest' | 'damage'): string {
     return join(this.root, 'build-records', ...series.split('/'), `${timestamp}.${kind}`);
   }
 

@@ -1,12 +1,14 @@
 import { linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
-import { type LostFile, readDamage, writeDamage } from './damage';
-import { type ExpectedFile, expectedFiles } from './expected';
+import { type LostFile, readLost, writeLost } from './damage';
+import { buildsInWork } from './build-expire';
+import type { ExpectedFile } from './expected';
 import { flushFileSystem, isAbsent, linkOrCopy } from './files';
 import type { Layout } from './layout';
 import { type Aliases, CHANGED, digestsOf, type Finding, isWhole, present } from './scrub-read';
-import { filesOf, namesIn, repositoriesHere, snapshotsOf, stamp } from './snapshot';
+import { damageRecord, expectedOf, scrubbedHere, shownTree, treeDirectory, treesDirectory, treesOf } from './scrubbed-trees';
+import { filesOf, namesIn, stamp } from './snapshot';
 import type { Store } from './store';
 
 /** What became of content that was found damaged or missing. */
@@ -15,7 +17,7 @@ export interface Mended {
   readonly why: string;
   /** `copy`: from another copy on this disk; `lost`: there is none, and nothing of it is served; `unused`: no tree has it. */
   readonly result: 'copy' | 'lost' | 'unused';
-  /** `<id>: <path>`, each once. */
+  /** `<id>: <path>`, each once; of a build `builds/<series>: <path>`. */
   readonly places: readonly string[];
 }
 
@@ -86,8 +88,8 @@ export class Mender {
   private async inodesInTrees(): Promise<ReadonlySet<number>> {
     const inodes = new Set<number>();
     try {
-      for (const id of await repositoriesHere(this.layout)) {
-        const trees = this.layout.snapshots(id);
+      const all = (await scrubbedHere(this.layout)).map((id) => treesDirectory(this.layout, id));
+      for (const trees of [...all, ...(await buildsInWork(this.layout))]) {
         for (const path of await filesOf(trees)) inodes.add(present(join(trees, path))?.ino ?? -1);
       }
       return inodes;
@@ -152,12 +154,12 @@ export class Mender {
       const found = lost.filter(({ checksum }) => here.get(checksumKey(checksum)));
       if (found.length === 0) continue;
       for (const file of found) {
-        this.replace(this.store.path(file.checksum), join(this.layout.snapshots(id), snapshot, file.path));
-        back.push({ file, place: `${id}: ${file.path}` });
+        this.replace(this.store.path(file.checksum), join(treeDirectory(this.layout, id, snapshot), file.path));
+        back.push({ file, place: `${shownTree(id)}: ${file.path}` });
       }
       await flushFileSystem(this.layout.root);
       const rest = lost.filter(({ checksum }) => here.get(checksumKey(checksum)) === false);
-      await writeDamage(this.layout, id, snapshot, rest);
+      await writeLost(damageRecord(this.layout, id, snapshot), rest);
     }
     return back;
   }
@@ -165,9 +167,9 @@ export class Mender {
   /** What is known to be lost, by snapshot. */
   async allLost(): Promise<readonly { readonly id: string; readonly snapshot: string; readonly lost: readonly LostFile[] }[]> {
     const found: { id: string; snapshot: string; lost: readonly LostFile[] }[] = [];
-    for (const id of await repositoriesHere(this.layout)) {
-      for (const snapshot of await snapshotsOf(this.layout, id)) {
-        const lost = readDamage(this.layout, id, snapshot);
+    for (const id of await scrubbedHere(this.layout)) {
+      for (const snapshot of await treesOf(this.layout, id)) {
+        const lost = readLost(damageRecord(this.layout, id, snapshot));
         if (lost.length > 0) found.push({ id, snapshot, lost });
       }
     }
@@ -185,8 +187,8 @@ export class Mender {
     for (;;) {
       const known = broken.size;
       const places: Place[] = [];
-      for (const id of await repositoriesHere(this.layout))
-        for (const snapshot of await snapshotsOf(this.layout, id)) places.push(...(await this.placesIn(id, snapshot, broken, bad)));
+      for (const id of await scrubbedHere(this.layout))
+        for (const snapshot of await treesOf(this.layout, id)) places.push(...(await this.placesIn(id, snapshot, broken, bad)));
       if (broken.size === known) return places;
     }
   }
@@ -197,9 +199,9 @@ export class Mender {
     broken: Map<string, Checksum>,
     bad: ReadonlyMap<number, Checksum>,
   ): Promise<readonly Place[]> {
-    const tree = join(this.layout.snapshots(id), snapshot);
+    const tree = treeDirectory(this.layout, id, snapshot);
     const places: Place[] = [];
-    const expected = new Map((await expectedFiles(this.layout, id, snapshot)).map((file) => [file.path, file]));
+    const expected = new Map((await expectedOf(this.layout, id, snapshot)).map((file) => [file.path, file]));
     const add = (file: ExpectedFile, inode: number | undefined): void =>
       void places.push({ id, snapshot, at: join(tree, file.path), file, inode });
     for (const file of expected.values()) if (broken.has(checksumKey(file.checksum))) add(file, present(join(tree, file.path))?.ino);
@@ -244,14 +246,14 @@ export class Mender {
         ?.why ?? CHANGED;
     const trees = new Map(places.map(({ id, snapshot }) => [`${id} ${snapshot}`, { id, snapshot }]));
     for (const { id, snapshot } of trees.values()) {
-      const before = readDamage(this.layout, id, snapshot);
+      const before = readLost(damageRecord(this.layout, id, snapshot));
       const known = new Set(before.map(({ path }) => path));
       const here = places.filter((place) => place.id === id && place.snapshot === snapshot && !known.has(place.file.path));
       const files = here.map((place): LostFile => {
         const { path, checksum, size, href, base } = place.file;
         return { path, checksum, size, href, base, since, why: whyOf(place) };
       });
-      if (files.length > 0) await writeDamage(this.layout, id, snapshot, [...before, ...files]);
+      if (files.length > 0) await writeLost(damageRecord(this.layout, id, snapshot), [...before, ...files]);
     }
   }
 
@@ -344,7 +346,7 @@ function outcomes(
     if ([...same.keys()].some((name) => told.has(name))) continue;
     told.add(key);
     const places = [
-      ...new Set(mended.filter(({ file }) => same.has(checksumKey(file.checksum))).map(({ id, file }) => `${id}: ${file.path}`)),
+      ...new Set(mended.filter(({ file }) => same.has(checksumKey(file.checksum))).map(({ id, file }) => `${shownTree(id)}: ${file.path}`)),
     ];
     result.push({ checksum, why, result: copies.has(key) ? 'copy' : places.length === 0 ? 'unused' : 'lost', places: places.sort() });
   }

@@ -3,10 +3,11 @@ import { lstatSync, readdirSync, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
-import { readDamage } from './damage';
+import { readLost } from './damage';
 import type { ExpectedFile } from './expected';
 import { isAbsent } from './files';
 import type { Layout } from './layout';
+import { damageRecord, treeDirectory } from './scrubbed-trees';
 import type { Store } from './store';
 
 /** Something that is not as its digest says. */
@@ -174,8 +175,8 @@ export async function readTree(
   onBytes: (count: number) => void,
   onFile: () => void,
 ): Promise<readonly Finding[]> {
-  const tree = join(layout.snapshots(id), snapshot);
-  const lost = new Set(readDamage(layout, id, snapshot).map(({ path }) => path));
+  const tree = treeDirectory(layout, id, snapshot);
+  const lost = new Set(readLost(damageRecord(layout, id, snapshot)).map(({ path }) => path));
   const findings: Finding[] = [];
   for (const { path, checksum, stored } of files) {
     const at = join(tree, path);

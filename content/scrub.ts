@@ -1,8 +1,8 @@
 import { dirname } from 'node:path';
 import { type Checksum, checksumKey } from '../rpm-metadata/checksum';
-import { type LostFile, writeDamage } from './damage';
+import { type LostFile, writeLost } from './damage';
+import { seriesDeclared, seriesLock } from './builds';
 import { copied, type Definitions, hostedComponents } from './definitions';
-import { expectedFiles } from './expected';
 import { secondsBetween, someOf } from './lines';
 import { Lock, lockHolder, usingStore, waitingFor } from './lock';
 import { MirrorError } from '../desired-state/errors';
@@ -11,7 +11,7 @@ import { Progress } from './progress';
 import { refetch, type RefetchContext, SCRUB } from './refetch';
 import { coverage, DEFAULT_SCRUB_DAYS, portionOf, readScrubState, writeScrubState } from './scrub-portion';
 import { type Aliases, aliasesOf, type Finding, namesOfShard, present, readShard, readTree, SHARDS } from './scrub-read';
-import { repositoriesHere, snapshotsOf } from './snapshot';
+import { damageRecord, expectedOf, scrubbedHere, shownTree, treesOf } from './scrubbed-trees';
 import { requireStorage } from './storage';
 import { type Incoming, Store } from './store';
 import type { SyncContext } from './sync';
@@ -91,7 +91,7 @@ class Scrub {
     await this.mend(mender, await mender.unfinished(aliases), aliases);
     await this.bringBack(mender);
 
-    const parts = [...SHARDS.map((shard) => STORE + shard), ...(await repositoriesHere(layout)).map((id) => TREES + id)];
+    const parts = [...SHARDS.map((shard) => STORE + shard), ...(await scrubbedHere(layout)).map((id) => TREES + id)];
     const state = await readScrubState(layout.scrubState);
     const due = all ? parts : portionOf(parts, state, started, server.scrubEveryDays ?? DEFAULT_SCRUB_DAYS);
     const progress = this.progress(due);
@@ -110,7 +110,9 @@ class Scrub {
       progress.stop();
     }
     await this.afterSyncs(mender, aliases);
-    const lost = (await mender.allLost()).flatMap(({ id, snapshot, lost: files }) => files.map((file) => ({ id, snapshot, ...file })));
+    const lost = (await mender.allLost()).flatMap(({ id, snapshot, lost: files }) =>
+      files.map((file) => ({ id: shownTree(id), snapshot, ...file })),
+    );
     const done = { ...state, read, lastRun: now().toISOString() };
     await writeScrubState(layout.scrubState, done);
     const { since, unread } = coverage(parts, done);
@@ -162,8 +164,8 @@ class Scrub {
     const { layout } = this.context;
     const findings: Finding[] = [];
     const seen = new Map<string, boolean>();
-    for (const snapshot of await snapshotsOf(layout, id)) {
-      const files = await expectedFiles(layout, id, snapshot);
+    for (const snapshot of await treesOf(layout, id)) {
+      const files = await expectedOf(layout, id, snapshot);
       findings.push(...(await readTree(layout, this.store, { id, snapshot, files }, seen, onBytes, onFile)));
     }
     return findings;
@@ -204,7 +206,7 @@ class Scrub {
     this.noteBack(await mender.bringBack(), 'upstream');
     for (const { id, snapshot, lost: files } of await mender.allLost()) {
       const told = files.map((file) => ({ ...file, upstream: failed.get(checksumKey(file.checksum)) ?? file.upstream }));
-      await writeDamage(this.context.layout, id, snapshot, told);
+      await writeLost(damageRecord(this.context.layout, id, snapshot), told);
     }
   }
 
@@ -226,10 +228,14 @@ class Scrub {
   private async afterSyncs(mender: Mender, aliases: Aliases): Promise<void> {
     const { layout } = this.context;
     if ((await mender.unfinished(aliases)).length === 0) return;
-    for (const { id } of [...copied(this.definitions), ...hostedComponents(this.definitions)]) {
-      if ((await lockHolder(layout.lockFile(id))) !== 'alive') continue;
+    const locks = [
+      ...[...copied(this.definitions), ...hostedComponents(this.definitions)].map(({ id }) => [id, layout.lockFile(id)] as const),
+      ...seriesDeclared(this.definitions).map((series) => [`the builds of ${series}`, seriesLock(layout, series)] as const),
+    ];
+    for (const [what, lock] of locks) {
+      if ((await lockHolder(lock)) !== 'alive') continue;
       try {
-        await (await Lock.take(layout.lockFile(id), id, waitingFor(this.context))).release();
+        await (await Lock.take(lock, what, waitingFor(this.context))).release();
       } catch (error) {
         if (!(error instanceof MirrorError) || error.code !== 'LOCKED') throw error;
       }

@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { type Build, buildsOf, type Linkable, linksOf, requireSeries, updateBuildLinks } from '../../content/builds';
+import { type Build, buildsOf, type Linkable, linksOf, requireSeries, seriesHere, updateBuildLinks } from '../../content/builds';
 import type { Layout } from '../../content/layout';
 import { BUILD_LINKS } from '../../starlingx/build-layout';
 import { caught, rejected } from '../support/caught';
@@ -106,9 +106,9 @@ describe('the builds there are', () => {
     makeBuild(layout, { timestamp: THREE, files: { KEEP: '' }, record: { succeeded: true, dockerImages: true } });
     const told = (await buildsOf(layout, SERIES)).map((found) => ({ ...found, record: undefined, directory: undefined }));
     expect(told).toEqual([
-      { series: SERIES, timestamp: THREE, succeeded: true, noNewContent: false, dockerImages: true, kept: '' },
-      { series: SERIES, timestamp: TWO, succeeded: true, noNewContent: true, dockerImages: false },
-      { series: SERIES, timestamp: ONE, succeeded: true, noNewContent: false, dockerImages: true, colour: 'green' },
+      { series: SERIES, timestamp: THREE, succeeded: true, noNewContent: false, dockerImages: true, kept: '', lostFiles: 0 },
+      { series: SERIES, timestamp: TWO, succeeded: true, noNewContent: true, dockerImages: false, lostFiles: 0 },
+      { series: SERIES, timestamp: ONE, succeeded: true, noNewContent: false, dockerImages: true, colour: 'green', lostFiles: 0 },
     ]);
   });
 
@@ -201,6 +201,16 @@ describe('the links on the disk', () => {
       message: `${join(layout.series(SERIES), 'latest_build')}: a directory is where a link belongs`,
     });
   });
+});
+
+test('every series that has builds here, declared or not; what a branch was built as before does not hide what it is now', async () => {
+  expect(await seriesHere(layout)).toEqual([]);
+  for (const series of ['release/2018.10/2018.10.5/centos/flock', 'master/centos', 'master/centos/flock'])
+    makeBuild(layout, { timestamp: ONE, series });
+  mkdirSync(join(layout.series('master/centos/empty')));
+  mkdirSync(join(layout.series('master/centos/.new'), ONE), { recursive: true });
+  symlinkSync('flock', layout.series('master/centos/link'));
+  expect(await seriesHere(layout)).toEqual(['master/centos', 'master/centos/flock', 'release/2018.10/2018.10.5/centos/flock']);
 });
 
 describe('a series by its name', () => {

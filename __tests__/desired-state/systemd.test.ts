@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { dailyCalendar, hourlyCalendar, weeklyCalendar } from '../../desired-state/schedule';
 import {
+  buildsService,
+  buildsTimer,
   healthService,
   healthTimer,
   machineService,
@@ -48,6 +50,14 @@ test('the services', () => {
   expect(objections({ 'mirror-sync@epel-7.service': syncService({ root }), 'mirror-sync-new.service': syncNewService({ root }) })).toEqual(
     [],
   );
+});
+
+test('the expiry of builds: daily, and without any key', () => {
+  const units = { 'mirror-builds.service': buildsService({ root }), 'mirror-builds.timer': buildsTimer() };
+  expect(objections(units)).toEqual([]);
+  expect(units['mirror-builds.service']).toContain('ExecStart=/usr/local/bin/mirrorctl build expire --wait 3600\n');
+  expect(units['mirror-builds.service']).not.toContain('LoadCredential');
+  expect(units['mirror-builds.timer']).toContain('OnCalendar=*-*-* 06:40:00 UTC\n');
 });
 
 test('a key that systemd does not know is objected to', () => {

@@ -23,6 +23,7 @@ const PAGES_ELSEWHERE: Record<string, string> = {
   'docs/how-to/promote-packages.md': '27-promotion.test.ts',
   'docs/how-to/hold-back-a-package.md': '27-promotion.test.ts',
   'docs/how-to/build-from-the-mirror.md': '31-developer.test.ts',
+  'docs/how-to/look-after-builds.md': '32-builds.test.ts',
   'docs/how-to/download-from-the-mirror.md': 'client/docs.test.ts, on a mirror of its own',
 };
 

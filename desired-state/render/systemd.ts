@@ -112,6 +112,22 @@ export function retentionTimer(): string {
   return timer('retention', dailyCalendar(7, 15));
 }
 
+/** `mirror-builds.service`: removes the builds whose time is over. Who publishes one is waited for. */
+export function buildsService(storage: Storage): string {
+  return service(storage, {
+    description: 'Expiry of builds',
+    command: 'build expire --wait 3600',
+    timeout: '12h',
+    keys: [],
+    priority: BEHIND,
+  });
+}
+
+/** `mirror-builds.timer`: daily, before retention, whose last step takes from the store what nothing uses any more. */
+export function buildsTimer(): string {
+  return timer('the expiry of builds', dailyCalendar(6, 40));
+}
+
 /** What a backup may do besides: write to its directory, and read keys that only this server has. */
 export interface BackupAccess {
   /** Of a repository that is a directory. */

@@ -13,6 +13,7 @@ import {
 } from './activation';
 import { aliasSentences, setSentences } from './aliases';
 import { backupSentences } from './backup';
+import { buildSentences } from './builds';
 import { changesOf, plural, type Change } from './changes';
 import { observedBy, observedInTrigger, type Observed } from './observed';
 import { accountSentences, componentCount, ownerSentences } from './owners';
@@ -88,6 +89,7 @@ export function summarize(plan: TerraformPlan): PlanSummary {
     ...ownerSentences(things),
     ...repositorySentences(things),
     ...releaseSentences(things),
+    ...buildSentences(things),
     ...aliasSentences(things),
     ...setSentences(things),
     ...backupSentences(things),
@@ -128,6 +130,7 @@ function setUp(planned: readonly Planned[], activation: Planned): PlanSummary {
     `${plural(of('codename').length, 'codename')} (${plural(hosted, 'repository')})`,
     plural(of('customer').length, 'customer'),
     plural(of('release').length, 'release'),
+    plural(of('builds').length, 'build archive'),
   ].filter((part) => !part.startsWith('0 '));
   const why = activation.before === undefined ? 'for the first time' : 'again, since it has no generation';
   const secrets = secretNames(activation).map((name) => `secret/${name}`);
