@@ -65,7 +65,7 @@ export async function publish({ packages = 20_000, many = 500, runs = 5, results
   }
 }
 
-function makeKey(home) {
+export function makeKey(home) {
   mkdirSync(home, { mode: 0o700 });
   const options = ['--homedir', home, '--batch', '--quiet', '--pinentry-mode', 'loopback', '--passphrase', ''];
   const gpg = (...args) => execFileSync('gpg', [...options, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });

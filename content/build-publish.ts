@@ -177,11 +177,12 @@ class Publication {
     }
   }
 
-  /** Removes what a run that was killed left: a tree that was being made, and records without their build. Only for the holder of the lock. */
+  /** Removes what a run that was killed left: copies, a tree that was being made, and records without their build. Only for the holder of the lock. */
   private async clear(known: readonly string[]): Promise<void> {
     const { layout } = this.context;
     const { series } = this.wanted;
     await removeTree(this.describing);
+    await (await this.store.incoming(this.id)).close();
     for (const name of await namesIn(layout.buildWork))
       if (name.startsWith(flat(series) + MADE)) await removeTree(join(layout.buildWork, name));
     const records = dirname(layout.buildRecord(series, 'x', 'json'));

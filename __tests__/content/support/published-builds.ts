@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { BuildPublished } from '../../../content/build-publish';
@@ -27,6 +28,16 @@ export class BuildMirror extends TestMirror {
 
   publishBuild(...argv: string[]): Promise<Ran> {
     return this.run('build', 'publish', ...argv);
+  }
+
+  /** The same where createrepo_c, if it is started, fails. */
+  publishWithoutCreaterepo(...argv: string[]): Ran {
+    const bin = join(this.directory, 'bin');
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(join(bin, 'createrepo_c'), '#!/bin/sh\necho broken >&2\nexit 9\n', { mode: 0o755 });
+    const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+    const { status, stdout, stderr } = spawnSync(process.execPath, this.argv('build', 'publish', ...argv), { env, encoding: 'utf8' });
+    return { code: status, stdout, stderr };
   }
 
   /** Publishes, and returns what the program said of it. */
