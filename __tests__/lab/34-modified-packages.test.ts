@@ -38,7 +38,9 @@ class Client {
   private readonly root = mkdtempSync(join(work, 'client-'));
 
   dnf(...args: string[]): string {
-    const ran = run(process.execPath, ['dist/lab.cjs', 'dnf', '--installroot', this.root, '--repo-file', REPO_FILE, '--', '-y', ...args]);
+    const settings = [`--setopt=cachedir=${join(this.root, 'cache')}`, '--setopt=metadata_expire=172800'];
+    const command = ['dist/lab.cjs', 'dnf', '--installroot', this.root, '--repo-file', REPO_FILE, '--', '-y', ...settings, ...args];
+    const ran = run(process.execPath, command);
     if (ran.status !== 0) throw new Error(ran.text);
     return ran.text;
   }
