@@ -206,7 +206,7 @@ async function lintComponent(run: Lint, path: string, codename: Codename | undef
 async function keysOf(run: Lint, path: string, codename: Codename | undefined, entries: readonly Entry[]): Promise<KeyRing | undefined> {
   const files = entries.filter(({ kind }) => kind !== 'folder').map(({ name }) => name);
   const named = files.filter((name) => /^RPM-GPG-KEY-/.test(name));
-  const right = codename === undefined ? named.find((name) => /^RPM-GPG-KEY-mos\d/.test(name)) : keyFileName(codename.release);
+  const right = codename === undefined ? named.find((name) => /^RPM-GPG-KEY-(mos\d|starlingx$)/.test(name)) : keyFileName(codename.release);
   for (const name of files) {
     if (name === right) continue;
     if (named.includes(name)) run.add('KEY_MISNAMED', below(path, name), `the key file should be ${right ?? 'RPM-GPG-KEY-mos<release>'}`);

@@ -22,6 +22,7 @@ const ELSEWHERE: Record<string, string> = {
 const PAGES_ELSEWHERE: Record<string, string> = {
   'docs/how-to/promote-packages.md': '27-promotion.test.ts',
   'docs/how-to/hold-back-a-package.md': '27-promotion.test.ts',
+  'docs/how-to/publish-modified-packages.md': '34-modified-packages.test.ts',
   'docs/how-to/build-from-the-mirror.md': '31-developer.test.ts',
   'docs/how-to/release-a-build.md': '36-build-releases.test.ts',
   'docs/how-to/look-after-builds.md': '32-builds.test.ts',
