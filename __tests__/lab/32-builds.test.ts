@@ -13,6 +13,7 @@ import {
   codeBlocks,
   dnf,
   fetchPath,
+  type Finished,
   lab,
   labEnvironment,
   must,
@@ -20,7 +21,7 @@ import {
   onMirror,
   tryOnMirror,
   withDeployment,
-  type Finished,
+  withoutBuilds,
 } from './support';
 
 jest.setTimeout(300_000);
@@ -34,11 +35,7 @@ const ON_MIRROR = '/var/tmp/builds';
 const CONTEXT = `(cd ./cgcs-root && git checkout -f ${'a'.repeat(40)})\n(cd ./stx/integ && git checkout -f ${'b'.repeat(40)})\n`;
 
 const declared = (main: string): string =>
-  main.includes('new BuildArchive(')
-    ? main
-    : adding("new BuildArchive(server, 'stx-master', { branch: 'master', layers: ['compiler', 'distro', 'flock'] });")(
-        main.replace('  RpmRepository,\n', '  BuildArchive,\n  RpmRepository,\n'),
-      );
+  adding("new BuildArchive(server, 'stx-master', { branch: 'master', layers: ['compiler', 'distro', 'flock'] });")(withoutBuilds(main));
 
 /** So many hours ago, to the second. */
 const hoursAgo = (hours: number): string => timestampOf(new Date(Math.floor(Date.now() / 1000) * 1000 - hours * 3_600_000));

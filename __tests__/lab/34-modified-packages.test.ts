@@ -3,7 +3,21 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { buildPackage, dropKey, makeKey, signPackage, type TestKey } from '../content/support/keys';
-import { adding, asItIs, codeBlocks, fetchPath, lab, must, NAME, onMirror, putOnMirror, run, tryOnMirror, withDeployment } from './support';
+import {
+  adding,
+  asItIs,
+  codeBlocks,
+  fetchPath,
+  importing,
+  lab,
+  must,
+  NAME,
+  onMirror,
+  putOnMirror,
+  run,
+  tryOnMirror,
+  withDeployment,
+} from './support';
 
 jest.setTimeout(300_000);
 
@@ -20,8 +34,7 @@ let key: TestKey;
 function declaring(main: string): string {
   const [block] = codeBlocks(PAGE, 'ts');
   const lines = (block as string).replace("key('RPM-GPG-KEY-stx-builders')", `PublicKey.fromFile('${join(work, 'builders.asc')}')`);
-  const missing = ['BuildArchive', 'ModifiedPackages', 'Rebuilt'].filter((name) => !main.includes(`  ${name},\n`));
-  return adding(lines)(main.replace('  MosCodename,\n', `  MosCodename,\n${missing.map((name) => `  ${name},\n`).join('')}`));
+  return adding(lines)(importing('BuildArchive', 'ModifiedPackages', 'Rebuilt')(main));
 }
 
 /** A new package: the content is another one each time. */
@@ -66,7 +79,7 @@ function publish(component: string, ...files: string[]): { readonly status: numb
   return { status: ran.status, outcome: JSON.parse(ran.stdout) as Outcome };
 }
 
-const TIDY = `rm -rf /srv/mirror/repositories/starlingx /srv/mirror/public-snapshots/starlingx /var/tmp/modified /var/lib/mirror/changes/starlingx`;
+const TIDY = `rm -rf /srv/mirror/repositories/${ID} /srv/mirror/public-snapshots/${ID} /var/tmp/modified /var/lib/mirror/changes/${ID.replace('/', '+')}+*`;
 
 beforeAll(async () => {
   key = makeKey(join(work, 'key'), 'builders');

@@ -17,6 +17,7 @@ import {
   onMirror,
   ROOT,
   withDeployment,
+  withoutBuilds,
 } from './support';
 
 jest.setTimeout(600_000);
@@ -33,7 +34,7 @@ let variables: string[];
 const declared = (main: string): string => {
   const key = readFileSync(join(home, 'build.pub'), 'utf8').trim();
   const lines = `declareBuilds(server, '${releases}', ['${key}']);`;
-  return adding(lines)(main).replace("} from './constructs';", "} from './constructs';\nimport { declareBuilds } from '../../examples/build-pipeline/deployment/builds';"); // prettier-ignore
+  return adding(lines)(withoutBuilds(main)).replace("} from './constructs';", "} from './constructs';\nimport { declareBuilds } from '../../examples/build-pipeline/deployment/builds';"); // prettier-ignore
 };
 /** The block of the page that has this text, as it stands, on the client host. */
 function follow(text: string): Finished {
@@ -104,10 +105,10 @@ beforeAll(async () => {
   onMirror('mirrorctl sync --wait 300 --all');
 });
 afterAll(async () => {
+  // Before the deploy, which makes anew what main.ts declares of it.
+  onMirror('rm -rf /srv/mirror/builds/* /srv/mirror/build-records/* /srv/mirror/repositories/starlingx');
   await withDeployment(asItIs, (deployment) => deployment.deploy());
-  onMirror(
-    'rm -rf /srv/mirror/releases/3.0.1 /srv/mirror/builds/* /srv/mirror/build-records/* /srv/mirror/repositories/starlingx /var/lib/mirror-uploads',
-  );
+  onMirror('rm -rf /srv/mirror/releases/3.0.1 /var/lib/mirror-uploads');
   rmSync(home, { recursive: true });
 });
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { sha256 } from '../../desired-state/canonical';
 import { buildRpm } from '../content/support/hosted';
 import { developer } from './lists-support';
-import { adding, asItIs, codeBlocks, dnf, fetchPath, type Finished, lab, must, NAME, onMirror, putOnMirror, ROOT, tryOnMirror, withDeployment } from './support'; // prettier-ignore
+import { adding, asItIs, codeBlocks, dnf, fetchPath, type Finished, importing, lab, must, NAME, onMirror, putOnMirror, ROOT, tryOnMirror, withDeployment } from './support'; // prettier-ignore
 
 jest.setTimeout(300_000);
 
@@ -26,8 +26,7 @@ const work = join(home, 'build');
 /** When the last build began; what else is released is of that time. */
 let began: string;
 
-const declaring = (lines: string) => (main: string) =>
-  adding(`${ARCHIVE}\n${lines}`)(main.replace('  Customer,\n', '  BuildArchive,\n  Customer,\n').replace('  RpmRepository,\n', '  Release,\n  RpmRepository,\n')); // prettier-ignore
+const declaring = (lines: string) => (main: string) => adding(`${ARCHIVE}\n${lines}`)(importing('BuildArchive', 'Release')(main));
 const release = (compiler = OLD, id = '3.0.1'): string => `new Release(server, '${id}', {
   of: [${LISTS.map((id) => `server.node.findChild('${id}') as PackageLists`).join(', ')}],
   builds: [archive.build('${compiler}', 'compiler'), archive.build('${began}', 'flock')],

@@ -200,6 +200,15 @@ export const adding =
   (lines: string) =>
   (main: string): string =>
     main.replace('\napp.synth();', `\n${lines}\napp.synth();`);
+/** main.ts that imports these constructs, too. */
+export const importing =
+  (...names: readonly string[]) =>
+  (main: string): string => {
+    const missing = names.filter((name) => !main.includes(`  ${name},\n`));
+    return main.replace('  MirrorServer,\n', `  MirrorServer,\n${missing.map((name) => `  ${name},\n`).join('')}`);
+  };
+/** main.ts without the builds that it declares: a test declares its own of that branch. */
+export const withoutBuilds = (main: string): string => main.replace(/\n\/\/ ---- StarlingX master[^]*?(?=\n\/\/ ---- )/, '\n');
 
 export interface Answer {
   readonly status: number;
