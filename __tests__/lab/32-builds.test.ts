@@ -187,7 +187,7 @@ test('layer by layer: each finds what the one below it built by latest_build, an
   for (const part of [
     times.flock,
     `http://${NAME}${pathOf('flock', times.flock, 'outputs/RPMS/std/')}`,
-    `./stx/integ    ${'b'.repeat(40)}`,
+    `./stx/integ  ${'b'.repeat(40)}`,
   ])
     expect(shown).toContain(part);
 });
