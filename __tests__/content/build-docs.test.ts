@@ -18,11 +18,11 @@ test('the commands', async () => {
     const [console_ = ''] = [...PAGE.matchAll(/```console\n([^]*?)```/g)].map(([, text]) => text as string);
     const shown = console_.split(/^\$ /m).slice(1);
     expect(shown).toHaveLength(2);
+    const packages = new Packages(work).in({ 'outputs/RPMS/std': [{ name: 'alpha' }, { name: 'beta' }] });
     for (const text of shown) {
       const [command = '', ...output] = text.split('\n');
       const argv = command.split(' ').slice(1);
       const timestamp = basename(argv[3] as string);
-      const packages = new Packages(work).in({ 'outputs/RPMS/std': [{ name: 'alpha' }, { name: 'beta' }] });
       const directory = mirror.make(timestamp, {
         ...packages,
         'outputs/BUILD_INFO': 'OS="centos"\n',
