@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfs
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { manyBuilds } from './builds-many.mjs';
 import { interleaved, Results, root, run } from './measure.mjs';
 import { makeKey } from './publish.mjs';
 import { installPrograms } from './sync/contenders.mjs';
@@ -14,8 +15,8 @@ import { installPrograms } from './sync/contenders.mjs';
 const SERIES = 'master/centos/flock';
 const FOLDERS = ['outputs/RPMS/std', 'outputs/RPMS/rt', 'inputs/RPMS/centos'];
 
-/** @param {{ files?: number, runs?: number, results?: string }} options two thirds of the files are packages */
-export async function builds({ files = 3000, runs = 5, results: directory } = {}) {
+/** @param {{ files?: number, runs?: number, many?: { builds?: number, runs?: number }, results?: string }} options two thirds of the files are packages */
+export async function builds({ files = 3000, runs = 5, many = {}, results: directory } = {}) {
   const results = new Results('builds', directory);
   const work = mkdtempSync(join(tmpdir(), 'mirror-bench-builds-'));
   try {
@@ -79,6 +80,7 @@ export async function builds({ files = 3000, runs = 5, results: directory } = {}
     const aim = { text: 'only the changed tenth', met: (row) => row.ratio > 7 };
     results.add(`${what}: disk`, amounts(disk.ours), amounts(disk.peer), 'rsync -a, createrepo_c', aim, { unit: 'MB', size: files });
     execFileSync('gpgconf', ['--homedir', key.home, '--kill', 'all']);
+    await manyBuilds(results, { files, ...many });
     return results.rows;
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -114,12 +116,15 @@ async function makePackages(work, count) {
 }
 
 /** A build of packages and other files; of those, a tenth are other than in `former`. */
-function makeBuild(work, name, packages, others, former) {
-  const directory = join(work, name);
+function makeBuild(work, title, packages, others, former) {
+  const directory = join(work, title);
   for (const folder of [...FOLDERS, 'outputs/other', 'logs']) mkdirSync(join(directory, folder), { recursive: true });
-  packages.forEach((file, i) =>
-    cpSync(file, join(directory, FOLDERS[i % FOLDERS.length], file.slice(file.lastIndexOf('/') + 1)), { preserveTimestamps: true }),
-  );
+  for (const file of packages) {
+    const name = file.slice(file.lastIndexOf('/') + 1);
+    // A package is in the same directory in both builds.
+    const folder = FOLDERS[Number(/-(\d+)-1-1/.exec(name)[1]) % FOLDERS.length];
+    cpSync(file, join(directory, folder, name), { preserveTimestamps: true });
+  }
   for (let i = 0; i < others - 1; i++) {
     const path = `${i % 2 === 0 ? 'logs' : 'outputs/other'}/file-${i}`;
     if (former !== undefined && i % 10 !== 0) cpSync(join(former, path), join(directory, path), { preserveTimestamps: true });

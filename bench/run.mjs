@@ -9,7 +9,7 @@
 //   retention  freezing a release beside cp -al and rsync --link-dest, and retention plan beside du; two minutes. --tiny tries the program; --results DIRECTORY; --no-wait
 //   publish  mirrorctl publish of 1 and 500 packages into 20,000, beside createrepo_c --update with the copying and signing that a user does; five minutes.
 //            --runs N; --tiny tries the program; --results DIRECTORY; --no-wait
-//   builds   mirrorctl build publish of 3,000 files of which 90 % are unchanged, beside rsync and createrepo_c; two minutes. --runs N; --tiny tries the program; --results DIRECTORY; --no-wait
+//   builds   mirrorctl build publish of 3,000 files of which 90 % are unchanged, beside rsync and createrepo_c; listing 200 such builds, and expiring them beside rm; five minutes. --runs N; --tiny tries the program; --results DIRECTORY; --no-wait
 //   client   download-mirror beside one wget a file and dnf download, 2,200 packages with 20 ms of latency; five minutes, and some more the first time.
 //            --runs N; --tiny tries the program; --results DIRECTORY; --no-wait
 //   table    writes the table of docs/benchmarks.md from bench/results/*.json
@@ -62,7 +62,11 @@ const benchmarks = {
     if (options.includes('--tiny')) patience.seconds = 0;
     const results = list('--results')?.[0];
     const runs = list('--runs')?.map(Number)[0];
-    await builds({ ...(options.includes('--tiny') ? { files: 90, runs: 1 } : {}), ...(runs ? { runs } : {}), results });
+    await builds({
+      ...(options.includes('--tiny') ? { files: 90, runs: 1, many: { builds: 5, runs: 1 } } : {}),
+      ...(runs ? { runs } : {}),
+      results,
+    });
     if (results === undefined) table();
   },
   client: async () => {

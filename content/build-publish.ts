@@ -8,7 +8,7 @@ import { ExitCode, MirrorError } from '../desired-state/errors';
 import type { Signer } from '../signatures/sign';
 import { checkTimestamp, isTimestamp, timeOfBuild } from '../starlingx/build-layout';
 import { type BuildMarkers, formProblems, markersOf, MAX_SUMS, SUMS, sumsProblems } from './build-forms';
-import { type BuildRecord, readBuildRecord } from './build-record';
+import type { BuildRecord } from './build-record';
 import {
   BUILD_REPO,
   buildRepo,
@@ -21,6 +21,7 @@ import {
   rpmDirectories,
   writeRepository,
 } from './build-repositories';
+import { requireSameBuild } from './build-same';
 import {
   allOf,
   buildDirectory,
@@ -36,11 +37,11 @@ import {
 } from './build-tree';
 import { buildsOf, type Linkable, type LinkChange, linksOf, requireSeries, seriesLock, timestampsOf, updateBuildLinks } from './builds';
 import type { Definitions } from './definitions';
-import { flushDirectory, flushFileSystem, isAbsent, machineFault, removeTree } from './files';
+import { flushDirectory, flushFileSystem, machineFault, removeTree } from './files';
 import { flat, type Layout } from './layout';
 import { holding, usingStore, waitingFor } from './lock';
 import type { Say } from './progress';
-import { manifestLine, type ManifestLine, parseReleaseManifest } from './release-manifest';
+import { manifestLine, type ManifestLine } from './release-manifest';
 import { namesIn, TreeBuilder } from './snapshot';
 import { requireRoom, requireStorage } from './storage';
 import { Store } from './store';
@@ -220,47 +221,11 @@ class Publication {
   private async again(files: readonly BuildFile[]): Promise<BuildPublished> {
     const { layout } = this.context;
     const { series, timestamp, dryRun } = this.wanted;
-    const record = await readBuildRecord(layout, series, timestamp);
-    const before = await this.publishedFiles(record);
-    if (record === undefined || before === undefined) throw this.exists('what is recorded of it is lost, so that it cannot be compared');
-    const differences: string[] = [];
-    for (const { path, sha256 } of files) {
-      const former = before.get(path);
-      if (former !== sha256) differences.push(`${path} ${former === undefined ? 'is new' : 'has other content'}`);
-      before.delete(path);
-    }
-    for (const path of before.keys()) differences.push(`${path} is not there any more`);
-    const [first] = differences.sort();
-    if (first !== undefined)
-      throw this.exists(`${first}${differences.length > 1 ? `, and ${differences.length - 1} other differences` : ''}`);
+    const record = await requireSameBuild(layout, series, timestamp, files);
     const { succeeded, noNewContent, files: count, bytes, repositories } = record;
     const links = dryRun === true ? [] : await updateBuildLinks(layout, series);
     const leadTo = linksOf(await buildsOf(layout, series));
     return this.outcome('unchanged', { succeeded, noNewContent, files: count, bytes, newBytes: 0, repositories }, links, leadTo);
-  }
-
-  /** Path and digest of all that came with the published build. */
-  private async publishedFiles(record: BuildRecord | undefined): Promise<Map<string, string> | undefined> {
-    const { layout } = this.context;
-    const { series, timestamp } = this.wanted;
-    const path = layout.buildRecord(series, timestamp, 'manifest');
-    const text = await readFile(path, 'utf8').catch((error: unknown) => {
-      if (!isAbsent(error)) throw error;
-      return undefined;
-    });
-    if (text === undefined || createHash('sha256').update(text).digest('hex') !== record?.manifest) return undefined;
-    const lines = parseReleaseManifest(text, path).filter((line) => !isReplaced(line.path, record.repositories));
-    return new Map(lines.map((line) => [line.path, line.checksum?.hex ?? '']));
-  }
-
-  private exists(why: string): MirrorError {
-    const { series, timestamp } = this.wanted;
-    return new MirrorError({
-      code: 'BUILD_EXISTS',
-      message: `the build ${timestamp} of ${series} is published already, and ${why}`,
-      remedy: 'A build never changes: nothing was published. Publish this one under the time at which it was started (--timestamp).',
-      exitCode: ExitCode.invalid,
-    });
   }
 
   /** Says what would become of it. */

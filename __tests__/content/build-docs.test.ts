@@ -18,11 +18,11 @@ test('the commands', async () => {
     const [console_ = ''] = [...PAGE.matchAll(/```console\n([^]*?)```/g)].map(([, text]) => text as string);
     const shown = console_.split(/^\$ /m).slice(1);
     expect(shown).toHaveLength(2);
+    const packages = new Packages(work).in({ 'outputs/RPMS/std': [{ name: 'alpha' }, { name: 'beta' }] });
     for (const text of shown) {
       const [command = '', ...output] = text.split('\n');
       const argv = command.split(' ').slice(1);
       const timestamp = basename(argv[3] as string);
-      const packages = new Packages(work).in({ 'outputs/RPMS/std': [{ name: 'alpha' }, { name: 'beta' }] });
       const directory = mirror.make(timestamp, {
         ...packages,
         'outputs/BUILD_INFO': 'OS="centos"\n',
@@ -43,7 +43,7 @@ test('the commands', async () => {
 });
 
 test('every error of a build is in the table, and nothing else', () => {
-  const files = readdirSync(join(ROOT, 'content')).filter((name) => /^build-(publish|tree|forms|repositories)\.ts$/.test(name));
+  const files = readdirSync(join(ROOT, 'content')).filter((name) => /^build-(publish|same|tree|forms|repositories)\.ts$/.test(name));
   const texts = [...files.map((name) => join(ROOT, 'content', name)), join(ROOT, 'starlingx/build-layout.ts')].map((path) =>
     readFileSync(path, 'utf8'),
   );

@@ -171,7 +171,11 @@ test('layer by layer: each finds what the one below it built by latest_build, an
     }
     below = [...below, list.body];
   }
-  const whole = LAYERS.map((layer) => `http://${NAME}${pathOf(layer, 'latest_build', 'build.repo')}`);
+  const whole: string[] = [];
+  for (const layer of LAYERS) {
+    whole.push(join(work, `${layer}-build.repo`));
+    writeFileSync(whole.at(-1) as string, (await fetchPath(pathOf(layer, 'latest_build', 'build.repo'))).body);
+  }
   expect(dnf(whole, 'install', '-y', ...LAYERS.map(toolOf)).status).toBe(0);
   expect((await fetchPath(pathOf('flock', times.flock, 'inputs/lower-layers.txt'))).body).toBe(
     `${toolOf('compiler')}-1.0-1.tis.noarch.rpm\n${toolOf('distro')}-1.0-1.tis.noarch.rpm\n`,
@@ -180,7 +184,7 @@ test('layer by layer: each finds what the one below it built by latest_build, an
   for (const part of [
     times.flock,
     `http://${NAME}${pathOf('flock', times.flock, 'outputs/RPMS/std/')}`,
-    `./stx/integ    ${'b'.repeat(40)}`,
+    `./stx/integ  ${'b'.repeat(40)}`,
   ])
     expect(shown).toContain(part);
 });
