@@ -63,7 +63,7 @@ const benchmarks = {
     const results = list('--results')?.[0];
     const runs = list('--runs')?.map(Number)[0];
     await builds({
-      ...(options.includes('--tiny') ? { files: 90, runs: 1, many: { builds: 5, runs: 1 } } : {}),
+      ...(options.includes('--tiny') ? { files: 90, runs: 1, many: { builds: 40, runs: 1 } } : {}),
       ...(runs ? { runs } : {}),
       results,
     });
