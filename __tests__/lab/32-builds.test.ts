@@ -181,11 +181,7 @@ test('layer by layer: each finds what the one below it built by latest_build, an
     `${toolOf('compiler')}-1.0-1.tis.noarch.rpm\n${toolOf('distro')}-1.0-1.tis.noarch.rpm\n`,
   );
   const shown = onMirror(`mirrorctl build show ${seriesOf('flock')} latest_build`);
-  for (const part of [
-    times.flock,
-    `http://${NAME}${pathOf('flock', times.flock, 'outputs/RPMS/std/')}`,
-    `./stx/integ  ${'b'.repeat(40)}`,
-  ])
+  for (const part of [times.flock, `http://${NAME}${pathOf('flock', times.flock, 'outputs/RPMS/std/')}`, `./stx/integ  ${'b'.repeat(40)}`])
     expect(shown).toContain(part);
 });
 
