@@ -148,7 +148,8 @@ test('the same version with other content is refused in the compiler layer, and 
   for (const { path } of [served, kept]) expect((await fetchPath(`${PATH}/flock/${path}`)).status).toBe(200);
 
   // Who has the metadata of before asks for what it lists, and gets what it says.
-  const old = onMirror(`curl -fsS -H 'Host: ${NAME}' http://localhost${PATH}/flock/x86_64/${primary} | gzip -dc`);
+  expect((await fetchPath(`${PATH}/flock/x86_64/${primary}`)).status).toBe(200);
+  const old = onMirror(`gzip -dc /srv/mirror/www${PATH}/flock/x86_64/${primary}`);
   expect(old).toContain(`<location href="${kept.path.slice('x86_64/'.length)}"/>`);
   expect(old).toContain(`pkgid="YES">${kept.sha256}</checksum>`);
 
