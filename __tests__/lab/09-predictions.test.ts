@@ -41,10 +41,10 @@ const takingOver: Edit = (main) =>
       "waivers: [Waiver.takeOver({ from: 'mirror/server', reason: 'the old deployment is given up' })],\n  $&",
     )
     .replace('  View,\n', '  View,\n  Waiver,\n');
-/** More than half of what is copied: EPEL goes, too. */
+/** More than half of what is copied: EPEL and DPDK go, too. */
 const withoutCentos: Edit = (main) =>
   main
-    .replaceAll(/new RpmRepository\(server, '(?:epel-7(?:-source)?|docker-ce-7)', \{[^]*?\n\}\);/g, '')
+    .replaceAll(/new (?:RpmRepository|FileTree)\(server, '(?:epel-7(?:-\w+)?|dpdk)', \{[^]*?\n\}\);/g, '')
     .replace("['os', 'updates', 'extras']", '[] as string[]')
     .replace(
       /const interestGroups = \[[^]*?\n\];/,
