@@ -18,7 +18,14 @@ function declared(props: BuildArchiveProps, id = 'stx') {
 test('a branch that is built in layers: a series for each, at its public path', () => {
   const { archive, element, definition, triggers } = declared({ branch: 'master', layers: ['compiler', 'distro', 'flock'] });
   const series = ['master/centos/compiler', 'master/centos/distro', 'master/centos/flock'];
-  expect(definition).toEqual({ kind: 'builds', id: 'stx', branch: 'master', distribution: 'centos', series });
+  expect(definition).toEqual({
+    kind: 'builds',
+    id: 'stx',
+    branch: 'master',
+    distribution: 'centos',
+    series,
+    siteUrl: 'http://mirror.example.org',
+  });
   expect(element?.links).toEqual(Object.fromEntries(series.map((one) => [`mirror/starlingx/${one}`, `builds/${one}`])));
   expect(archive.series).toEqual(series);
   expect(triggers['definition']).toBe(element?.files['definitions/builds/stx.yaml']);
