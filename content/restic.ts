@@ -96,9 +96,9 @@ export class Restic {
     await closeGpgHome(this.memory);
   }
 
-  /** The id of the repository; undefined where there is none. */
+  /** The id of the repository, also while another run holds it; undefined where there is none. */
   async id(): Promise<string | undefined> {
-    const ended = await this.end(['cat', 'config']);
+    const ended = await this.end(['cat', 'config', '--no-lock']);
     if (ended.code !== 0 && /Is there a repository at the following location/.test(ended.stderr)) {
       const known = this.known(ended);
       if (known !== undefined) throw known;
