@@ -28,7 +28,7 @@ MIRROR_UNIT_PACKAGES=(
 MIRROR_LAB_PACKAGES=(
   mmdebstrap systemd-container iproute2 util-linux e2fsprogs "${MIRROR_UNIT_PACKAGES[@]}" curl ca-certificates
   nginx-light rpm createrepo-c dnf dnf-plugins-core gnupg gnupg1 zstd xz-utils bzip2 strace
-  xfsprogs libfaketime
+  xfsprogs libfaketime git jq
 )
 
 mirror_fail() { # what, why, what to do
