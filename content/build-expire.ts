@@ -204,7 +204,7 @@ function requireClock(all: readonly Standing[], now: Date): void {
 async function expireSeries(context: ExpireContext, series: string): Promise<Expired> {
   const { layout } = context;
   const wait = waitingFor(context);
-  const done = await holding(seriesLock(layout, series), `the builds of ${series}`, wait, async () => {
+  const done = await holding(seriesLock(layout, series), `the series ${series}`, wait, async () => {
     const links = await updateBuildLinks(layout, series);
     return holding(releasesLock(layout), 'the freezing of releases', wait, async () => {
       const result = await judged(context, series, links);

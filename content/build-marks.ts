@@ -130,7 +130,7 @@ async function changing(
   requireSeries(definitions, series);
   checkTimestamp(timestamp);
   await requireStorage(layout, definitions.server);
-  return holding(seriesLock(layout, series), `the builds of ${series}`, waitingFor(context), async () => {
+  return holding(seriesLock(layout, series), `the series ${series}`, waitingFor(context), async () => {
     const changed = await change(buildNamed(await buildsOf(layout, series), series, timestamp));
     if (changed) await flushDirectory(layout.build(series, timestamp));
     const builds = await buildsOf(layout, series);

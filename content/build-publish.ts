@@ -106,7 +106,7 @@ export async function publishBuild(context: BuildPublishContext, wanted: BuildWa
   requireTimestamp(wanted.timestamp, context.now());
   await requireStorage(layout, definitions.server);
   const directory = await buildDirectory(wanted.directory);
-  return holding(seriesLock(layout, series), `the builds of ${series}`, waitingFor(context), async () => {
+  return holding(seriesLock(layout, series), `the series ${series}`, waitingFor(context), async () => {
     // A deploy may have ended while the lock was waited for.
     const declared = await context.declared();
     const archive = requireSeries(declared, series);

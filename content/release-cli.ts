@@ -36,7 +36,7 @@ Examples:
 
 /** @param keys those that the program opened while it was still root */
 export function addReleaseCommands(root: Command, keys: () => KeySource): void {
-  const release = root.command('release').description('sets of snapshots that never change').addHelpText('after', EXAMPLES);
+  const release = root.command('release').description('sets of snapshots and builds that never change').addHelpText('after', EXAMPLES);
   release
     .command('freeze')
     .description('freeze the declared releases that are due, and publish what they pin')

@@ -230,7 +230,7 @@ class Scrub {
     if ((await mender.unfinished(aliases)).length === 0) return;
     const locks = [
       ...[...copied(this.definitions), ...hostedComponents(this.definitions)].map(({ id }) => [id, layout.lockFile(id)] as const),
-      ...seriesDeclared(this.definitions).map((series) => [`the builds of ${series}`, seriesLock(layout, series)] as const),
+      ...seriesDeclared(this.definitions).map((series) => [`the series ${series}`, seriesLock(layout, series)] as const),
     ];
     for (const [what, lock] of locks) {
       if ((await lockHolder(lock)) !== 'alive') continue;

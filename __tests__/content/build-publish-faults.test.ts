@@ -2,6 +2,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { flat } from '../../content/layout';
+import { Lock } from '../../content/lock';
 import { parseReleaseManifest } from '../../content/release-manifest';
 import { timestampOf } from '../../starlingx/build-layout';
 import { SERIES } from './support/builds';
@@ -160,7 +162,7 @@ describe('a disk that is full', () => {
     }));
 });
 
-test('two at a time wait for each other, and one that waits for too short says who holds the series', async () => {
+test('several at a time wait for each other', async () => {
   mirror = new BuildMirror(key);
   const of = (second: number): string =>
     mirror.make(`20261101T0230${second}Z`, { Success: '', 'outputs/large': `${second}`.repeat(20_000_000) });
@@ -173,4 +175,20 @@ test('two at a time wait for each other, and one that waits for too short says w
   ]);
   expect(readlinkSync(build('latest_build'))).toBe('20261101T023012Z');
   expectWhole();
+});
+
+test('one that waits for too short says who holds the series, and publishes nothing', async () => {
+  mirror = new BuildMirror(key);
+  const directory = mirror.make('20261101T023000Z', { Success: '', 'outputs/file': 'x' });
+  expect(await mirror.publishBuild(SERIES, directory)).toMatchObject({ code: 0 });
+  const next = mirror.make('20261102T023000Z', { Success: '', 'outputs/file': 'y' });
+  const lock = await Lock.take(join(mirror.state, 'locks', `${flat(`builds/${SERIES}`)}.lock`), 'the test');
+  try {
+    const { code, stderr } = await mirror.publishBuild(SERIES, next, '--wait', '1');
+    expect(code).toBe(4);
+    expect(stderr).toContain(`the series ${SERIES} is locked by process ${process.pid}`);
+  } finally {
+    await lock.release();
+  }
+  expect(names('builds', SERIES)).toEqual(['20261101T023000Z', 'latest_build']);
 });
