@@ -181,9 +181,9 @@ function owner(value: unknown): Problem | undefined {
 }
 
 function element(value: unknown): Problem | undefined {
-  if (typeof value === 'string' && /^(repository|tree|downloads|lists|codename)\/[A-Za-z0-9._/-]{1,200}$/.test(value)) return undefined;
+  if (typeof value === 'string' && /^[a-z]+\/[A-Za-z0-9._/-]{1,200}$/.test(value)) return undefined;
   return {
-    allowed: 'an element is "repository/<id>", "tree/<id>", "downloads/<id>", "lists/<id>" or "codename/<owner>/<codename>"',
+    allowed: 'an element is "<kind>/<id>", for instance "repository/epel-7", "release/3.0" or "codename/<owner>/<codename>"',
     fix: 'Copy the list from the refusal, which names each.',
   };
 }

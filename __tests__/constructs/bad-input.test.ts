@@ -194,6 +194,19 @@ describe('the server', () => {
   test('a bootstrap user that is none', () => {
     refuses(() => bareServer({ user: 'mirror-deploy', authorizedKeys: [ED25519], bootstrapUser: 'a b' }), 'bootstrapUser');
   });
+  test('whatever is public can be unpublished by a waiver', () => {
+    for (const element of [
+      'repository/a',
+      'tree/a',
+      'downloads/a',
+      'lists/a',
+      'release/3.0',
+      'builds/a',
+      'packages/starlingx/a',
+      'codename/mos/a',
+    ])
+      expect(() => Waiver.unpublish({ elements: [element], reason: 'the product ended' })).not.toThrow();
+  });
   test.each<[string, () => unknown, string]>([
     ['a take-over without an owner', () => Waiver.takeOver({ from: '', reason: 'their deployment is gone' }), 'from'],
     ['a take-over without a reason', () => Waiver.takeOver({ from: 'old/server', reason: '' }), 'reason'],
