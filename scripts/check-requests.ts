@@ -3,9 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Command, CommanderError } from 'commander';
-import { ExitCode, MirrorError } from '../desired-state/errors';
+import { Command } from 'commander';
 import { DownloadError } from '../downloads/errors';
+import { exitOnSignals, runProgram } from './program';
 import { commitOf, mergeBase, textsAt } from './requests/base';
 import { changed, filesOf, requestsOf } from './requests/changed';
 import { declaredLists, type ServerLists } from './requests/declared';
@@ -136,15 +136,5 @@ async function withDigest(result: Result, file: string, name: string, digest: ()
   }
 }
 
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const)
-  process.once(signal, () => process.exit(code));
-(async () => main(program.parse().opts<Options>()))().catch((error: unknown) => {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-  else if (error instanceof MirrorError) {
-    process.stderr.write(`${error.describe()}\n`);
-    process.exitCode = error.exitCode;
-  } else throw error;
-});
+exitOnSignals();
+runProgram(async () => main(program.parse().opts<Options>()));

@@ -1,9 +1,10 @@
 /** `scripts/import-yum-repos`: from a directory of yum.repos.d files, and of lists, the TypeScript that declares them. Asks no network. */
 import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { ExitCode, MirrorError } from '../desired-state/errors';
 import { parseYumRepos } from '../starlingx/yum-repos';
+import { runProgram } from './program';
 import { usage } from './survey/units';
 import { importLists, type ListOptions } from './yum-import/lists';
 import { importRepositories, type RepoFile } from './yum-import/repositories';
@@ -149,13 +150,7 @@ function write(path: string, text: string): void {
   writeFileSync(path, text);
 }
 
-(async () => {
+runProgram(async () => {
   program.parse();
   await main(program.args[0] as string, program.opts<Options>());
-})().catch((error: unknown) => {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-  else if (error instanceof MirrorError) {
-    process.stderr.write(`${error.describe()}\n`);
-    process.exitCode = error.exitCode;
-  } else throw error;
 });

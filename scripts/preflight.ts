@@ -1,7 +1,7 @@
 /** `npm run preflight`: looks at every declared upstream before anything is deployed. Writes nothing, on no server. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError } from 'commander';
-import { ExitCode, MirrorError } from '../desired-state/errors';
+import { Command } from 'commander';
+import { exitOnSignals, runProgram } from './program';
 import { declaredServers, only, synthesize } from './survey/declared';
 import { reportText } from './survey/report';
 import { exitCodeOf, preflight, type ServerReport } from './survey/run';
@@ -66,15 +66,5 @@ async function main(options: Options): Promise<void> {
   process.exitCode = exitCode;
 }
 
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const)
-  process.once(signal, () => process.exit(code));
-(async () => main(program.parse().opts<Options>()))().catch((error: unknown) => {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-  else if (error instanceof MirrorError) {
-    process.stderr.write(`${error.describe()}\n`);
-    process.exitCode = error.exitCode;
-  } else throw error;
-});
+exitOnSignals();
+runProgram(async () => main(program.parse().opts<Options>()));
