@@ -319,6 +319,8 @@ describe('what is no build is refused, and nothing of it is followed', () => {
   test('more files than a build has', async () => {
     const directory = whole(FIRST);
     whole(SECOND);
+    // The clock of a file system has ticks: within one, the name decides which comes first.
+    await new Promise((resolve) => setTimeout(resolve, 50));
     for (let number = 0; number < 10; number++) writeFileSync(join(directory, 'logs', `f${number}`), '');
     const faults = async (most: number) => (await buildsIn(flock, most)).map(({ name, fault }) => [name, fault]);
     expect(await faults(20)).toEqual([[SECOND, undefined], [FIRST, undefined]]); // prettier-ignore
