@@ -5,7 +5,6 @@ import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BuildsDefinition } from '../desired-state/definitions';
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import type { Signer } from '../signatures/sign';
 import { checkTimestamp, isTimestamp, timeOfBuild } from '../starlingx/build-layout';
 import { type BuildMarkers, formProblems, markersOf, MAX_SUMS, SUMS, sumsProblems } from './build-forms';
 import type { BuildRecord } from './build-record';
@@ -36,27 +35,14 @@ import {
   walkBuild,
 } from './build-tree';
 import { buildsOf, type Linkable, type LinkChange, linksOf, requireSeries, seriesLock, timestampsOf, updateBuildLinks } from './builds';
-import type { Definitions } from './definitions';
 import { flushDirectory, flushFileSystem, machineFault, removeTree } from './files';
-import { flat, type Layout } from './layout';
+import { flat } from './layout';
 import { holding, usingStore, waitingFor } from './lock';
-import type { Say } from './progress';
+import type { PublishContext } from './publish';
 import { manifestLine, type ManifestLine } from './release-manifest';
 import { namesIn, TreeBuilder } from './snapshot';
 import { requireRoom, requireStorage } from './storage';
 import { Store } from './store';
-
-export interface BuildPublishContext {
-  readonly layout: Layout;
-  readonly definitions: Definitions;
-  /** What is declared by now. */
-  readonly declared: () => Promise<Definitions>;
-  readonly signer: () => Promise<Signer>;
-  readonly now: () => Date;
-  readonly say: Say;
-  /** How long to wait for who publishes, marks or removes builds of the series. */
-  readonly waitSeconds: number;
-}
 
 export interface BuildWanted {
   readonly series: string;
@@ -99,7 +85,7 @@ const SAY_EVERY = 5000;
  * Publishes a build under its timestamp: as a whole by one rename, or not at all. The same build with the same content again changes nothing. Throws a
  * MirrorError for a build that cannot be published; nothing has changed then. Two at a time wait for each other.
  */
-export async function publishBuild(context: BuildPublishContext, wanted: BuildWanted): Promise<BuildPublished> {
+export async function publishBuild(context: PublishContext, wanted: BuildWanted): Promise<BuildPublished> {
   const { layout, definitions } = context;
   const { series } = wanted;
   requireSeries(definitions, series);
@@ -143,7 +129,7 @@ class Publication {
   private readonly describing: string;
 
   constructor(
-    private readonly context: BuildPublishContext,
+    private readonly context: PublishContext,
     private readonly wanted: BuildWanted,
     private readonly archive: BuildsDefinition,
   ) {

@@ -35,7 +35,7 @@ export interface PublishContext {
   readonly signer: () => Promise<Signer>;
   readonly now: () => Date;
   readonly say: Say;
-  /** How long to wait for another publisher of the component, and for a deploy. */
+  /** How long to wait for another publisher of the same, and for a deploy. */
   readonly waitSeconds: number;
 }
 

@@ -4,13 +4,14 @@
  */
 import { join } from 'node:path';
 import { MirrorError } from '../desired-state/errors';
-import { type BuildPublishContext, type BuildPublished, publishBuild } from './build-publish';
+import { type BuildPublished, publishBuild } from './build-publish';
 import { machineFault } from './files';
+import type { PublishContext } from './publish';
 import { CUT_FOR, LINGERS, moveAway, SETTLED, withDirectory } from './upload-arrivals';
 import { type BuildArrival, buildsIn, removeBuild, removeLeftovers, setAside } from './upload-builds';
 import { CONCERNS_UPLOAD, REFUSED, refusedDirectory, type UploadedFile, type UploadResult } from './upload-results';
 
-export interface TakeBuildsContext extends BuildPublishContext {
+export interface TakeBuildsContext extends PublishContext {
   readonly tell: (result: UploadResult) => Promise<void>;
   /** What was looked at and stays as it is, until something of it changes. */
   readonly left: Set<string>;

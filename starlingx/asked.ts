@@ -1,22 +1,13 @@
 /** What package lists ask for, taken together. Pure. */
 import { ExitCode, MirrorError } from '../desired-state/errors';
-import { packagesOf, parsePackageList } from './package-list';
+import { type PackageLine, packagesOf, parsePackageList } from './package-list';
 
 /** One package that some list asks for. */
-export interface AskedPackage {
-  /** Exact name of its file: the pin. */
-  readonly file: string;
-  readonly name: string;
-  readonly version: string;
-  readonly release: string;
-  readonly arch: string;
-  /** Where it is, where the list says so. */
-  readonly url?: string;
+export interface AskedPackage extends Omit<PackageLine, 'kind'> {
   /** SHA-256 (hex) of the file, where one is recorded. */
   readonly sha256?: string;
-  /** The list that asks first, and its line. */
+  /** The list that asks first; the line is its line. */
   readonly list: string;
-  readonly line: number;
 }
 
 /**
