@@ -1,16 +1,12 @@
 import { Construct } from 'constructs';
 import { sourceUrl, treePath } from '../desired-state/validate';
 import { parseInstallList } from '../starlingx/install-list';
-import type { Distribution } from './distribution';
 import type { MirrorServer } from './mirror-server';
 import { check, checkList, checkProps, invalid, show } from './private/check';
 import { copied } from './private/copied';
-import { type CommonProps, declareDownloads } from './private/downloads';
+import { COMMON_PROPS, type CommonProps, declareDownloads } from './private/downloads';
 import { parsed, readServedList } from './private/project-file';
 import type { Releasable } from './private/releasable';
-import type { Retention } from './retention';
-import type { SyncSchedule } from './sync-schedule';
-import type { Waiver } from './waiver';
 
 export interface InstallTreeProps extends CommonProps {
   /** The URL below which the files are, the one that lists and clients know. The public path follows from it, as for a repository. */
@@ -21,22 +17,6 @@ export interface InstallTreeProps extends CommonProps {
   readonly list?: string;
   /** The files, relative to the base, where there is no list. */
   readonly files?: readonly string[];
-  /** Recorded digests, a file of the project as sha256sum writes it, by path. @default each file is taken as it is found first, and nothing else under its URL after that */
-  readonly digests?: string;
-  /** First segment of the public path below `/mirror`. @default Distribution.CENTOS */
-  readonly distribution?: Distribution;
-  /** Name on the server, in units and commands; nothing else that is synced has the same. @default the construct's id */
-  readonly id?: string;
-  /** The id that it had before: what was mirrored under it stays. Remove this after the deploy. @default none */
-  readonly formerId?: string;
-  /** Files of the list that are not copied. @default none */
-  readonly exclude?: readonly string[];
-  /** What a sync refuses, and is meant here: `Waiver.incomplete`, `Waiver.privateAddresses`. @default none */
-  readonly waivers?: readonly Waiver<'repository'>[];
-  /** How long superseded snapshots stay, in the place of the server's rule. @default the server's */
-  readonly retention?: Pick<Retention, 'snapshotDays'>;
-  /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id */
-  readonly schedule?: SyncSchedule;
 }
 
 /** The mirror's own there, so that all other names are upstream's. */
@@ -53,20 +33,7 @@ export class InstallTree extends Construct {
 
   constructor(server: MirrorServer, id: string, props: InstallTreeProps) {
     super(server, id);
-    checkProps(this, props, {
-      publishedAs: true,
-      fetchFrom: true,
-      list: true,
-      files: true,
-      digests: true,
-      distribution: true,
-      id: true,
-      formerId: true,
-      exclude: true,
-      waivers: true,
-      retention: true,
-      schedule: true,
-    });
+    checkProps(this, props, { ...COMMON_PROPS, publishedAs: true, fetchFrom: true, list: true, files: true });
     const treeId = props.id ?? id;
     const { files, lists } = this.files(props);
     const own = [SUMS, `${SUMS}.asc`, ...Object.keys(lists).map((name) => `lists/${name}`)];

@@ -9,39 +9,17 @@ import { mirrorPath } from '../starlingx/url-mapping';
 import { Distribution } from './distribution';
 import type { MirrorServer } from './mirror-server';
 import { check, checkProps, invalid, show } from './private/check';
-import { checkArchiveName, type CommonProps, declareDownloads, type Wanted } from './private/downloads';
+import { checkArchiveName, COMMON_PROPS, type CommonProps, declareDownloads, type Wanted } from './private/downloads';
 import { parsed, readProjectList, readServedList } from './private/project-file';
 import type { Releasable } from './private/releasable';
-import type { Retention } from './retention';
-import type { SyncSchedule } from './sync-schedule';
-import type { Waiver } from './waiver';
 
 export interface TarballDownloadsProps extends CommonProps {
   /** The list of tarballs, a file of the project: `tarball-dl.lst`. A file list that one of its lines names lies beside it, by the path that the line says. */
   readonly list: string;
-  /**
-   * Recorded digests, a file of the project as sha256sum writes it; of archives that the mirror makes, the digest of the uncompressed tar. What differs is
-   * refused. @default each file is taken as it is found first, and nothing else under its URL after that
-   */
-  readonly digests?: string;
   /** Which release's list it is: a segment of the public path. */
   readonly release: string;
   /** Which layer's, where each has a list of its own: the last segment of the public path. @default the release has one list */
   readonly layer?: string;
-  /** @default Distribution.CENTOS */
-  readonly distribution?: Distribution;
-  /** Name on the server, in units and commands; nothing else that is synced has the same. @default the construct's id */
-  readonly id?: string;
-  /** The id that it had before: what was mirrored under it stays. Remove this after the deploy. @default none */
-  readonly formerId?: string;
-  /** Files of the list, by their names, that are not copied. @default none */
-  readonly exclude?: readonly string[];
-  /** What a sync refuses, and is meant here: `Waiver.incomplete`, `Waiver.privateAddresses`. @default none */
-  readonly waivers?: readonly Waiver<'repository'>[];
-  /** How long superseded snapshots stay, in the place of the server's rule. @default the server's */
-  readonly retention?: Pick<Retention, 'snapshotDays'>;
-  /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id */
-  readonly schedule?: SyncSchedule;
 }
 
 const SUMS = 'SHA256SUMS';
@@ -59,19 +37,7 @@ export class TarballDownloads extends Construct {
 
   constructor(server: MirrorServer, id: string, props: TarballDownloadsProps) {
     super(server, id);
-    checkProps(this, props, {
-      list: true,
-      digests: true,
-      release: true,
-      layer: true,
-      distribution: true,
-      id: true,
-      formerId: true,
-      exclude: true,
-      waivers: true,
-      retention: true,
-      schedule: true,
-    });
+    checkProps(this, props, { ...COMMON_PROPS, list: true, release: true, layer: true });
     const downloadsId = props.id ?? id;
     check(this, 'id', downloadsId, validId);
     if (props.formerId !== undefined) server.checkFormerId(this, 'downloads', downloadsId, props.formerId);

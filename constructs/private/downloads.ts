@@ -6,6 +6,7 @@ import { nearest } from '../../desired-state/nearest';
 import { definitionYaml } from '../../desired-state/render/yaml';
 import { fileInTheWay } from '../../desired-state/served-names';
 import { parseDigests, uncompressedName } from '../../starlingx/digests';
+import type { Distribution } from '../distribution';
 import type { MirrorServer } from '../mirror-server';
 import { type Retention, snapshotRetentionOf } from '../retention';
 import { checkSchedule, type SyncSchedule } from '../sync-schedule';
@@ -19,13 +20,38 @@ import type { Releasable } from './releasable';
 
 /** Props that all downloads have. */
 export interface CommonProps {
+  /** First segment of the public path below `/mirror`, or the one that says it. @default Distribution.CENTOS */
+  readonly distribution?: Distribution;
+  /** Name on the server, in units and commands; nothing else that is synced has the same. @default the construct's id */
+  readonly id?: string;
+  /** The id that it had before: what was mirrored under it stays. Remove this after the deploy. @default none */
   readonly formerId?: string;
+  /**
+   * Recorded digests, a file of the project as sha256sum writes it, by path; of archives that the mirror makes, the digest of the uncompressed tar. What differs
+   * is refused. @default each file is taken as it is found first, and nothing else under its URL after that
+   */
   readonly digests?: string;
+  /** Files of the list, by their names, that are not copied. @default none */
   readonly exclude?: readonly string[];
+  /** What a sync refuses, and is meant here: `Waiver.incomplete`, `Waiver.privateAddresses`. @default none */
   readonly waivers?: readonly Waiver<'repository'>[];
+  /** How long superseded snapshots stay, in the place of the server's rule. @default the server's */
   readonly retention?: Pick<Retention, 'snapshotDays'>;
+  /** @default daily, at a time between 02:00 and 05:59 UTC that follows from the id */
   readonly schedule?: SyncSchedule;
 }
+
+/** For `checkProps`, beside those of a construct's own. */
+export const COMMON_PROPS: Readonly<Record<keyof CommonProps, true>> = {
+  distribution: true,
+  id: true,
+  formerId: true,
+  digests: true,
+  exclude: true,
+  waivers: true,
+  retention: true,
+  schedule: true,
+};
 
 /** What is downloaded, before it is known with which digest. */
 export interface Wanted {
