@@ -77,13 +77,7 @@ export async function buildSnapshot(
   const lost = new Set(plan.lost.map(({ path }) => path));
   for (const { path, checksum, size } of plan.packages) {
     if (lost.has(path)) continue;
-    try {
-      builder.add({ path, checksum }, incoming.locate(checksum));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || published === undefined) throw error;
-      await store.regain(checksum, size, join(published.tree, path));
-      builder.add({ path, checksum });
-    }
+    await builder.addOrRegain({ path, checksum, size }, incoming.locate(checksum), published?.tree);
   }
   const digests: Record<string, string> = {};
   for (const file of plan.files) {

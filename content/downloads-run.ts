@@ -13,7 +13,7 @@ import { type Seen, type ServedFile, sourceKey } from './downloads-record';
 import { contentDigest, type DownloadsContent, publishDownloads, type PublishedDownloads, readDownloads } from './downloads-snapshot';
 import { firstSightLost, type Remembered, remembered } from './first-sight';
 import { inOneSentence, problemOf } from './problems';
-import { Progress } from './progress';
+import { Fetching } from './fetching';
 import type { Problem } from './record';
 import { clientFor, declaredSources } from './source-lists';
 import { requireRoom } from './storage';
@@ -35,7 +35,7 @@ export class DownloadsRun {
   private readonly store: Store;
   private readonly client: HttpClient;
   private readonly definitionDigest: string;
-  private fetched = { files: 0, bytes: 0 };
+  private readonly fetched = { files: 0, bytes: 0 };
 
   constructor(
     private readonly context: SyncContext,
@@ -102,26 +102,15 @@ export class DownloadsRun {
       seen[sourceKey(file)] = found;
       taken.set(file.path, { path: file.path, url: file.url, ...found });
     };
-    let progress: Progress | undefined;
+    const fetching = new Fetching(this.context, this.definition.id, this.fetched);
     try {
-      const { layout, server, retry, say } = this.context;
-      const { id } = this.definition;
       const declared = await fetchDeclared(
         {
-          ...{ client: this.client, retry, store: this.store, incoming },
-          announce: async (files, bytes) => {
-            await requireRoom(layout, server, id, { bytes, files });
-            say(`${id}: ${this.definition.files.length} files, of which ${files} are to be fetched`);
-            progress = new Progress(id, files, bytes, say);
-          },
-          onBytes: (count) => {
-            this.fetched.bytes += count;
-            progress?.addBytes(count);
-          },
-          onFile: () => {
-            this.fetched.files++;
-            progress?.fileDone();
-          },
+          ...{ client: this.client, retry: this.context.retry, store: this.store, incoming },
+          announce: (files, bytes) =>
+            fetching.announce(files, bytes, `${this.definition.files.length} files, of which ${files} are to be fetched`),
+          onBytes: fetching.onBytes,
+          onFile: fetching.onFile,
         },
         web.map((file) => ({ ...file, sha256: file.sha256 ?? digests.get(file.path) })),
         new Map(Object.entries(seen)),
@@ -130,7 +119,7 @@ export class DownloadsRun {
       for (const { path, sha256, size } of declared.taken) add(byPath.get(path) as WebFile, { sha256, size });
       problems.push(...declared.problems);
     } finally {
-      progress?.stop();
+      fetching.stop();
     }
     await forEachParallel(made, MADE_AT_A_TIME, async (file) => {
       try {

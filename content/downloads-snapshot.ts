@@ -71,13 +71,7 @@ export async function publishDownloads(plan: DownloadsPlan): Promise<{ readonly 
   const builder = await TreeBuilder.start(store, layout, id, at);
   for (const { path, sha256: hex, size } of files) {
     const checksum = { algorithm: 'sha256', hex } as const;
-    try {
-      builder.add({ path, checksum }, incoming.locate(checksum));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || published === undefined) throw error;
-      await store.regain(checksum, size, join(published.tree, path));
-      builder.add({ path, checksum });
-    }
+    await builder.addOrRegain({ path, checksum, size }, incoming.locate(checksum), published?.tree);
   }
   const text = Buffer.from(sumsOf(definition, files));
   const made: Record<string, string> = {};

@@ -13,10 +13,9 @@ import { fetchDeclared, type SeenFile, type TakenFile } from './declared-files';
 import { forgotten } from './lists-problems';
 import { judgePackageFile } from './offered';
 import type { PinnedRing } from './pinned-ring';
-import { Progress } from './progress';
+import { Fetching } from './fetching';
 import type { Problem } from './record';
 import type { RefusedBy, RefusedHere } from './refused';
-import { requireRoom } from './storage';
 import type { Incoming, Store } from './store';
 import type { SyncContext } from './sync';
 import { unsignedPackages } from './package-signatures';
@@ -96,40 +95,29 @@ export async function fetchByUrl(
 }
 
 async function fetchAll(
-  { layout, server, client, retry, say }: SyncContext,
+  context: SyncContext,
   definition: ListsDefinition,
   wanted: readonly AskedByUrl[],
   { store, incoming, seen, fetched }: { store: Store; incoming: Incoming; seen: ByUrl['seen']; fetched: { files: number; bytes: number } },
 ): ReturnType<typeof fetchDeclared> {
-  const { id } = definition;
   const urls = wanted.map(({ url }) => url);
-  let progress: Progress | undefined;
+  const fetching = new Fetching(context, definition.id, fetched);
   try {
     return await fetchDeclared(
       {
-        client: client.reaching(isWaived(definition, 'privateAddresses') ? 'all' : declaredHosts(urls)),
-        retry,
+        client: context.client.reaching(isWaived(definition, 'privateAddresses') ? 'all' : declaredHosts(urls)),
+        retry: context.retry,
         store,
         incoming,
-        announce: async (files, bytes) => {
-          await requireRoom(layout, server, id, { bytes, files });
-          say(`${id}: ${files} packages are to be fetched from addresses of their own`);
-          progress = new Progress(id, files, bytes, say);
-        },
-        onBytes: (count) => {
-          fetched.bytes += count;
-          progress?.addBytes(count);
-        },
-        onFile: () => {
-          fetched.files++;
-          progress?.fileDone();
-        },
+        announce: (files, bytes) => fetching.announce(files, bytes, `${files} packages are to be fetched from addresses of their own`),
+        onBytes: fetching.onBytes,
+        onFile: fetching.onFile,
       },
       wanted.map(({ file, url, sha256 }) => ({ path: file, url, ...(sha256 === undefined ? {} : { sha256 }) })),
       new Map(Object.entries(seen)),
     );
   } finally {
-    progress?.stop();
+    fetching.stop();
   }
 }
 

@@ -7,8 +7,12 @@ import { flushDirectory, isAbsent, linkOrCopy, removeTree } from './files';
 import type { Layout } from './layout';
 import type { Store } from './store';
 
+interface StoredFile {
+  readonly path: string;
+  readonly checksum: Checksum;
+}
 /** A file of a tree: linked from the store, or written as it is. */
-export type TreeFile = { readonly path: string } & ({ readonly checksum: Checksum } | { readonly bytes: Uint8Array });
+export type TreeFile = StoredFile | { readonly path: string; readonly bytes: Uint8Array };
 
 /** What a name begins with while it is made: removed by the next run. */
 export const NEW = '.new-';
@@ -131,6 +135,22 @@ export class TreeBuilder {
     const target = join(this.directory, file.path);
     if ('bytes' in file) writeFileSync(target, file.bytes, { mode: 0o444, flag: 'wx' });
     else linkOrCopy(found ?? this.store.path(file.checksum), target);
+  }
+
+  /**
+   * Adds a file that the published tree may have, too: what the store lost comes back from there.
+   *
+   * @param found where it is, in the store or on its way into it
+   * @param published the tree that is published; undefined where there is none
+   */
+  async addOrRegain(file: StoredFile & { readonly size: number }, found: string, published: string | undefined): Promise<void> {
+    try {
+      this.add(file, found);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || published === undefined) throw error;
+      await this.store.regain(file.checksum, file.size, join(published, file.path));
+      this.add(file);
+    }
   }
 
   /** Links a file of an older tree, unless something of this tree is in its way: a folder where it was, or a file where its folder was. */

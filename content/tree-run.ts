@@ -9,14 +9,13 @@ import { Sources, withFailover } from '../downloads/sources';
 import type { Checksum } from '../rpm-metadata/checksum';
 import { carrySuperseded, publishBuilt } from './build-snapshot';
 import { readDamage } from './damage';
-import { Progress } from './progress';
+import { Fetching } from './fetching';
 import { type PinnedRing, pinnedRing } from './pinned-ring';
 import { type Modules, modulesOf } from './rsync-modules';
 import { isModule } from './rsync-source';
 import { RsyncTree } from './rsync-tree';
 import { currentSnapshot, freeName, TreeBuilder } from './snapshot';
 import { clientFor } from './source-lists';
-import { requireRoom } from './storage';
 import { Store } from './store';
 import type { Done, SyncContext } from './sync';
 import { fetchListed, fetchUnlisted, type TreeFetchContext, type TreeFound } from './tree-fetch';
@@ -174,30 +173,18 @@ export class TreeRun {
     published: TreeManifest | undefined,
     incoming: TreeFetchContext['incoming'],
   ): Promise<{ readonly found: readonly TreeFound[]; readonly fetched: { readonly files: number; readonly bytes: number } }> {
-    const { retry, layout, server, say } = this.context;
-    const { id } = this.definition;
-    const fetched = { files: 0, bytes: 0 };
-    let progress: Progress | undefined;
+    const fetching = new Fetching(this.context, this.definition.id);
     const context: TreeFetchContext = {
       client: this.client,
-      retry,
+      retry: this.context.retry,
       sources: this.sources.all,
       modules: this.modules,
       store: this.store,
       incoming,
-      announce: async (files, bytes) => {
-        await requireRoom(layout, server, id, { bytes, files });
-        if (files > 0) say(`${id}: ${index.targets.length} files, of which ${files} are to be fetched`);
-        progress = new Progress(id, files, bytes, say);
-      },
-      onBytes: (count) => {
-        fetched.bytes += count;
-        progress?.addBytes(count);
-      },
-      onFile: () => {
-        fetched.files++;
-        progress?.fileDone();
-      },
+      announce: (files, bytes) =>
+        fetching.announce(files, bytes, files > 0 ? `${index.targets.length} files, of which ${files} are to be fetched` : undefined),
+      onBytes: fetching.onBytes,
+      onFile: fetching.onFile,
     };
     try {
       const listed = index.targets.filter((target): target is typeof target & { checksum: Checksum } => target.checksum !== undefined);
@@ -205,9 +192,9 @@ export class TreeRun {
       await fetchListed(context, listed);
       const known = new Map(published?.unlisted.map((file): [string, TreeFound] => [file.path, file as TreeFound]));
       const taken = unlisted.length === 0 ? [] : await fetchUnlisted(context, index.url, unlisted, known);
-      return { found: [...listed.map((target) => this.located(target, incoming)), ...taken], fetched };
+      return { found: [...listed.map((target) => this.located(target, incoming)), ...taken], fetched: fetching.fetched };
     } finally {
-      progress?.stop();
+      fetching.stop();
     }
   }
 
