@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { adding, asItIs, dnf, fetchPath, lab, must, NAME, onMirror, run, tryOnMirror, withDeployment } from './support';
+import { adding, asItIs, dnf, fetchPath, importing, lab, must, NAME, onMirror, run, tryOnMirror, withDeployment } from './support';
 
 jest.setTimeout(300_000);
 
@@ -18,7 +18,7 @@ new MosCodename(acme, 'codename', { release: '7.0', distribution: Distribution.C
 
 const work = mkdtempSync(join(tmpdir(), 'mirror-releases-'));
 /** main.ts with these lines, and what they use. */
-const declaring = (lines: string) => (main: string) => adding(lines)(main.replace('  RpmRepository,\n', '  Release,\n  RpmRepository,\n'));
+const declaring = (lines: string) => (main: string) => adding(lines)(importing('Release')(main));
 const release = (at: string, rest = '', id = 'november'): string =>
   `new Release(server, '${id}', {
   of: [server.node.findChild('${UPDATES}') as RpmRepository, server.node.findChild('mos7.0-centos6') as MosCodename],

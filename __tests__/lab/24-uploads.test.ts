@@ -13,6 +13,7 @@ import {
   fetchPath,
   type Finished,
   generation,
+  importing,
   lab,
   labEnvironment,
   must,
@@ -47,7 +48,6 @@ let product: string;
 /** Packages that acme signed, and one that somebody else did. */
 let packages: Readonly<Record<'first' | 'second' | 'third' | 'foreign', string>>;
 
-const importing = (main: string): string => main.replace('  Variant,\n', '  UploadAccount,\n  Variant,\n');
 const ACME = `const acme = new Customer(server, 'acme', { access: Access.public(), keys: [key('RPM-GPG-KEY-CentOS-7')] });
 const c7 = new MosCodename(acme, 'c7', { release: '9.0', distribution: Distribution.CENTOS, version: '7' });`;
 const account = (keys: readonly string[] = [acme], components = "['cr', 'updates']"): string =>
@@ -58,7 +58,7 @@ new UploadAccount(server, 'mos-build', { authorizedKeys: ['${publicHalf(product)
 const declared =
   (...lines: string[]) =>
   (main: string): string =>
-    importing(adding(lines.join('\n'))(main));
+    importing('UploadAccount')(adding(lines.join('\n'))(main));
 const both = (main: string): string => declared(ACME, account(), PRODUCT())(main);
 
 const onClient = (...command: string[]): Finished => run(process.execPath, ['dist/lab.cjs', 'ssh', 'client', ...command]);

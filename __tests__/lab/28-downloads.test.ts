@@ -11,6 +11,7 @@ import {
   adding,
   codeBlocks,
   fetchPath,
+  importing,
   lab,
   labEnvironment,
   must,
@@ -46,14 +47,8 @@ parts.tgz#parts#https://www.kernel.org/lab-28/parts#http_filelist#parts.txt#
 /** main.ts with these declarations, and with what they are made of. */
 const declaring =
   (...lines: string[]) =>
-  (main: string): string => {
-    const missing = ['FileTree', 'InstallTree', 'Release', 'TarballDownloads', 'TreeTrust'].filter(
-      (name) => !new RegExp(`^  ${name},$`, 'm').test(main),
-    );
-    return adding(lines.join('\n'))(
-      main.replace('  RpmRepository,\n', `  RpmRepository,\n${missing.map((name) => `  ${name},\n`).join('')}`),
-    );
-  };
+  (main: string): string =>
+    adding(lines.join('\n'))(importing('FileTree', 'InstallTree', 'Release', 'TarballDownloads', 'TreeTrust')(main));
 
 const [first, recorded, installer] = codeBlocks(PAGE, 'ts').map((text) => asDeclared(text)) as [string, string, string];
 const [serverCommands, developerCommands] = codeBlocks(PAGE, 'shell').map((text) => asRun(text)) as [string, string];

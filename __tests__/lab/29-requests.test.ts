@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { adding, asItIs, dnf, fetchPath, lab, NAME, onMirror, tryOnMirror, withDeployment } from './support';
+import { adding, asItIs, dnf, fetchPath, importing, lab, NAME, onMirror, tryOnMirror, withDeployment } from './support';
 
 jest.setTimeout(300_000);
 
@@ -19,7 +19,7 @@ const list = join(work, 'rpms_centos.lst');
 
 const declaring = (main: string): string =>
   adding(`new PackageLists(server, '${ID}', { release: '${ID}', lists: ['${list}'], retention: { droppedDays: 30 } });`)(
-    main.includes('  PackageLists,\n') ? main : main.replace('  RpmRepository,\n', '  PackageLists,\n  RpmRepository,\n'),
+    importing('PackageLists')(main),
   );
 
 interface Told {

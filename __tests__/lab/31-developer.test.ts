@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { developer } from './lists-support';
-import { adding, asItIs, codeBlocks, type Finished, lab, onMirror, ROOT, withDeployment } from './support';
+import { adding, asItIs, codeBlocks, type Finished, importing, lab, onMirror, ROOT, withDeployment } from './support';
 
 jest.setTimeout(300_000);
 
@@ -35,7 +35,7 @@ beforeAll(async () => {
   const at = onMirror('date -u +%Y-%m-%dT%H:%M:%SZ').trim();
   const release = adding(`new Release(server, '3.0', { of: [${of}], at: '${at}' });`);
   await withDeployment(
-    (main) => release(main.replace('  RpmRepository,\n', '  Release,\n  RpmRepository,\n')),
+    (main) => release(importing('Release')(main)),
     (deployment) => deployment.deploy(),
   );
   // From here on, what is not on the mirror is nowhere.

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { adding, asItIs, codeBlocks, fetchPath, type Finished, lab, labEnvironment, must, onMirror, run, tryOnMirror, withDeployment } from './support'; // prettier-ignore
+import { adding, asItIs, codeBlocks, fetchPath, type Finished, importing, lab, labEnvironment, must, onMirror, run, tryOnMirror, withDeployment } from './support'; // prettier-ignore
 
 jest.setTimeout(540_000);
 
@@ -30,10 +30,7 @@ const declared = (main: string): string =>
 const bySftp = new BuildArchive(server, 'lab-old', { branch: 'f/by-sftp' });
 new UploadAccount(server, 'lab-build', { authorizedKeys: ['${publicHalf()}'], builds: [uploaded], protocol: UploadProtocol.RSYNC });
 new UploadAccount(server, 'lab-sftp', { authorizedKeys: ['${publicHalf()}'], builds: [bySftp] });`)(
-    ['BuildArchive', 'UploadAccount', 'UploadProtocol'].reduce(
-      (text, name) => (new RegExp(`^  ${name},$`, 'm').test(text) ? text : text.replace('  Variant,\n', `  ${name},\n  Variant,\n`)),
-      main,
-    ),
+    importing('BuildArchive', 'UploadAccount', 'UploadProtocol')(main),
   );
 
 const onClient = (...command: string[]): Finished => run(process.execPath, ['dist/lab.cjs', 'ssh', 'client', ...command]);
